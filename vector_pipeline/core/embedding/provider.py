@@ -1,0 +1,64 @@
+"""What the pipeline asks of an embedding provider, whichever it is.
+
+A provider turns a batch of texts into one row of float32 numbers each, or raises one of the `ProviderError`s.
+It makes no judgement on single vectors: `honesty` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Vectors = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class EmbeddedBatch:
+    """The answer to one request.
+
+    Attributes:
+        vectors: shape (texts, dimensions), C-contiguous float32, in the order of the texts. A text whose
+            vector came with another length than the rest is a row of NaN, and `lengths` tells the true one.
+        lengths: the length of each vector as the provider sent it, shape (texts,).
+        tokens: what the provider counted, None where it did not say.
+    """
+
+    vectors: Vectors
+    lengths: npt.NDArray[np.int32]
+    tokens: int | None
+
+
+class EmbeddingProvider(Protocol):
+    """One model behind one provider. Safe to call from several threads at once."""
+
+    @property
+    def name(self) -> str:
+        """Provider and model for people, without secrets: `openai:Qwen3-Embedding-8B`."""
+
+    @property
+    def model(self) -> str:
+        """The model's name, as part of the vector space's fingerprint."""
+
+    @property
+    def texts_per_request(self) -> int:
+        """The most texts that `embed` takes at once."""
+
+    @property
+    def requests_in_flight(self) -> int:
+        """How many calls of `embed` may run at once."""
+
+    def embed(self, texts: Sequence[str]) -> EmbeddedBatch:
+        """Embeds the texts with a single request, without retrying.
+
+        Raises:
+            ProviderUnavailableError: overloaded, down, or too slow; the same call may succeed later.
+            ProviderRefusedError: refused as it is; `str(error)` has the provider's words.
+            DishonestAnswerError: the answer cannot be matched to the texts.
+        """
+
+    def close(self) -> None:
+        """Releases connections."""

@@ -1,0 +1,86 @@
+"""The errors of the core, as one tree.
+
+Every message is written for the person at the console: what happened, to which thing, what to do. No message
+carries a secret: what comes from a driver or a provider passes through `without_secrets` first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+class VectorPipelineError(Exception):
+    """Anything that vector-pipeline itself reports."""
+
+
+@dataclass(frozen=True)
+class DeclarationProblem:
+    """One thing wrong in a declaration: `field` is the dotted path within the file's attributes."""
+
+    field: str
+    problem: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.problem}; {self.remedy}"
+
+
+class IndexSpecError(VectorPipelineError):
+    """A declaration that can be read but is wrong. Names the file, each field and the remedy."""
+
+    def __init__(self, origin: str, problems: Iterable[DeclarationProblem]) -> None:
+        self.origin = origin
+        self.problems = tuple(problems)
+        super().__init__("\n".join(f"{origin}, {problem}" for problem in self.problems))
+
+
+class ConfigurationError(VectorPipelineError):
+    """An environment variable is missing or unusable."""
+
+
+class SourceUnavailableError(VectorPipelineError):
+    """MySQL cannot be reached or refuses us."""
+
+
+class TargetUnavailableError(VectorPipelineError):
+    """PostgreSQL cannot be reached, refuses us, or lacks pgvector."""
+
+
+class NotYetSyncedError(VectorPipelineError):
+    """The index has nothing to search or verify yet."""
+
+
+class ProviderError(VectorPipelineError):
+    """The embedding provider did not give what was asked."""
+
+
+class ProviderUnavailableError(ProviderError):
+    """The provider is down, slow or overloaded: the same request may succeed later.
+
+    `retry_after_seconds` is what the provider itself asked for, where it did.
+    """
+
+    def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class ProviderRefusedError(ProviderError):
+    """The provider refuses this very request (HTTP 4xx other than 429): repeating it is useless."""
+
+
+class DishonestAnswerError(ProviderError):
+    """The provider's answer as a whole is unusable: wrong count, broken encoding, repeated indexes."""
+
+
+class DimensionMismatchError(ProviderError):
+    """Every vector has another length than the index was made for: the model is not the declared one."""
+
+
+def without_secrets(text: str, secrets: Iterable[str | None]) -> str:
+    """`text` with each non-empty secret replaced by ***."""
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, "***")
+    return text

@@ -1,0 +1,120 @@
+"""The environment, as values. The only module of the core that reads environment variables.
+
+Secrets never show: they are left out of every `repr`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from vector_pipeline.core.errors import ConfigurationError
+
+DEFAULT_SIMILARITY_THRESHOLD = 0.7
+
+
+@dataclass(frozen=True)
+class SourceSettings:
+    """Where the MySQL source is."""
+
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False)
+    database: str
+
+
+@dataclass(frozen=True)
+class TargetSettings:
+    """Where the PostgreSQL target with pgvector is."""
+
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False)
+    database: str
+
+
+@dataclass(frozen=True)
+class EmbeddingSettings:
+    """The environment's embedding provider. `host` None means the local model.
+
+    `expected_dimensions`, if larger than the model's, asks for zero-padding to it.
+    """
+
+    host: str | None = None
+    api_key: str | None = field(default=None, repr=False)
+    model: str | None = None
+    expected_dimensions: int | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that the environment says."""
+
+    source: SourceSettings
+    target: TargetSettings
+    embedding: EmbeddingSettings
+    similarity_threshold: float = DEFAULT_SIMILARITY_THRESHOLD
+
+
+def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
+    """Reads the variables that `.env.example` documents.
+
+    Raises:
+        ConfigurationError: naming every variable that is missing, or the one that is unusable.
+    """
+    variables = os.environ if environment is None else environment
+    needed = ("DB_HOST", "DB_USER", "DB_NAME", "PG_HOST", "PG_USER", "PGVECTOR_DB_NAME")
+    missing = [name for name in needed if not variables.get(name)]
+    if missing:
+        raise ConfigurationError(
+            f"not set: {', '.join(missing)}; set them in the environment or in .env (see .env.example), "
+            "or start the embedded stack: vector-pipeline stack up"
+        )
+    return Settings(
+        source=SourceSettings(
+            host=variables["DB_HOST"],
+            port=_whole_number(variables, "DB_PORT") or 3306,
+            user=variables["DB_USER"],
+            password=variables.get("DB_PASSWORD", ""),
+            database=variables["DB_NAME"],
+        ),
+        target=TargetSettings(
+            host=variables["PG_HOST"],
+            port=_whole_number(variables, "PG_PORT") or 5432,
+            user=variables["PG_USER"],
+            password=variables.get("PG_PASSWORD", ""),
+            database=variables["PGVECTOR_DB_NAME"],
+        ),
+        embedding=EmbeddingSettings(
+            host=variables.get("EMBEDDING_MODEL_HOST") or None,
+            api_key=variables.get("EMBEDDING_API_KEY") or None,
+            model=variables.get("EMBEDDING_MODEL_NAME") or None,
+            expected_dimensions=_whole_number(variables, "EMBEDDING_EXPECTED_DIM"),
+        ),
+        similarity_threshold=read_threshold(variables.get("SIMILARITY_THRESHOLD")),
+    )
+
+
+def read_threshold(text: str | None) -> float:
+    """SIMILARITY_THRESHOLD as a number, DEFAULT_SIMILARITY_THRESHOLD if unset."""
+    if not text:
+        return DEFAULT_SIMILARITY_THRESHOLD
+    try:
+        threshold = float(text)
+    except ValueError:
+        threshold = float("nan")
+    if not -1 <= threshold <= 1:
+        raise ConfigurationError(f"SIMILARITY_THRESHOLD is {text!r}: give a number from -1 to 1")
+    return threshold
+
+
+def _whole_number(variables: Mapping[str, str], name: str) -> int | None:
+    text = variables.get(name)
+    if not text:
+        return None
+    if not text.isdecimal() or int(text) == 0:
+        raise ConfigurationError(f"{name} is {text!r}: give a whole number above 0")
+    return int(text)

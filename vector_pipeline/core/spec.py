@@ -1,0 +1,166 @@
+"""What a user declares: one MySQL table, the columns to embed, the model, and how it is searched.
+
+The models refuse what is malformed (types, unknown fields). What is well-formed but wrong is found by
+`vector_pipeline.core.declaration`, so that one wrong index takes no other down with it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Declared(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ColumnSpec(_Declared):
+    """A source column that may be absent from the table."""
+
+    column: str = Field(description="Name of the column in the source table.")
+    optional: bool = Field(
+        default=False, description="True: serve it if the table has it, and go on without it if not."
+    )
+
+
+ColumnReference = str | ColumnSpec
+
+
+class SourceSpec(_Declared):
+    """The MySQL table or view that the index is kept true to."""
+
+    table: str = Field(description="Table or view in MySQL.")
+    primary_key: str = Field(description="The unique, ordered column that identifies a row.")
+    database: str | None = Field(
+        default=None, description="MySQL database; the environment's DB_NAME if left out."
+    )
+    where: str | None = Field(
+        default=None,
+        description="SQL condition over the table's columns; rows that it leaves out are not indexed.",
+        examples=["status = 'published'"],
+    )
+
+
+class DocumentSpec(_Declared):
+    """Which columns are texts to embed, which are metadata, and under which names they are served."""
+
+    text: dict[str, ColumnReference] = Field(
+        description="Served name → column, for the texts to embed. The order counts for `concat`.",
+        examples=[{"question": "genie_question", "answer": "genie_answer"}],
+    )
+    metadata: dict[str, ColumnReference] = Field(
+        default_factory=dict,
+        description="Served name → column, for what a hit carries along. Changing it costs no embedding.",
+        examples=[{"link": "genie_sourcelink"}],
+    )
+    unique_on: str | None = Field(
+        default=None,
+        description="A served text: of rows with the same value only the one with the lowest key is served.",
+    )
+
+
+class OpenAIProviderSpec(_Declared):
+    """Any server that speaks the OpenAI embeddings protocol."""
+
+    type: Literal["openai"] = "openai"
+    host: str | None = Field(
+        default=None, description="Base URL; the environment's EMBEDDING_MODEL_HOST if left out."
+    )
+    api_key_variable: str = Field(
+        default="EMBEDDING_API_KEY", description="Name of the environment variable that holds the key."
+    )
+    texts_per_request: int = Field(default=128, ge=1, le=1024, description="Texts in one request.")
+    requests_in_flight: int = Field(default=8, ge=1, le=64, description="Requests under way at once.")
+    timeout_seconds: float = Field(default=60.0, gt=0, description="Time limit of one request.")
+    attempts: int = Field(
+        default=5, ge=1, description="Tries of one request while the provider is overloaded or down."
+    )
+
+
+class LocalProviderSpec(_Declared):
+    """The packaged multilingual model, in this process, without any server (extra `embedded`)."""
+
+    type: Literal["local"] = "local"
+    texts_per_request: int = Field(default=64, ge=1, le=1024, description="Texts in one batch.")
+
+
+ProviderSpec = Annotated[OpenAIProviderSpec | LocalProviderSpec, Field(discriminator="type")]
+
+
+class EmbeddingSpec(_Declared):
+    """The model, and how a row becomes texts."""
+
+    provider: ProviderSpec | None = Field(
+        default=None,
+        description="Provider of this index; the environment's if left out "
+        "(EMBEDDING_MODEL_HOST, or the local model where that is unset).",
+    )
+    model: str | None = Field(
+        default=None, description="Model name; the environment's EMBEDDING_MODEL_NAME if left out."
+    )
+    dimensions: int | None = Field(
+        default=None,
+        ge=1,
+        le=16000,
+        description="Length of the vectors, sent to the provider as `dimensions`; the model's own if left out.",
+    )
+    strategy: Literal["separate", "concat"] = Field(
+        default="separate",
+        description="`separate`: one vector per text column; `concat`: one vector of all texts together.",
+    )
+
+
+class SearchSpec(_Declared):
+    """Defaults of a search that does not say otherwise."""
+
+    limit: int = Field(default=5, ge=1, le=1000, description="Number of hits.")
+    threshold: float | None = Field(
+        default=None,
+        ge=-1,
+        le=1,
+        description="Hits score strictly above it; the environment's SIMILARITY_THRESHOLD, "
+        "else 0.7, if left out.",
+    )
+    field: str = Field(
+        default="best", description="A served text to search by, or `best`: each row by its best text."
+    )
+    ann_from_vectors: int = Field(
+        default=10_000,
+        ge=0,
+        description="A field with fewer vectors is searched exactly, without an ANN index: "
+        "that is faster and misses nothing.",
+    )
+
+
+class AutomationSpec(_Declared):
+    """How the reconciling sensor works for this index."""
+
+    paused: bool = Field(default=False, description="True: nothing is synced by itself; search goes on.")
+    interval_seconds: int = Field(default=30, ge=1, description="Pause between two looks at the source.")
+    digest_seconds: float = Field(
+        default=10.0, gt=0, le=45, description="Time that one look may spend on digests of key ranges."
+    )
+    ranges_per_run: int = Field(default=50, ge=1, description="Key ranges that one run works on, at most.")
+    runs_per_look: int = Field(default=4, ge=1, description="Runs that one look requests, at most.")
+    fresh_within_minutes: float = Field(
+        default=60.0, gt=0, description="The freshness check fails if the last full look is older."
+    )
+
+
+class IndexSpec(_Declared):
+    """The declaration of one index."""
+
+    name: str = Field(description="Name of the index: its PostgreSQL schema, its view, its assets' prefix.")
+    source: SourceSpec
+    document: DocumentSpec
+    embedding: EmbeddingSpec = Field(default_factory=EmbeddingSpec)
+    search: SearchSpec = Field(default_factory=SearchSpec)
+    automation: AutomationSpec = Field(default_factory=AutomationSpec)
+    range_size: int = Field(
+        default=1000, ge=1, description="Rows in a key range, about; a range is a Dagster partition."
+    )
+    owners: list[str] = Field(
+        default_factory=list, description="Owners shown in Dagster: e-mail addresses or `team:name`."
+    )
+    description: str | None = Field(default=None, description="What the index is for, in the UI.")
