@@ -1,0 +1,215 @@
+"""What the steps of the pipeline tell of their work: plain numbers for people, plots and JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+
+@dataclass(frozen=True)
+class RangeDocuments:
+    """What syncing the documents of one key range did. `digest` is that of exactly the rows read."""
+
+    partition: str
+    rows_read: int
+    inserted: int
+    updated: int
+    deleted: int
+    passages_written: int
+    digest: str
+    seconds: float
+
+    @property
+    def unchanged(self) -> bool:
+        return not (self.inserted or self.updated or self.deleted or self.passages_written)
+
+
+@dataclass(frozen=True)
+class RangeEmbeddings:
+    """How one key range stands after embedding: `missing` texts still have neither vector nor quarantine entry."""
+
+    partition: str
+    needed: int
+    missing: int
+    quarantined: int
+
+
+@dataclass(frozen=True)
+class EmbeddingReport:
+    """What embedding a set of ranges did. `texts_needed` = reused + embedded + quarantined (distinct texts)."""
+
+    ranges: tuple[RangeEmbeddings, ...]
+    texts_needed: int
+    texts_reused: int
+    texts_embedded: int
+    texts_quarantined: int
+    requests: int
+    tokens: int
+    seconds: float
+
+    @property
+    def texts_per_second(self) -> float:
+        return self.texts_embedded / self.seconds if self.seconds > 0 else 0.0
+
+
+@dataclass(frozen=True)
+class FieldIndex:
+    """How one field is searched: `method` is `exact`, `hnsw vector`, `hnsw halfvec` or `hnsw bit + rerank`."""
+
+    field: str
+    vectors: int
+    method: str
+    index_bytes: int
+
+
+@dataclass(frozen=True)
+class SearchIndexReport:
+    """What refreshing the search index did."""
+
+    fields: tuple[FieldIndex, ...]
+    documents: int
+    vectors_retired: int
+    view: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Detection:
+    """What one look at the source found.
+
+    `resume_after` is the range after which the next look goes on, None when the round is complete.
+    """
+
+    ranges_total: int
+    ranges_added: int
+    ranges_checked: int
+    ranges_dirty: int
+    resume_after: int | None
+    round_complete: bool
+
+
+@dataclass(frozen=True)
+class RangeState:
+    """One key range as the target knows it. Digests read `rows:hex`, None where there is none yet."""
+
+    range_id: int
+    partition: str
+    lower: str | None
+    upper: str | None
+    rows: int
+    source_digest: str | None
+    synced_digest: str | None
+    vectors_complete: bool
+    reported_digest: str | None
+    attempts: int
+    next_attempt_at: datetime | None
+    synced_at: datetime | None
+
+    @property
+    def dirty(self) -> bool:
+        return (
+            self.synced_digest is None
+            or not self.vectors_complete
+            or (self.source_digest is not None and self.source_digest != self.synced_digest)
+        )
+
+
+@dataclass(frozen=True)
+class RangeDifference:
+    """Where one key range differs: keys missing in the target, stale in it, or orphaned (no longer in the source).
+
+    `passages` are keys whose texts are not those that the row gives; `vectors` are keys with a text that has
+    neither a vector nor a quarantine entry; `dishonest` keys with a stored vector that is not an honest one.
+    """
+
+    partition: str
+    source_rows: int
+    target_rows: int
+    missing: tuple[str, ...] = ()
+    stale: tuple[str, ...] = ()
+    orphaned: tuple[str, ...] = ()
+    passages: tuple[str, ...] = ()
+    vectors: tuple[str, ...] = ()
+    dishonest: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        groups = (self.missing, self.stale, self.orphaned, self.passages, self.vectors, self.dishonest)
+        return len({key for group in groups for key in group})
+
+
+@dataclass(frozen=True)
+class ParityReport:
+    """The proof of parity, or what breaks it."""
+
+    index: str
+    ranges: int
+    source_rows: int
+    target_rows: int
+    passages: int
+    vectors: int
+    quarantined: int
+    differences: tuple[RangeDifference, ...]
+    seconds: float
+
+    @property
+    def equal(self) -> bool:
+        return not self.differences
+
+
+@dataclass(frozen=True)
+class QuarantineEntry:
+    """A text that the provider refused, or gave no honest vector for."""
+
+    key: str
+    field: str
+    reason: str
+    message: str
+    attempts: int
+    first_failed_at: datetime
+    last_failed_at: datetime
+    next_attempt_at: datetime | None
+
+
+@dataclass(frozen=True)
+class IndexStatus:
+    """How an index stands."""
+
+    index: str
+    ranges: int
+    ranges_dirty: int
+    documents: int
+    passages: int
+    passages_served: int
+    quarantined: int
+    last_round_at: datetime | None
+    oldest_check_at: datetime | None
+    last_synced_at: datetime | None
+    model: str | None
+    dimensions: int | None
+    native_dimensions: int | None
+
+    @property
+    def coverage(self) -> float:
+        """Share of passages that can be found by their current vector, 0 to 1; 1 for an empty index."""
+        return self.passages_served / self.passages if self.passages else 1.0
+
+
+@dataclass(frozen=True)
+class SyncReport:
+    """One sync from detection to search index."""
+
+    index: str
+    ranges_synced: int
+    rows_read: int
+    inserted: int
+    updated: int
+    deleted: int
+    texts_needed: int
+    texts_reused: int
+    texts_embedded: int
+    texts_quarantined: int
+    requests: int
+    tokens: int
+    seconds: float
+    ranges: tuple[str, ...] = field(default=(), repr=False)
