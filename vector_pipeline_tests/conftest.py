@@ -1,0 +1,194 @@
+"""Real servers for the tests: one stack for the session, a fresh database for each test.
+
+Everything ends with the session, even with one that is killed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg
+import pymysql
+import pytest
+from psycopg import sql
+
+from vector_pipeline.core.settings import SourceSettings, TargetSettings
+from vector_pipeline.embedded.ports import choose_port, is_free
+from vector_pipeline.embedded.stack import StackAddresses, temporary_stack
+
+PROJECT = Path(__file__).resolve().parents[1]
+SHARED = PROJECT.parent / "shared"
+ORACLE_MYSQL = SHARED / "tools" / "oracle-mysql"
+CANNOT_BE_HAD = 69  # exit status of that tool where its packages cannot be had
+
+# Stops Oracle MySQL when the test session is gone, whichever way it went.
+WATCH = """
+import os, subprocess, sys, time
+owner, tool, data = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+while os.getppid() == owner:
+    time.sleep(0.2)
+subprocess.run([tool, "stop", data])
+"""
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackAddresses]:
+    """MariaDB and PostgreSQL with pgvector, for the whole session."""
+    folder = tmp_path_factory.mktemp("stack")
+    with temporary_stack(folder) as addresses:
+        yield addresses
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def mariadb(stack: StackAddresses) -> SourceSettings:
+    """An account of the session's MariaDB that may do anything."""
+    assert stack.source_administrator is not None
+    return stack.source_administrator
+
+
+@pytest.fixture(scope="session")
+def oracle_mysql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SourceSettings]:
+    """An account of an Oracle MySQL that may do anything; skips where there is none to be had."""
+    packages = _oracle_mysql_packages()
+    data = tmp_path_factory.mktemp("oracle-mysql")
+    port = choose_port()
+    watch = [sys.executable, "-c", WATCH, str(os.getpid()), str(ORACLE_MYSQL), str(data)]
+    watchdog = subprocess.Popen(watch, start_new_session=True)
+    try:
+        started = _oracle_mysql("start", packages, data, str(port))
+        if started.returncode != 0:
+            pytest.fail(f"Oracle MySQL does not start: {started.stderr}")
+        yield SourceSettings("127.0.0.1", port, "root", "", "mysql")
+    finally:
+        _oracle_mysql("stop", data)
+        watchdog.kill()
+        watchdog.wait()
+        _wait_until_closed(port)
+    shutil.rmtree(data)
+
+
+@pytest.fixture
+def mysql_database(mariadb: SourceSettings) -> Iterator[SourceSettings]:
+    """A fresh database on MariaDB, and an account that may do anything."""
+    with _fresh_mysql_database(mariadb) as database:
+        yield database
+
+
+@pytest.fixture
+def oracle_mysql_database(oracle_mysql: SourceSettings) -> Iterator[SourceSettings]:
+    """A fresh database on Oracle MySQL, and an account that may do anything."""
+    with _fresh_mysql_database(oracle_mysql) as database:
+        yield database
+
+
+@pytest.fixture(params=["mariadb", "oracle"])
+def any_mysql_database(request: pytest.FixtureRequest) -> SourceSettings:
+    """A fresh database, once on each of the two kinds of server."""
+    name = {"mariadb": "mysql_database", "oracle": "oracle_mysql_database"}[request.param]
+    database: SourceSettings = request.getfixturevalue(name)
+    return database
+
+
+@pytest.fixture(scope="session")
+def pg_template(stack: StackAddresses) -> TargetSettings:
+    """The database that fresh ones are copied from: nothing in it but the extension."""
+    template = replace(stack.target, database="template_with_vector")
+    _execute(stack.target, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(template.database)))
+    _execute(template, sql.SQL("CREATE EXTENSION vector"))
+    return template
+
+
+@pytest.fixture
+def pg_database(pg_template: TargetSettings) -> Iterator[TargetSettings]:
+    """A fresh PostgreSQL database with pgvector; its user may do anything."""
+    fresh = replace(pg_template, database=f"test_{uuid.uuid4().hex[:12]}")
+    elsewhere = replace(pg_template, database="postgres")
+    name = sql.Identifier(fresh.database)
+    template = sql.Identifier(pg_template.database)
+    _execute(elsewhere, sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(name, template))
+    yield fresh
+    _execute(elsewhere, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+
+
+@contextmanager
+def _fresh_mysql_database(server: SourceSettings) -> Iterator[SourceSettings]:
+    fresh = replace(server, database=f"test_{uuid.uuid4().hex[:12]}")
+    with _administrator(server) as connection, connection.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {fresh.database} CHARACTER SET utf8mb4")
+    yield fresh
+    with _administrator(server) as connection, connection.cursor() as cursor:
+        # A connection that a test left open in a transaction would make the DROP wait for ever.
+        cursor.execute("SELECT id FROM information_schema.processlist WHERE db = %s", (fresh.database,))
+        for (connection_id,) in cursor.fetchall():
+            try:
+                cursor.execute(f"KILL {connection_id}")
+            except pymysql.MySQLError:
+                continue  # gone by itself
+        cursor.execute(f"DROP DATABASE {fresh.database}")
+
+
+def _administrator(server: SourceSettings) -> pymysql.Connection:  # type: ignore[type-arg]
+    return pymysql.connect(
+        host=server.host, port=server.port, user=server.user, password=server.password, autocommit=True
+    )
+
+
+def _execute(target: TargetSettings, statement: sql.SQL | sql.Composed) -> None:
+    with psycopg.connect(
+        host=target.host,
+        port=target.port,
+        user=target.user,
+        password=target.password,
+        dbname=target.database,
+        autocommit=True,
+    ) as connection:
+        connection.execute(statement)
+
+
+def _wait_until_closed(port: int) -> None:
+    deadline = time.monotonic() + 60
+    while not is_free(port) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(0.5)  # the port closes a moment before the files do
+
+
+def _oracle_mysql_packages() -> Path:
+    """The folder with the unpacked server: kept from one session to the next, since it is 60 MB to fetch."""
+    if not ORACLE_MYSQL.exists():
+        pytest.skip(f"NOT TESTED ON ORACLE MYSQL: there is no {ORACLE_MYSQL}")
+    packages = PROJECT / ".stack" / "oracle-mysql"
+    if packages.is_dir():
+        return packages
+    packages.parent.mkdir(mode=0o711, exist_ok=True)
+    fetching = packages.with_suffix(f".fetching-{os.getpid()}")
+    try:
+        fetched = _oracle_mysql("fetch", fetching)
+        if fetched.returncode == CANNOT_BE_HAD:
+            pytest.skip(f"NOT TESTED ON ORACLE MYSQL: {fetched.stderr.strip()}")
+        if fetched.returncode != 0:
+            pytest.fail(f"Oracle MySQL cannot be fetched: {fetched.stderr}")
+        if not packages.is_dir():
+            fetching.rename(packages)
+    finally:
+        shutil.rmtree(fetching, ignore_errors=True)
+    return packages
+
+
+def _oracle_mysql(action: str, *arguments: Path | str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [ORACLE_MYSQL, action, *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
