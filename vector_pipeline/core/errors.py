@@ -70,6 +70,10 @@ class ProviderRefusedError(ProviderError):
     """The provider refuses this very request (HTTP 4xx other than 429): repeating it is useless."""
 
 
+class ProviderRejectsUsError(ProviderError):
+    """The key, the model or the address is wrong: no text can succeed until a person puts it right."""
+
+
 class DishonestAnswerError(ProviderError):
     """The provider's answer as a whole is unusable: wrong count, broken encoding, repeated indexes."""
 

@@ -32,9 +32,7 @@ class SourceSpec(_Declared):
 
     table: str = Field(description="Table or view in MySQL.")
     primary_key: str = Field(description="The unique, ordered column that identifies a row.")
-    database: str | None = Field(
-        default=None, description="MySQL database; the environment's DB_NAME if left out."
-    )
+    database: str | None = Field(default=None, description="MySQL database; the environment's DB_NAME if left out.")
     where: str | None = Field(
         default=None,
         description="SQL condition over the table's columns; rows that it leaves out are not indexed.",
@@ -64,18 +62,14 @@ class OpenAIProviderSpec(_Declared):
     """Any server that speaks the OpenAI embeddings protocol."""
 
     type: Literal["openai"] = "openai"
-    host: str | None = Field(
-        default=None, description="Base URL; the environment's EMBEDDING_MODEL_HOST if left out."
-    )
+    host: str | None = Field(default=None, description="Base URL; the environment's EMBEDDING_MODEL_HOST if left out.")
     api_key_variable: str = Field(
         default="EMBEDDING_API_KEY", description="Name of the environment variable that holds the key."
     )
     texts_per_request: int = Field(default=128, ge=1, le=1024, description="Texts in one request.")
     requests_in_flight: int = Field(default=8, ge=1, le=64, description="Requests under way at once.")
     timeout_seconds: float = Field(default=60.0, gt=0, description="Time limit of one request.")
-    attempts: int = Field(
-        default=5, ge=1, description="Tries of one request while the provider is overloaded or down."
-    )
+    attempts: int = Field(default=5, ge=1, description="Tries of one request while the provider is overloaded or down.")
 
 
 class LocalProviderSpec(_Declared):
@@ -119,12 +113,9 @@ class SearchSpec(_Declared):
         default=None,
         ge=-1,
         le=1,
-        description="Hits score strictly above it; the environment's SIMILARITY_THRESHOLD, "
-        "else 0.7, if left out.",
+        description="Hits score strictly above it; the environment's SIMILARITY_THRESHOLD, else 0.7, if left out.",
     )
-    field: str = Field(
-        default="best", description="A served text to search by, or `best`: each row by its best text."
-    )
+    field: str = Field(default="best", description="A served text to search by, or `best`: each row by its best text.")
     ann_from_vectors: int = Field(
         default=10_000,
         ge=0,

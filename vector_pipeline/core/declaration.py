@@ -1,0 +1,160 @@
+"""Finding what is wrong with a declaration that could be read: each problem with its field and its remedy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from vector_pipeline.core.documents.rendering import CONCATENATED_FIELD
+from vector_pipeline.core.errors import DeclarationProblem
+from vector_pipeline.core.source.canonical import canonical_expression, key_kind
+from vector_pipeline.core.source.catalog import SourceColumn, SourceTable
+from vector_pipeline.core.source.connection import Connection, identifier
+from vector_pipeline.core.source.plan import is_optional, source_column_name
+from vector_pipeline.core.spec import IndexSpec
+
+BEST_FIELD = "best"
+_DOCUMENT_COLUMNS = {"key", "sort_key", "range_id", "metadata", "unstorable", "updated_at"}
+_RESERVED_SCHEMAS = {"public", "information_schema", "vector_pipeline"}
+# With `_embedding` appended the name still fits PostgreSQL's 63 bytes.
+_LONGEST_SERVED_NAME_BYTES = 53
+
+
+def static_problems(spec: IndexSpec) -> list[DeclarationProblem]:
+    """What is wrong whatever the database holds."""
+    return [*_name_problems(spec), *_served_name_problems(spec), *_reference_problems(spec)]
+
+
+def _name_problems(spec: IndexSpec) -> Iterator[DeclarationProblem]:
+    name = spec.name
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        yield DeclarationProblem(
+            "name", f"{name!r} can't name an index", "use letters, digits and _, not beginning with a digit"
+        )
+    elif name.lower() in _RESERVED_SCHEMAS or name.lower().startswith("pg_"):
+        yield DeclarationProblem("name", f"{name!r} is the name of another PostgreSQL schema", "choose another name")
+
+
+def _served_name_problems(spec: IndexSpec) -> Iterator[DeclarationProblem]:
+    if not spec.document.text:
+        yield DeclarationProblem("document.text", "no column to embed is named", "name at least one")
+    for part, names in (("text", spec.document.text), ("metadata", spec.document.metadata)):
+        for name in names:
+            field = f"document.{part}.{name}"
+            if not name.strip() or "\0" in name or len(name.encode()) > _LONGEST_SERVED_NAME_BYTES:
+                yield DeclarationProblem(
+                    field,
+                    "the served name is empty or too long",
+                    f"use 1 to {_LONGEST_SERVED_NAME_BYTES} bytes",
+                )
+            if name in _DOCUMENT_COLUMNS or name in {"id", BEST_FIELD}:
+                yield DeclarationProblem(
+                    field,
+                    f"{name!r} is a name that every index has for itself",
+                    "serve it under another name",
+                )
+    for name in sorted(spec.document.text.keys() & spec.document.metadata.keys()):
+        yield DeclarationProblem(
+            f"document.metadata.{name}", f"{name!r} is also a served text", "serve it under another name"
+        )
+
+
+def _reference_problems(spec: IndexSpec) -> Iterator[DeclarationProblem]:
+    texts = ", ".join(spec.document.text)
+    unique_on = spec.document.unique_on
+    if unique_on is not None and unique_on not in spec.document.text:
+        yield DeclarationProblem("document.unique_on", f"{unique_on!r} is not a served text", f"name one of: {texts}")
+    fields = list(spec.document.text) if spec.embedding.strategy == "separate" else [CONCATENATED_FIELD]
+    if spec.search.field not in {BEST_FIELD, *fields}:
+        yield DeclarationProblem(
+            "search.field",
+            f"{spec.search.field!r} is not a field that is embedded",
+            f"name one of: {BEST_FIELD}, {', '.join(fields)}",
+        )
+
+
+def catalogue_problems(spec: IndexSpec, database: str, table: SourceTable | None) -> list[DeclarationProblem]:
+    """What is wrong given the table as MySQL's catalogue describes it."""
+    if table is None:
+        return [
+            DeclarationProblem(
+                "source.table",
+                f"there is no table or view {database}.{spec.source.table} that this user may read",
+                "correct source.table or source.database, or GRANT SELECT on it",
+            )
+        ]
+    return [*_column_problems(spec, table), *_key_problems(spec, table)]
+
+
+def _column_problems(spec: IndexSpec, table: SourceTable) -> Iterator[DeclarationProblem]:
+    for part, references in (("text", spec.document.text), ("metadata", spec.document.metadata)):
+        for served, reference in references.items():
+            name = source_column_name(reference)
+            column = table.column(name)
+            field = f"document.{part}.{served}"
+            if column is None and not is_optional(reference):
+                yield _no_such_column(field, name, table)
+            elif column is not None:
+                yield from _type_problems(field, column, table)
+            elif part == "text":
+                yield DeclarationProblem(
+                    field, f"{_full_name(table)} has no column {name!r}", "only metadata can be optional"
+                )
+
+
+def _type_problems(field: str, column: SourceColumn, table: SourceTable) -> Iterator[DeclarationProblem]:
+    if canonical_expression(column) is None:
+        yield DeclarationProblem(
+            field,
+            f"column {column.name!r} of {_full_name(table)} has type {column.column_type}, which has no text form",
+            "leave it out, or declare a view that converts it",
+        )
+
+
+def _key_problems(spec: IndexSpec, table: SourceTable) -> Iterator[DeclarationProblem]:
+    field, name = "source.primary_key", spec.source.primary_key
+    column = table.column(name)
+    if column is None:
+        yield _no_such_column(field, name, table)
+    elif key_kind(column) is None:
+        yield DeclarationProblem(
+            field,
+            f"column {column.name!r} of {_full_name(table)} has type {column.column_type}, which can't be a key",
+            "use an integer, CHAR, VARCHAR, BINARY or VARBINARY column, or declare a view with one",
+        )
+
+
+def _no_such_column(field: str, name: str, table: SourceTable) -> DeclarationProblem:
+    there = ", ".join(column.name for column in table.columns.values())
+    return DeclarationProblem(field, f"{_full_name(table)} has no column {name!r}", f"name one of its columns: {there}")
+
+
+def _full_name(table: SourceTable) -> str:
+    return f"{table.database}.{table.name}"
+
+
+def key_content_problems(connection: Connection, spec: IndexSpec, table: SourceTable) -> list[DeclarationProblem]:
+    """What is wrong with the key's values, where no unique index vouches for them. Makes the server read the key."""
+    column = table.column(spec.source.primary_key)
+    if column is None or (column.name.lower() in table.unique_columns and not column.nullable):
+        return []
+    name = identifier(column.name)
+    condition = "(" + spec.source.where.replace("%", "%%") + ")" if spec.source.where else "1 = 1"
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT COUNT(*) - COUNT({name}), COUNT({name}) - COUNT(DISTINCT {name})"
+            f" FROM {identifier(table.database, table.name)} WHERE {condition}",
+            (),
+        )
+        row = cursor.fetchone()
+    assert row is not None
+    missing, repeated = row
+    field, remedy = "source.primary_key", "declare a unique key or a view with one"
+    problems = []
+    if missing:
+        text = f"column {column.name!r} is NULL in {missing} rows of {_full_name(table)}"
+        problems.append(DeclarationProblem(field, text, remedy))
+    if repeated:
+        text = f"column {column.name!r} is not unique in {_full_name(table)} ({repeated} repeated values)"
+        problems.append(DeclarationProblem(field, text, remedy))
+    return problems

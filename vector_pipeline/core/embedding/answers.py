@@ -1,0 +1,107 @@
+"""From the bytes of an OpenAI-compatible answer to numpy, without trusting the server.
+
+Answers are matched to texts by their `index`. A vector comes as base64 of little-endian float32 or, from
+servers that ignore the wish, as a list of numbers; one answer may mix both. Whatever makes the answer as a
+whole unusable is a `DishonestAnswerError`; single vectors are left for `honesty` to judge.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vector_pipeline.core.embedding.provider import EmbeddedBatch, Vectors
+from vector_pipeline.core.errors import DishonestAnswerError
+
+_SHOWN_CHARACTERS = 120
+
+
+def read_answer(answer: bytes, texts: int, dimensions: int | None) -> EmbeddedBatch:
+    """The vectors of `texts` texts, in their order.
+
+    Args:
+        answer: the body of the response.
+        texts: how many texts were sent.
+        dimensions: the length that was asked for, if one was; it decides which vectors are the odd ones.
+
+    Raises:
+        DishonestAnswerError: no JSON, no embeddings, not one for each text, or broken encoding.
+    """
+    parsed = _parse(answer)
+    vectors = [_decode(item, position) for position, item in enumerate(_in_order(parsed["data"], texts))]
+    lengths = np.fromiter((len(vector) for vector in vectors), np.int32, texts)
+    return EmbeddedBatch(_stack(vectors, lengths, dimensions), lengths, _tokens(parsed.get("usage")))
+
+
+def _parse(answer: bytes) -> dict[str, Any]:
+    try:
+        parsed = json.loads(answer)
+    except (ValueError, RecursionError):  # UnicodeDecodeError and JSONDecodeError are ValueErrors
+        raise DishonestAnswerError(f"the answer is no JSON: {_beginning(answer)}") from None
+    if not isinstance(parsed, dict) or not isinstance(parsed.get("data"), list):
+        raise DishonestAnswerError(f"the answer has no embeddings: {_beginning(answer)}")
+    return parsed
+
+
+def _beginning(answer: bytes) -> str:
+    if not answer:
+        return "it is empty"
+    shown = " ".join(answer[:_SHOWN_CHARACTERS].decode("utf-8", "replace").split())
+    return f"{len(answer)} bytes that begin with {shown!r}"
+
+
+def _in_order(items: list[Any], texts: int) -> list[Any]:
+    if len(items) != texts:
+        raise DishonestAnswerError(f"{len(items)} vectors came for {texts} texts")
+    ordered: list[Any] = [None] * texts
+    for item in items:
+        index = item.get("index") if isinstance(item, dict) else None
+        if type(index) is not int or not 0 <= index < texts:
+            raise DishonestAnswerError(f"a vector has the index {index!r}: it belongs to none of {texts} texts")
+        if ordered[index] is not None:
+            raise DishonestAnswerError(f"two vectors have the index {index}")
+        ordered[index] = item
+    return ordered
+
+
+def _decode(item: dict[str, Any], position: int) -> Vectors:
+    embedding = item.get("embedding")
+    try:
+        if isinstance(embedding, str):
+            return np.frombuffer(base64.b64decode(embedding, validate=True), "<f4")
+        with np.errstate(over="ignore"):  # a number too large for float32 becomes infinite: honesty sees it
+            # A null in the list (how some servers write NaN) becomes NaN; a null for the list has no numbers.
+            vector: Vectors = np.asarray([] if embedding is None else embedding, np.float32)
+    except (binascii.Error, ValueError, TypeError, OverflowError) as error:
+        raise DishonestAnswerError(f"the vector with the index {position} cannot be decoded: {error}") from None
+    if vector.ndim != 1:
+        raise DishonestAnswerError(f"the vector with the index {position} is no flat list of numbers")
+    return vector
+
+
+def _stack(vectors: list[Vectors], lengths: npt.NDArray[np.int32], dimensions: int | None) -> Vectors:
+    length = _usual_length(lengths, dimensions)
+    stacked = np.empty((len(vectors), length), np.float32)
+    for row, vector in zip(stacked, vectors, strict=True):
+        row[:] = vector if len(vector) == length else np.nan
+    return stacked
+
+
+def _usual_length(lengths: npt.NDArray[np.int32], dimensions: int | None) -> int:
+    if dimensions is not None and (lengths == dimensions).any():
+        return dimensions
+    values, counts = np.unique(lengths, return_counts=True)
+    return int(values[counts == counts.max()].max())
+
+
+def _tokens(usage: object) -> int | None:
+    if isinstance(usage, dict):
+        for name in ("prompt_tokens", "total_tokens"):
+            if type(count := usage.get(name)) is int and count >= 0:
+                return count
+    return None

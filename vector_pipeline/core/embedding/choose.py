@@ -1,0 +1,86 @@
+"""Which provider serves an index: its own provider block, else the environment's, else the local model.
+
+The one place, beside `settings`, that looks into the environment: an index may name the variable of its own
+key.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from vector_pipeline.core.embedding.local_model import LOCAL_DIMENSIONS, LOCAL_MODEL, LocalModelProvider
+from vector_pipeline.core.embedding.provider import EmbeddingProvider
+from vector_pipeline.core.errors import ConfigurationError
+from vector_pipeline.core.settings import EmbeddingSettings
+from vector_pipeline.core.spec import EmbeddingSpec, LocalProviderSpec, OpenAIProviderSpec
+
+_DEFAULT_KEY_VARIABLE = "EMBEDDING_API_KEY"
+
+
+def choose_provider(
+    spec: EmbeddingSpec, settings: EmbeddingSettings, environment: Mapping[str, str] | None = None
+) -> EmbeddingProvider:
+    """The provider that the index declares, or that the environment gives to an index which declares none.
+
+    Args:
+        environment: where an index's own key variable is looked up; `os.environ` if left out.
+
+    Raises:
+        ConfigurationError: no host, no model, an unusable host or key, or a model or dimension that the local
+            model is not. Nothing is asked of a server.
+    """
+    block = spec.provider
+    if block is None:
+        block = OpenAIProviderSpec() if settings.host else LocalProviderSpec()
+    if isinstance(block, LocalProviderSpec):
+        return _local(spec, block)
+    return _openai_compatible(spec, block, settings, os.environ if environment is None else environment)
+
+
+def _local(spec: EmbeddingSpec, block: LocalProviderSpec) -> EmbeddingProvider:
+    remedy = "leave it out, or name a server: embedding.provider.host or EMBEDDING_MODEL_HOST"
+    if spec.model not in (None, LOCAL_MODEL):
+        raise ConfigurationError(
+            f"embedding.model is {spec.model!r}, but the local provider has {LOCAL_MODEL!r} only; {remedy}"
+        )
+    if spec.dimensions not in (None, LOCAL_DIMENSIONS):
+        raise ConfigurationError(
+            f"embedding.dimensions is {spec.dimensions}, but the local model has {LOCAL_DIMENSIONS}; {remedy}"
+        )
+    return LocalModelProvider(texts_per_request=block.texts_per_request)
+
+
+def _openai_compatible(
+    spec: EmbeddingSpec,
+    block: OpenAIProviderSpec,
+    settings: EmbeddingSettings,
+    environment: Mapping[str, str],
+) -> EmbeddingProvider:
+    host = block.host or settings.host
+    if not host:
+        raise ConfigurationError(
+            "the index asks for an OpenAI-compatible provider but names no host; "
+            "set EMBEDDING_MODEL_HOST or embedding.provider.host"
+        )
+    model = spec.model or settings.model
+    if not model:
+        raise ConfigurationError(
+            f"no model is named for the provider at {host}; set EMBEDDING_MODEL_NAME or embedding.model"
+        )
+    key = environment.get(block.api_key_variable)
+    if not key and block.api_key_variable == _DEFAULT_KEY_VARIABLE:
+        key = settings.api_key
+    # Here and not above, so that an index with the local model does not load the openai package.
+    from vector_pipeline.core.embedding.openai_compatible import OpenAICompatibleProvider  # noqa: PLC0415
+
+    return OpenAICompatibleProvider(
+        host,
+        model,
+        key,
+        api_key_variable=block.api_key_variable,
+        dimensions=spec.dimensions,
+        texts_per_request=block.texts_per_request,
+        requests_in_flight=block.requests_in_flight,
+        timeout_seconds=block.timeout_seconds,
+    )

@@ -1,0 +1,293 @@
+"""Filling the vectors that the passages of some key ranges need.
+
+Three things overlap: this thread reads texts and packs batches, a pool of threads waits for the provider, and a
+writing thread stores each finished batch with a commit of its own. So the provider is what the work waits for, a
+killed run loses at most the batches in flight, and the next one goes on by set difference.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+
+import psycopg
+
+from vector_pipeline.core.documents.rendering import ContentHash
+from vector_pipeline.core.embedding.honesty import Judgement, VectorSpaceLength, judge
+from vector_pipeline.core.embedding.provider import EmbeddedBatch, EmbeddingProvider
+from vector_pipeline.core.embedding.requesting import (
+    HARMLESS_TEXT,
+    Embedded,
+    Refused,
+    request_halving,
+    request_with_patience,
+)
+from vector_pipeline.core.errors import DimensionMismatchError
+from vector_pipeline.core.reports import EmbeddingReport, RangeEmbeddings
+from vector_pipeline.core.source.key_ranges import KeyRange
+from vector_pipeline.core.store import locks, quarantine, vectors
+from vector_pipeline.core.store.documents import PassageCounts, serve_current_vectors, settle_vectors_complete
+from vector_pipeline.core.store.locks import Lock
+from vector_pipeline.core.store.quarantine import Refusal
+from vector_pipeline.core.store.registry import RegisteredIndex
+from vector_pipeline.core.store.vectors import NeededText
+
+OpenConnection = Callable[[], AbstractContextManager[psycopg.Connection]]
+OnProgress = Callable[[int, int], None]
+"""Called with texts done and texts known to be needed so far."""
+
+REFUSED = "refused by the provider"
+NOT_HONEST = "no honest vector"
+
+
+@dataclass
+class _Tally:
+    """Counted by several threads under one lock."""
+
+    needed: int = 0
+    embedded: int = 0
+    quarantined: int = 0
+    requests: int = 0
+    tokens: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def request(self, tokens: int | None) -> None:
+        with self.lock:
+            self.requests += 1
+            self.tokens += tokens or 0
+
+
+@dataclass(frozen=True)
+class _Finished:
+    """A part of a batch as the provider answered it: honest vectors of some texts, and refusals of others."""
+
+    texts: list[NeededText]
+    judgement: Judgement | None
+    refusals: list[Refusal]
+
+
+_Batch = list[NeededText]
+_END = None
+
+
+class Filling:
+    """One filling of the vectors of some ranges; `run` does it once."""
+
+    def __init__(
+        self,
+        open_connection: OpenConnection,
+        index: RegisteredIndex,
+        provider: EmbeddingProvider,
+        attempts: int,
+        on_progress: OnProgress | None = None,
+    ) -> None:
+        self._open_connection = open_connection
+        self._index = index
+        self._provider = provider
+        self._attempts = attempts
+        self._on_progress = on_progress
+        space = index.generation.space
+        self._length = VectorSpaceLength(space.native_dimensions, space.stored_dimensions)
+        self._tally = _Tally()
+        self._texts_needed = 0
+        self._texts_reused = 0
+        self._failed = threading.Event()
+        self._error: BaseException | None = None
+        self._in_flight: set[ContentHash] = set()
+        self._finished: queue.Queue[_Finished | None] = queue.Queue(maxsize=2 * provider.requests_in_flight)
+        # One batch beyond those in flight, so that a thread that has just finished finds the next one ready.
+        self._slots = threading.Semaphore(provider.requests_in_flight + 1)
+
+    def run(self, ranges: Sequence[KeyRange]) -> EmbeddingReport:
+        """Embeds what the ranges lack.
+
+        Raises:
+            ProviderError: the provider is down or not the declared model; what it gave before is stored.
+        """
+        started = time.monotonic()
+        with self._open_connection() as connection:
+            busy = self._pass(connection, ranges, wait=False)
+            if busy:
+                # Only now, holding nothing: two runs that wait for each other's ranges must not both hold some.
+                self._pass(connection, busy, wait=True)
+            states = tuple(self._state(connection, key_range) for key_range in ranges)
+        tally = self._tally
+        return EmbeddingReport(
+            ranges=states,
+            texts_needed=self._texts_needed,
+            texts_reused=self._texts_reused,
+            texts_embedded=tally.embedded,
+            texts_quarantined=tally.quarantined,
+            requests=tally.requests,
+            tokens=tally.tokens,
+            seconds=time.monotonic() - started,
+        )
+
+    def _pass(self, connection: psycopg.Connection, ranges: Sequence[KeyRange], *, wait: bool) -> list[KeyRange]:
+        """Works on the ranges whose lock it gets; returns those that another run works on."""
+        taken: list[KeyRange] = []
+        busy: list[KeyRange] = []
+        writer = threading.Thread(target=self._write_finished, name="vectors-writer")
+        writer.start()
+        try:
+            with ThreadPoolExecutor(self._provider.requests_in_flight, "embedding-request") as pool:
+                for batch in self._batches(connection, self._take(connection, ranges, taken, busy, wait)):
+                    self._slots.acquire()
+                    if self._failed.is_set():
+                        self._slots.release()
+                        break
+                    pool.submit(self._request, batch).add_done_callback(self._request_done)
+        finally:
+            self._finished.put(_END)
+            writer.join()
+            if self._error is None:
+                for key_range in taken:
+                    self._settle(connection, key_range)
+            for key_range in taken:
+                locks.release(connection, Lock.RANGE_EMBEDDING, key_range.range_id)
+        if self._error is not None:
+            raise self._error
+        return busy
+
+    def _take(
+        self,
+        connection: psycopg.Connection,
+        ranges: Sequence[KeyRange],
+        taken: list[KeyRange],
+        busy: list[KeyRange],
+        wait: bool,
+    ) -> Iterator[KeyRange]:
+        for key_range in ranges:
+            if wait:
+                connection.execute("SELECT pg_advisory_lock(%s, %s)", (int(Lock.RANGE_EMBEDDING), key_range.range_id))
+            elif not locks.try_hold(connection, Lock.RANGE_EMBEDDING, key_range.range_id):
+                busy.append(key_range)
+                continue
+            taken.append(key_range)
+            yield key_range
+
+    def _batches(self, connection: psycopg.Connection, ranges: Iterator[KeyRange]) -> Iterator[_Batch]:
+        """Packs the texts that the ranges lack into batches, across the borders of ranges."""
+        waiting: _Batch = []
+        size = self._provider.texts_per_request
+        for key_range in ranges:
+            if self._failed.is_set():
+                return
+            lacking = vectors.needed_texts(connection, self._index, key_range.range_id)
+            distinct = vectors.count_texts(connection, self._index, key_range.range_id)
+            self._texts_needed += distinct
+            self._texts_reused += distinct - len(lacking)
+            waiting.extend(lacking)
+            while len(waiting) >= size:
+                yield from self._still_lacking(connection, waiting[:size])
+                del waiting[:size]
+        if waiting:
+            yield from self._still_lacking(connection, waiting)
+
+    def _still_lacking(self, connection: psycopg.Connection, batch: _Batch) -> Iterator[_Batch]:
+        """The batch less what is in flight here or has been stored since it was read, by whichever run."""
+        stored = vectors.with_a_vector(connection, self._index, [text.content_hash for text in batch])
+        vectors.take_over(connection, self._index, [t for t in batch if t.content_hash in stored])
+        with self._tally.lock:
+            lacking = [
+                text for text in batch if text.content_hash not in stored and text.content_hash not in self._in_flight
+            ]
+            self._in_flight.update(text.content_hash for text in lacking)
+            self._tally.needed += len(lacking)
+            self._texts_reused += len(batch) - len(lacking)
+        if lacking:
+            yield lacking
+
+    def _request(self, batch: _Batch) -> None:
+        if self._failed.is_set():
+            return
+        texts = [text.text for text in batch]
+        for outcome in request_halving(self._provider, texts, self._attempts, self._tally.request):
+            self._finished.put(self._judged(batch, outcome))
+
+    def _request_done(self, future: Future[None]) -> None:
+        self._slots.release()
+        self._note_error(future.exception())
+
+    def _judged(self, batch: _Batch, outcome: Embedded | Refused) -> _Finished:
+        if isinstance(outcome, Refused):
+            refused = batch[outcome.position]
+            return _Finished([], None, [Refusal(refused.content_hash, REFUSED, outcome.message)])
+        texts = [batch[position] for position in outcome.positions]
+        judgement = self._judge(outcome.batch)
+        if judgement is None:
+            reason = f"has {outcome.batch.lengths[0]} numbers instead of {self._length.native}"
+            return _Finished([], None, [Refusal(t.content_hash, NOT_HONEST, f"the vector {reason}") for t in texts])
+        refusals = [
+            Refusal(texts[row].content_hash, NOT_HONEST, f"the vector {reason}")
+            for row, reason in judgement.reasons.items()
+        ]
+        honest = [text for text, good in zip(texts, judgement.honest, strict=True) if good]
+        return _Finished(honest, judgement, refusals)
+
+    def _judge(self, batch: EmbeddedBatch) -> Judgement | None:
+        """None where these texts alone get vectors of another length, and the model is the declared one."""
+        try:
+            return judge(batch, self._length)
+        except DimensionMismatchError:
+            probe = request_with_patience(
+                self._provider, [HARMLESS_TEXT], self._attempts, on_request=self._tally.request
+            )
+            if probe.lengths[0] != self._length.native:
+                raise
+            return None
+
+    def _write_finished(self) -> None:
+        """Stores what comes until the end is announced; after an error it only empties the queue."""
+        try:
+            with self._open_connection() as connection:
+                while (finished := self._finished.get()) is not _END:
+                    self._store(connection, finished)
+                return
+        except BaseException as error:
+            self._note_error(error)
+        while self._finished.get() is not _END:
+            pass
+
+    def _store(self, connection: psycopg.Connection, finished: _Finished) -> None:
+        if finished.judgement is not None and finished.texts:
+            vectors.store_vectors(connection, self._index, finished.texts, finished.judgement.vectors)
+        if finished.refusals:
+            quarantine.put(connection, self._index, finished.refusals)
+        done = [text.content_hash for text in finished.texts]
+        done += [refusal.content_hash for refusal in finished.refusals]
+        with self._tally.lock:
+            self._in_flight.difference_update(done)
+            self._tally.embedded += len(finished.texts)
+            self._tally.quarantined += len(finished.refusals)
+            progress = self._tally.embedded + self._tally.quarantined, self._tally.needed
+        if self._on_progress is not None:
+            self._on_progress(*progress)
+
+    def _note_error(self, error: BaseException | None) -> None:
+        if error is not None:
+            self._error = self._error or error
+            self._failed.set()
+
+    def _settle(self, connection: psycopg.Connection, key_range: KeyRange) -> None:
+        if self._settled(connection, key_range).missing:
+            # Texts that were in flight for another field or another range when this one was read.
+            lacking = vectors.needed_texts(connection, self._index, key_range.range_id)
+            vectors.take_over(connection, self._index, lacking)
+            self._settled(connection, key_range)
+
+    def _settled(self, connection: psycopg.Connection, key_range: KeyRange) -> PassageCounts:
+        with connection.transaction():
+            locks.in_transaction(connection, Lock.VECTORS, self._index.index_id, shared=True)
+            serve_current_vectors(connection, self._index, key_range.range_id)
+            return settle_vectors_complete(connection, self._index, key_range.range_id)
+
+    def _state(self, connection: psycopg.Connection, key_range: KeyRange) -> RangeEmbeddings:
+        with connection.transaction():
+            counts = settle_vectors_complete(connection, self._index, key_range.range_id)
+        return RangeEmbeddings(key_range.partition, counts.passages, counts.missing, counts.quarantined)

@@ -1,0 +1,224 @@
+"""The provider that is any server speaking the OpenAI embeddings protocol.
+
+One call of `embed` is one request. The answer is asked for in base64, read raw within one deadline, and goes
+from JSON straight into numpy (`answers`): the client's own models would make a Python list of each vector.
+What goes wrong is told apart by what the caller can do about it: ask again later, leave the text out, or
+call a person. The key appears in no message, whatever the server echoes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import time
+from collections.abc import Iterable, Sequence
+from urllib.parse import SplitResult, urlsplit
+
+import numpy as np
+import openai
+
+from vector_pipeline.core.embedding.answers import read_answer
+from vector_pipeline.core.embedding.provider import EmbeddedBatch
+from vector_pipeline.core.embedding.refusals import explain_refusal
+from vector_pipeline.core.errors import (
+    ConfigurationError,
+    DishonestAnswerError,
+    ProviderError,
+    ProviderRefusedError,
+    ProviderUnavailableError,
+    without_secrets,
+)
+
+NO_KEY = "none"
+"""Sent where no key is set: the client insists on one, servers without keys ignore it."""
+
+
+def normalise_host(host: str) -> str:
+    """The base URL that `host` means.
+
+    A host without scheme gets `http://`; a URL without path gets `/v1`, where nearly every server speaks the
+    protocol; a URL that has a path is taken as it is, less a final `/embeddings` or slash.
+
+    Raises:
+        ConfigurationError: it is no http(s) URL, or has a query or a user and password.
+    """
+    url = _split(host)
+    path = url.path.rstrip("/").removesuffix("/embeddings").rstrip("/") or "/v1"
+    return f"{url.scheme}://{url.netloc}{path}"
+
+
+def _split(host: str) -> SplitResult:
+    text = host.strip()
+    problem = None
+    try:
+        url = urlsplit(text if "://" in text else f"http://{text}")
+        url.port  # noqa: B018 - raises ValueError for a port that is no number
+    except ValueError:
+        problem = "is not a URL"
+    else:
+        if url.username is not None or url.password is not None:
+            problem = "has a user or a password in it"
+        elif url.scheme not in ("http", "https") or not url.hostname:
+            problem = f"{text!r} is not an http(s) URL"
+        elif url.query or url.fragment:
+            problem = "has something after ? or # in it"
+    if problem:
+        raise ConfigurationError(
+            f"the embedding provider's host {problem}; give its base URL alone, as in "
+            "http://127.0.0.1:8080/v1 (EMBEDDING_MODEL_HOST or embedding.provider.host)"
+        )
+    return url
+
+
+class OpenAICompatibleProvider:
+    """A model behind an OpenAI-compatible base URL. Safe to call from several threads at once.
+
+    Args:
+        host: base URL, see `normalise_host`.
+        model: the model's name, as the server knows it.
+        api_key: None for a server that wants none.
+        api_key_variable: where the key came from, for messages to people.
+        dimensions: sent to the server only if given.
+        timeout_seconds: for one request as a whole, from connecting to the last byte of the answer.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        model: str,
+        api_key: str | None = None,
+        *,
+        api_key_variable: str = "EMBEDDING_API_KEY",
+        dimensions: int | None = None,
+        texts_per_request: int = 128,
+        requests_in_flight: int = 8,
+        timeout_seconds: float = 60.0,
+    ) -> None:
+        self._base_url = normalise_host(host)
+        self._model = model
+        key = _usable_key(api_key, api_key_variable)
+        self._secrets = (key,)
+        self._api_key_variable = api_key_variable
+        self._dimensions = dimensions
+        self._texts_per_request = texts_per_request
+        self._requests_in_flight = requests_in_flight
+        self._timeout_seconds = timeout_seconds
+        self._client = openai.OpenAI(
+            api_key=key or NO_KEY, base_url=self._base_url, timeout=timeout_seconds, max_retries=0
+        )
+
+    def __repr__(self) -> str:
+        return f"OpenAICompatibleProvider(host={self._base_url!r}, model={self._model!r})"
+
+    @property
+    def name(self) -> str:
+        """Provider and model for people."""
+        return f"openai:{self._model}"
+
+    @property
+    def model(self) -> str:
+        """The model's name, as part of the vector space's fingerprint."""
+        return self._model
+
+    @property
+    def texts_per_request(self) -> int:
+        """The most texts that `embed` takes at once."""
+        return self._texts_per_request
+
+    @property
+    def requests_in_flight(self) -> int:
+        """How many calls of `embed` may run at once."""
+        return self._requests_in_flight
+
+    def embed(self, texts: Sequence[str]) -> EmbeddedBatch:
+        """Embeds the texts with a single request, without retrying.
+
+        Raises:
+            ProviderUnavailableError: overloaded, down, or too slow; the same call may succeed later.
+            ProviderRefusedError: refused as it is; `str(error)` has the provider's words.
+            ProviderRejectsUsError: the key, the model or the address is wrong.
+            DishonestAnswerError: the answer cannot be matched to the texts.
+        """
+        if not texts:
+            return EmbeddedBatch(np.empty((0, 0), np.float32), np.empty(0, np.int32), None)
+        answer = self._request(texts)
+        if isinstance(answer, ProviderError):
+            # Raised here, where no other exception is being handled: the client's own holds the server's
+            # words unabridged, key included, and must not show as this one's cause or context.
+            raise answer
+        try:
+            return read_answer(answer, len(texts), self._dimensions)
+        except DishonestAnswerError as error:
+            problem = without_secrets(str(error), self._secrets)
+        raise DishonestAnswerError(f"{self._who}: {problem}")
+
+    def close(self) -> None:
+        """Releases connections."""
+        self._client.close()
+
+    @property
+    def _who(self) -> str:
+        return f"embedding provider at {self._base_url} (model {self._model})"
+
+    def _request(self, texts: Sequence[str]) -> bytes | ProviderError:
+        started = time.monotonic()
+        # The texts go as `extra_body`, which replaces `input`: the client looks at every text of `input` to
+        # find files in it, a fifth of the CPU time of a request.
+        body: dict[str, object] = {"input": list(texts)}
+        if self._dimensions is not None:
+            body["dimensions"] = self._dimensions
+        try:
+            with self._client.embeddings.with_streaming_response.create(
+                input="", model=self._model, encoding_format="base64", extra_body=body
+            ) as response:
+                return self._read(response.iter_bytes(), started)
+        except openai.APITimeoutError:
+            return self._too_slow()
+        except openai.APIConnectionError as error:
+            return self._unreachable(error.__cause__ or error)
+        except openai.APIStatusError as error:
+            return explain_refusal(error, self._who, self._api_key_variable, self._secrets)
+        except UnicodeEncodeError:
+            return ProviderRefusedError("the text holds half a surrogate pair, so it cannot be sent as UTF-8")
+        except _HTTP_ERRORS as error:  # the body is read past the client, which would translate it
+            return self._too_slow() if "Timeout" in type(error).__name__ else self._unreachable(error)
+
+    def _read(self, chunks: Iterable[bytes], started: float) -> bytes | ProviderError:
+        # The client's time limit is for each read: a server that drips bytes would keep within it for ever.
+        answer = []
+        for chunk in chunks:
+            answer.append(chunk)
+            if time.monotonic() - started > self._timeout_seconds:
+                return self._too_slow()
+        return b"".join(answer)
+
+    def _too_slow(self) -> ProviderUnavailableError:
+        return ProviderUnavailableError(f"{self._who} gave no whole answer in {self._timeout_seconds:g} s")
+
+    def _unreachable(self, cause: BaseException) -> ProviderUnavailableError:
+        words = without_secrets(str(cause), self._secrets) or type(cause).__name__
+        return ProviderUnavailableError(f"{self._who} cannot be reached or broke off: {words}")
+
+
+def _usable_key(api_key: str | None, variable: str) -> str | None:
+    """The key without the white space that files and shells leave around it.
+
+    Other characters that no HTTP header can hold are refused here, since the HTTP library would quote the
+    whole header in its complaint.
+    """
+    key = (api_key or "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise ConfigurationError(f"{variable} has characters that a key cannot have; set it again")
+    return key or None
+
+
+def _http_errors() -> tuple[type[Exception], ...]:
+    """The errors of the HTTP library under the client: httpx2 for openai 3, httpx before."""
+    found: list[type[Exception]] = []
+    for library in ("httpx2", "httpx"):
+        with contextlib.suppress(ImportError):
+            found.append(importlib.import_module(library).HTTPError)
+    return tuple(found)
+
+
+_HTTP_ERRORS = _http_errors()

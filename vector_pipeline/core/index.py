@@ -1,0 +1,356 @@
+"""One index, opened: what every shell (Dagster, command line, API) calls.
+
+Connections are made when they are first needed and closed with the block of `open_index`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from functools import cached_property
+
+import pandas as pd
+import psycopg
+import pymysql
+from psycopg import sql
+
+from vector_pipeline.core import detection, preparation, sync, verify
+from vector_pipeline.core.declaration import catalogue_problems, key_content_problems, static_problems
+from vector_pipeline.core.embedding.choose import choose_provider
+from vector_pipeline.core.embedding.filling import Filling, OnProgress
+from vector_pipeline.core.embedding.provider import EmbeddingProvider
+from vector_pipeline.core.errors import (
+    ConfigurationError,
+    DeclarationProblem,
+    IndexSpecError,
+    NotYetSyncedError,
+)
+from vector_pipeline.core.reports import (
+    Detection,
+    EmbeddingReport,
+    IndexStatus,
+    ParityReport,
+    QuarantineEntry,
+    RangeDocuments,
+    RangeState,
+    SearchIndexReport,
+)
+from vector_pipeline.core.search import SearchAnswer
+from vector_pipeline.core.search import query as query_search
+from vector_pipeline.core.search_index import read_status, refresh_search_index, search_index_is_due
+from vector_pipeline.core.settings import Settings
+from vector_pipeline.core.source import connection as source_connection
+from vector_pipeline.core.source.catalog import read_table
+from vector_pipeline.core.source.key_ranges import KeyRange
+from vector_pipeline.core.source.plan import ReadingPlan, plan_reading
+from vector_pipeline.core.spec import IndexSpec, OpenAIProviderSpec
+from vector_pipeline.core.store import connection as store_connection
+from vector_pipeline.core.store import key_ranges, locks, quarantine, registry, view
+from vector_pipeline.core.store.locks import Lock
+from vector_pipeline.core.store.registry import RegisteredIndex, WantedSpace
+
+
+class VectorIndex:
+    """One declared index over its source, its target and its provider."""
+
+    def __init__(
+        self,
+        spec: IndexSpec,
+        settings: Settings,
+        origin: str,
+        provider: EmbeddingProvider | None,
+        closing: ExitStack,
+    ) -> None:
+        self.spec = spec
+        self._settings = settings
+        self._origin = origin
+        self._given_provider = provider
+        self._closing = closing
+        self._prepared: RegisteredIndex | None = None
+
+    @cached_property
+    def _source(self) -> source_connection.Connection:
+        connection = source_connection.connect(self._settings.source)
+        self._closing.callback(source_connection.close, connection)
+        return connection
+
+    @cached_property
+    def _target(self) -> psycopg.Connection:
+        return self._closing.enter_context(self._open_target())
+
+    @contextmanager
+    def _open_target(self) -> Iterator[psycopg.Connection]:
+        connection = store_connection.connect(self._settings.target, f"vector-pipeline {self.spec.name}"[:63])
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    @cached_property
+    def _provider(self) -> EmbeddingProvider:
+        if self._given_provider is not None:
+            return self._given_provider
+        provider = choose_provider(self.spec.embedding, self._settings.embedding)
+        self._closing.callback(provider.close)
+        return provider
+
+    @property
+    def _attempts(self) -> int:
+        block = self.spec.embedding.provider
+        return block.attempts if isinstance(block, OpenAIProviderSpec) else OpenAIProviderSpec().attempts
+
+    @property
+    def _database(self) -> str:
+        return self.spec.source.database or self._settings.source.database
+
+    @cached_property
+    def _plan(self) -> ReadingPlan:
+        with self._source_errors():
+            table = preparation.right_table(self._source, self.spec, self._database, self._origin)
+        return plan_reading(self.spec, table)
+
+    @cached_property
+    def _wanted(self) -> WantedSpace:
+        return preparation.wanted_space(self.spec, self._settings.embedding, self._provider)
+
+    @property
+    def _registered(self) -> RegisteredIndex:
+        """The index as registered, without creating anything."""
+        if self._prepared is not None:
+            return self._prepared
+        registered = registry.load(self._target, self.spec.name)
+        if registered is None:
+            raise NotYetSyncedError(
+                f"index {self.spec.name!r} is not in PostgreSQL yet; run: vector-pipeline sync {self.spec.name}"
+            )
+        return registered
+
+    @contextmanager
+    def _source_errors(self) -> Iterator[None]:
+        """Errors of the driver, as ours: without secrets, and with the remedy."""
+        try:
+            yield
+        except pymysql.MySQLError as error:
+            raise source_connection.source_error(self._settings.source, error) from None
+
+    def check_declaration(self) -> list[DeclarationProblem]:
+        """All that is wrong with the declaration, against MySQL's catalogue and the provider; [] if it is right.
+
+        Raises:
+            SourceUnavailableError: MySQL is down, so that the rest can't be told.
+        """
+        problems = static_problems(self.spec)
+        if problems:
+            return problems
+        with self._source_errors():
+            table = read_table(self._source, self._database, self.spec.source.table)
+            problems = catalogue_problems(self.spec, self._database, table)
+            if table is not None and not problems:
+                problems = key_content_problems(self._source, self.spec, table)
+        try:
+            if registry.load(self._target, self.spec.name) is None:
+                preparation.measure_dimensions(self.spec, self._wanted, self._provider, self._origin)
+            else:
+                registry.refuse_a_changed_declaration(
+                    self._target, self._registered, self.spec, self._wanted, self._origin
+                )
+        except IndexSpecError as error:
+            problems += error.problems
+        except ConfigurationError as error:
+            problems.append(DeclarationProblem("embedding", str(error), "see .env.example"))
+        return problems
+
+    def prepare(self) -> None:
+        """Registers the index and creates its tables where they are missing; does nothing where they are right.
+
+        Raises:
+            IndexSpecError: the declaration is wrong; every field and its remedy are named.
+        """
+        if self._prepared is None:
+            plan = self._plan
+            with self._source_errors():
+                table = preparation.right_table(self._source, self.spec, self._database, self._origin)
+                self._prepared = preparation.prepare(
+                    self._source,
+                    self._target,
+                    self.spec,
+                    table,
+                    self._wanted,
+                    self._provider,
+                    self._origin,
+                )
+            view.create_view(self._target, self._prepared, plan, self.spec.document.unique_on)
+
+    def _ready(self) -> RegisteredIndex:
+        self.prepare()
+        assert self._prepared is not None
+        return self._prepared
+
+    def detect(self, *, budget_seconds: float | None = None, resume_after: int | None = None) -> Detection:
+        """Cuts new ranges and digests ranges in the source, within the budget (None: a whole round)."""
+        index = self._ready()
+        with self._source_errors():
+            return detection.detect(
+                self._source,
+                self._target,
+                index,
+                self._plan,
+                self.spec.range_size,
+                budget_seconds=budget_seconds,
+                resume_after=resume_after,
+            )
+
+    def ranges(self) -> list[RangeState]:
+        """How each range stands, in key order."""
+        return key_ranges.load_states(self._target, self._registered)
+
+    def due_ranges(self) -> list[RangeState]:
+        """The dirty ranges, and those with a quarantined text to be tried again, whose pause is over."""
+        retry = key_ranges.due_for_retry(self._target, self._registered)
+        now = datetime.now(UTC)
+        return [
+            state
+            for state in self.ranges()
+            if (state.dirty or state.range_id in retry)
+            and (state.next_attempt_at is None or state.next_attempt_at <= now)
+        ]
+
+    def note_attempt(self, partitions: Sequence[str]) -> None:
+        """Counts a try of these partitions; until they are in step each try lengthens the pause before the next."""
+        key_ranges.note_attempt(self._target, self._registered, partitions)
+
+    def note_reported(self, digests: Mapping[str, str]) -> None:
+        """Keeps which source digest of each partition Dagster has been told of."""
+        key_ranges.note_reported(self._target, self._registered, digests)
+
+    @contextmanager
+    def hold_run(self, run_id: str) -> Iterator[None]:
+        """Says that a run is alive for as long as the block, and this process, last."""
+        with self._open_target() as connection, locks.held(connection, Lock.RUN, locks.number_of(run_id)):
+            yield
+
+    def is_run_alive(self, run_id: str) -> bool:
+        """Whether a process is in `hold_run` for this run."""
+        return locks.is_held(self._target, Lock.RUN, locks.number_of(run_id))
+
+    def sync_documents(self, partitions: Sequence[str]) -> Iterator[RangeDocuments]:
+        """Makes documents and passages equal to the rows, range by range, each in a transaction of its own."""
+        index = self._ready()
+        for key_range in self._key_ranges(partitions):
+            with self._source_errors():
+                facts = sync.sync_range(self._source, self._target, index, self._plan, key_range.range_id)
+            yield facts
+
+    def embed(self, partitions: Sequence[str], on_progress: OnProgress | None = None) -> EmbeddingReport:
+        """Embeds the texts of these partitions that have no vector."""
+        index = self._ready()
+        ranges = self._key_ranges(partitions)
+        return Filling(self._open_target, index, self._provider, self._attempts, on_progress).run(ranges)
+
+    def _key_ranges(self, partitions: Sequence[str]) -> list[KeyRange]:
+        wanted = set(partitions)
+        ranges = [r for r in key_ranges.load_ranges(self._target, self._registered) if r.partition in wanted]
+        unknown = wanted - {key_range.partition for key_range in ranges}
+        if unknown:
+            raise NotYetSyncedError(
+                f"index {self.spec.name!r} has no key range {', '.join(sorted(unknown))}; "
+                "the index was made anew since the partition was added; choose another partition"
+            )
+        return ranges
+
+    def refresh_search_index(self) -> SearchIndexReport:
+        """Retires vectors that serve nothing, builds ANN indexes worth having, renews view and statistics."""
+        return refresh_search_index(self._target, self._ready(), self._plan, self.spec)
+
+    def search_index_is_due(self) -> bool:
+        """The first load is complete, or a tenth of the vectors has changed, or the last refresh is a day old."""
+        return search_index_is_due(self._target, self._registered)
+
+    def verify(
+        self, *, mark_dirty: bool = False, on_progress: Callable[[int, int], None] | None = None
+    ) -> ParityReport:
+        """The proof of parity. With `mark_dirty` what differs is synced by whoever syncs next."""
+        index = self._registered
+        with self._source_errors():
+            report = verify.verify(self._source, self._target, index, self._plan, on_progress)
+        if mark_dirty and report.differences:
+            verify.adopt_strays(self._target, index)
+            key_ranges.forget_digest(self._target, index, [difference.partition for difference in report.differences])
+        return report
+
+    def check_honesty(self) -> list[str]:
+        """Keys of rows with a stored vector that is not an honest one."""
+        return verify.dishonest_keys(self._target, self._registered)
+
+    def quarantine(self) -> list[QuarantineEntry]:
+        """What the provider refused, in key order."""
+        return quarantine.entries(self._target, self._registered)
+
+    def retry_quarantine(self) -> int:
+        """Lets the next sync try every quarantined text again. Returns how many there are."""
+        return quarantine.retry(self._target, self._registered)
+
+    def status(self) -> IndexStatus:
+        """How the index stands; all zeros before its first sync."""
+        return read_status(self._target, registry.load(self._target, self.spec.name), self.spec.name)
+
+    def search(
+        self,
+        query: str,
+        *,
+        limit: int | None = None,
+        threshold: float | None = None,
+        field: str | None = None,
+    ) -> SearchAnswer:
+        """The nearest documents; what is left out comes from the declaration, then from the environment."""
+        defaults = self.spec.search
+        if threshold is None:
+            threshold = defaults.threshold
+        if threshold is None:
+            threshold = self._settings.similarity_threshold
+        return query_search.search(
+            self._target,
+            self._registered,
+            self._provider,
+            query,
+            limit=defaults.limit if limit is None else limit,
+            threshold=threshold,
+            field=field or defaults.field,
+            unique_on=self.spec.document.unique_on,
+        )
+
+    def preview_documents(self, partitions: Sequence[str], limit: int = 5) -> pd.DataFrame:
+        """The documents of these partitions that were written last, texts cut short."""
+        index = self._registered
+        names = index.generation.rendering.names
+        range_ids = [key_range.range_id for key_range in self._key_ranges(partitions)]
+        rows = self._target.execute(
+            sql.SQL(
+                "SELECT key, {} FROM {} WHERE range_id = ANY(%s) ORDER BY updated_at DESC, sort_key LIMIT %s"
+            ).format(
+                sql.SQL(", ").join(sql.SQL("left({}, 120)").format(sql.Identifier(name)) for name in names),
+                sql.Identifier(index.schema, "documents"),
+            ),
+            (range_ids, limit),
+        ).fetchall()
+        return pd.DataFrame(rows, columns=["key", *names])
+
+    def drop(self) -> None:
+        """Removes the index, its vectors included, from PostgreSQL."""
+        index = self._registered
+        registry.drop(self._target, index, view.view_name(index))
+        self._prepared = None
+
+
+@contextmanager
+def open_index(
+    spec: IndexSpec,
+    settings: Settings,
+    *,
+    origin: str = "declaration",
+    provider: EmbeddingProvider | None = None,
+) -> Iterator[VectorIndex]:
+    """Opens an index. `origin` is named in errors; `provider` replaces the one that the declaration chooses."""
+    with ExitStack() as closing:
+        yield VectorIndex(spec, settings, origin, provider, closing)

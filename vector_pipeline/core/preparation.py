@@ -1,0 +1,106 @@
+"""Making an index ready to be synced: its declaration is held against MySQL's catalogue and the model, then its tables
+are created. Nothing is created for a declaration that is wrong."""
+
+from __future__ import annotations
+
+import psycopg
+
+from vector_pipeline.core.declaration import catalogue_problems, key_content_problems, static_problems
+from vector_pipeline.core.embedding.provider import EmbeddingProvider
+from vector_pipeline.core.embedding.requesting import HARMLESS_TEXT, request_with_patience
+from vector_pipeline.core.errors import DeclarationProblem, IndexSpecError
+from vector_pipeline.core.settings import EmbeddingSettings
+from vector_pipeline.core.source.catalog import SourceTable, read_table
+from vector_pipeline.core.source.connection import Connection as SourceConnection
+from vector_pipeline.core.spec import IndexSpec
+from vector_pipeline.core.store import registry, schema, view
+from vector_pipeline.core.store.registry import RegisteredIndex, WantedSpace
+
+_ATTEMPTS = 3
+
+
+def right_table(source: SourceConnection, spec: IndexSpec, database: str, origin: str) -> SourceTable:
+    """The table of a declaration that fits it.
+
+    Raises:
+        IndexSpecError: naming every field that is wrong.
+    """
+    problems = static_problems(spec)
+    table = None
+    if not problems:
+        table = read_table(source, database, spec.source.table)
+        problems = catalogue_problems(spec, database, table)
+    if problems or table is None:
+        raise IndexSpecError(origin, problems)
+    return table
+
+
+def wanted_space(spec: IndexSpec, settings: EmbeddingSettings, provider: EmbeddingProvider) -> WantedSpace:
+    """The vector space that declaration and environment ask for."""
+    kind = provider.name.split(":", 1)[0]
+    # Declared dimensions are the index's own; the environment's padding is for indexes that declare none.
+    padded_to = None if spec.embedding.dimensions else settings.expected_dimensions
+    return WantedSpace(kind, provider.model, spec.embedding.dimensions, padded_to)
+
+
+def measure_dimensions(spec: IndexSpec, wanted: WantedSpace, provider: EmbeddingProvider, origin: str) -> int:
+    """Asks the model for one vector and tells its length.
+
+    Raises:
+        IndexSpecError: the declared or expected length is not one that the model has.
+        ProviderError: the provider is down or refuses us.
+    """
+    batch = request_with_patience(provider, [HARMLESS_TEXT], _ATTEMPTS)
+    native = int(batch.lengths[0])
+    declared = spec.embedding.dimensions
+    if declared is not None and native != declared:
+        raise IndexSpecError(
+            origin,
+            [
+                DeclarationProblem(
+                    "embedding.dimensions",
+                    f"{declared} are declared, but {provider.name} returns vectors of {native} numbers",
+                    f"declare {native}, leave it out, or choose a model that has {declared}",
+                )
+            ],
+        )
+    if wanted.padded_to is not None and native > wanted.padded_to:
+        raise IndexSpecError(
+            origin,
+            [
+                DeclarationProblem(
+                    "embedding.dimensions",
+                    f"EMBEDDING_EXPECTED_DIM is {wanted.padded_to}, but {provider.name} returns vectors of "
+                    f"{native} numbers",
+                    f"set EMBEDDING_EXPECTED_DIM to {native} or more, or unset it",
+                )
+            ],
+        )
+    return native
+
+
+def prepare(
+    source: SourceConnection,
+    target: psycopg.Connection,
+    spec: IndexSpec,
+    table: SourceTable,
+    wanted: WantedSpace,
+    provider: EmbeddingProvider,
+    origin: str,
+) -> RegisteredIndex:
+    """Registers the index and creates its tables, or checks that what is there is what is declared.
+
+    Raises:
+        IndexSpecError, ProviderError, TargetUnavailableError.
+    """
+    schema.create_registry(target)
+    index = registry.load(target, spec.name)
+    if index is None:
+        view.refuse_a_stranger(target, spec.name)
+        problems = key_content_problems(source, spec, table)
+        if problems:
+            raise IndexSpecError(origin, problems)
+        index = registry.register(target, spec, wanted, measure_dimensions(spec, wanted, provider, origin))
+    registry.refuse_a_changed_declaration(target, index, spec, wanted, origin)
+    registry.keep_declaration(target, index, spec)
+    return index

@@ -1,0 +1,108 @@
+"""Keeping an index good to search: ANN indexes, the planner's statistics, the view; and telling how it stands."""
+
+from __future__ import annotations
+
+import time
+
+import psycopg
+
+from vector_pipeline.core.reports import IndexStatus, SearchIndexReport
+from vector_pipeline.core.source.plan import ReadingPlan
+from vector_pipeline.core.spec import IndexSpec
+from vector_pipeline.core.store import ann_index, key_ranges, locks, vectors, view
+from vector_pipeline.core.store.contents import count_contents
+from vector_pipeline.core.store.locks import Lock
+from vector_pipeline.core.store.names import bounded
+from vector_pipeline.core.store.registry import RegisteredIndex
+
+_CHANGED_SHARE = 0.1
+
+
+def refresh_search_index(
+    target: psycopg.Connection, index: RegisteredIndex, plan: ReadingPlan, spec: IndexSpec
+) -> SearchIndexReport:
+    """Retires vectors that serve nothing, builds ANN indexes worth having, renews statistics, view and function."""
+    started = time.monotonic()
+    with locks.held(target, Lock.SEARCH_INDEX, index.index_id):
+        retired = vectors.retire_unserved(target, index)
+        fields = ann_index.refresh(target, index, spec.search.ann_from_vectors)
+        view.create_view(target, index, plan, spec.document.unique_on)
+        view.create_nearest_function(target, index, spec.document.unique_on)
+        target.execute(
+            """
+            UPDATE vector_pipeline.embedding_indexes
+            SET search_refreshed_at = now(), vectors_at_refresh = %s
+            WHERE index_id = %s
+            """,
+            (_vectors_ever_written(target, index), index.index_id),
+        )
+    return SearchIndexReport(
+        fields=tuple(fields),
+        documents=count_contents(target, index).documents,
+        vectors_retired=retired,
+        view=f"public.{bounded(index.name)}",
+        seconds=time.monotonic() - started,
+    )
+
+
+def search_index_is_due(target: psycopg.Connection, index: RegisteredIndex) -> bool:
+    """Nothing is dirty, and a tenth of the vectors came or went since the last refresh, or it is a day old or missing."""
+    row = target.execute(
+        """
+        SELECT search_refreshed_at IS NULL OR search_refreshed_at < now() - interval '1 day', vectors_at_refresh
+        FROM vector_pipeline.embedding_indexes WHERE index_id = %s
+        """,
+        (index.index_id,),
+    ).fetchone()
+    assert row is not None
+    overdue, written_then = row
+    states = key_ranges.load_states(target, index)
+    if not states or any(state.dirty for state in states):
+        return False
+    changed = abs(_vectors_ever_written(target, index) - written_then)
+    return bool(overdue) or changed > _CHANGED_SHARE * max(1, count_contents(target, index).vectors)
+
+
+def _vectors_ever_written(target: psycopg.Connection, index: RegisteredIndex) -> int:
+    """Rows inserted into and deleted from the vectors table since it was made, as PostgreSQL counts them."""
+    row = target.execute(
+        "SELECT n_tup_ins + n_tup_del FROM pg_stat_user_tables WHERE schemaname = %s AND relname = %s",
+        (index.schema, index.vectors),
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def read_status(target: psycopg.Connection, index: RegisteredIndex | None, name: str) -> IndexStatus:
+    """How an index stands; `index` None is one that was never synced."""
+    if index is None:
+        return IndexStatus(name, 0, 0, 0, 0, 0, 0, None, None, None, None, None, None)
+    states = key_ranges.load_states(target, index)
+    contents = count_contents(target, index)
+    row = target.execute(
+        """
+        SELECT i.round_completed_at, min(r.source_checked_at), max(s.synced_at)
+        FROM vector_pipeline.embedding_indexes i
+        LEFT JOIN vector_pipeline.key_ranges r ON r.index_id = i.index_id
+        LEFT JOIN vector_pipeline.range_states s ON s.range_id = r.range_id AND s.generation = i.active_generation
+        WHERE i.index_id = %s
+        GROUP BY i.index_id
+        """,
+        (index.index_id,),
+    ).fetchone()
+    assert row is not None
+    space = index.generation.space
+    return IndexStatus(
+        index=name,
+        ranges=len(states),
+        ranges_dirty=sum(state.dirty for state in states),
+        documents=contents.documents,
+        passages=contents.passages,
+        passages_served=contents.served,
+        quarantined=contents.quarantined,
+        last_round_at=row[0],
+        oldest_check_at=row[1],
+        last_synced_at=row[2],
+        model=space.model,
+        dimensions=space.stored_dimensions,
+        native_dimensions=space.native_dimensions,
+    )

@@ -1,0 +1,59 @@
+"""The digest of a key range: how many rows it has, and the XOR of a 64-bit hash of each.
+
+Each column enters the row's hash with its presence (NULL is not '') and its length or its own hash ('ab','c'
+is not 'a','bc'). The key is part of the hash, so equal rows don't cancel out. The same is computed from what
+PostgreSQL stores by `vector_pipeline.core.store.stored_digest`. SHA-256 because MySQL 9.7 has no MD5() or SHA1() left, and
+because CRC32 is linear: two salted ones hold no more than one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vector_pipeline.core.source.connection import Connection, identifier
+from vector_pipeline.core.source.key_ranges import KeyRange, key_condition
+from vector_pipeline.core.source.plan import ReadingPlan
+
+
+@dataclass(frozen=True)
+class Digest:
+    """Row count and XOR of unsigned 64-bit row hashes. `str` gives `rows:sixteen hex digits`."""
+
+    rows: int
+    xor: int
+
+    def __str__(self) -> str:
+        return f"{self.rows}:{self.xor:016x}"
+
+    def with_row(self, row_hash: int) -> Digest:
+        """The digest with one more row."""
+        return Digest(self.rows + 1, self.xor ^ row_hash)
+
+
+EMPTY = Digest(0, 0)
+
+
+def row_hash_expression(plan: ReadingPlan) -> str:
+    """SQL for the unsigned 64-bit hash of a row over all columns that the plan reads."""
+    parts = ", ".join(_part(column.expression, column.by_hash) for column in plan.columns)
+    return f"CAST(CONV(LEFT(SHA2(CONCAT({parts}), 256), 16), 16, 10) AS UNSIGNED)"
+
+
+def _part(expression: str, by_hash: bool) -> str:
+    if by_hash:
+        return f"COALESCE(CAST(SHA2({expression}, 256) AS BINARY), '-')"
+    return f"COALESCE(CAST(CONCAT(LENGTH({expression}), ':', {expression}) AS BINARY), '-')"
+
+
+def digest_range(connection: Connection, plan: ReadingPlan, key_range: KeyRange) -> Digest:
+    """Makes the server read one range and digest it."""
+    condition, parameters = key_condition(plan, key_range)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT COUNT(*), BIT_XOR({row_hash_expression(plan)})"
+            f" FROM {identifier(plan.database, plan.table)} WHERE {condition}",
+            parameters,
+        )
+        row = cursor.fetchone()
+    assert row is not None
+    return Digest(int(row[0]), int(row[1]))

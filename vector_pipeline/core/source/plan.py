@@ -1,0 +1,94 @@
+"""A declaration against a real table: which columns are read, in which order, in which form.
+
+The order of `columns` is the order of a digest: the key, the texts, the metadata, each as declared.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vector_pipeline.core.source.canonical import (
+    KeyKind,
+    canonical_expression,
+    enters_by_its_own_hash,
+    is_exact_number,
+    key_kind,
+)
+from vector_pipeline.core.source.catalog import SourceColumn, SourceTable
+from vector_pipeline.core.spec import ColumnReference, IndexSpec
+
+
+@dataclass(frozen=True)
+class PlannedColumn:
+    """One column as it is read. `served` is the name under which the target has it."""
+
+    served: str
+    source: str
+    source_type: str
+    expression: str
+    by_hash: bool
+    exact_number: bool
+
+
+@dataclass(frozen=True)
+class ReadingPlan:
+    """How rows are read from one table."""
+
+    database: str
+    table: str
+    where: str | None
+    key_column: str
+    key_kind: KeyKind
+    key: PlannedColumn
+    texts: tuple[PlannedColumn, ...]
+    metadata: tuple[PlannedColumn, ...]
+
+    @property
+    def columns(self) -> tuple[PlannedColumn, ...]:
+        return (self.key, *self.texts, *self.metadata)
+
+
+def source_column_name(reference: ColumnReference) -> str:
+    """The column that a declaration's entry names."""
+    return reference if isinstance(reference, str) else reference.column
+
+
+def is_optional(reference: ColumnReference) -> bool:
+    """Whether the declaration does without the column where the table hasn't got it."""
+    return not isinstance(reference, str) and reference.optional
+
+
+def plan_reading(spec: IndexSpec, table: SourceTable) -> ReadingPlan:
+    """Binds a declaration that `declaration.catalogue_problems` found right to its table."""
+    key_source = table.column(spec.source.primary_key)
+    assert key_source is not None
+    kind = key_kind(key_source)
+    assert kind is not None
+    return ReadingPlan(
+        database=table.database,
+        table=table.name,
+        where=spec.source.where,
+        key_column=key_source.name,
+        key_kind=kind,
+        key=_planned("id", key_source),
+        texts=_planned_all(spec.document.text, table),
+        metadata=_planned_all(spec.document.metadata, table),
+    )
+
+
+def _planned_all(references: dict[str, ColumnReference], table: SourceTable) -> tuple[PlannedColumn, ...]:
+    found = ((served, table.column(source_column_name(entry))) for served, entry in references.items())
+    return tuple(_planned(served, column) for served, column in found if column is not None)
+
+
+def _planned(served: str, column: SourceColumn) -> PlannedColumn:
+    expression = canonical_expression(column)
+    assert expression is not None
+    return PlannedColumn(
+        served,
+        column.name,
+        column.column_type,
+        expression,
+        enters_by_its_own_hash(column),
+        is_exact_number(column),
+    )

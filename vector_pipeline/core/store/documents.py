@@ -1,0 +1,346 @@
+"""Making a range's documents and passages equal to its rows: only what differs is written, in one transaction.
+
+What is stored is compared by hashes recomputed from it, so damage done by hand is mended like any change.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import psycopg
+from psycopg import sql
+
+from vector_pipeline.core.documents.rendering import ContentHash, Rendering, storable
+from vector_pipeline.core.source.digest import EMPTY, Digest
+from vector_pipeline.core.source.plan import PlannedColumn, ReadingPlan
+from vector_pipeline.core.source.rows import SourceRow
+from vector_pipeline.core.store.locks import Lock, in_transaction
+from vector_pipeline.core.store.registry import RegisteredIndex
+
+PassageKey = tuple[str, str, int]
+
+
+@dataclass
+class RangeChanges:
+    """What has to be written so that a range equals the rows read; `digest` is that of exactly those rows."""
+
+    digest: Digest = EMPTY
+    inserted: int = 0
+    rows: list[SourceRow] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
+    passages: list[tuple[PassageKey, ContentHash]] = field(default_factory=list)
+    passages_gone: list[PassageKey] = field(default_factory=list)
+
+    @property
+    def updated(self) -> int:
+        return len(self.rows) - self.inserted
+
+
+def compare(
+    rows: Iterable[SourceRow],
+    stored: dict[str, int],
+    stored_passages: dict[PassageKey, ContentHash],
+    rendering: Rendering,
+) -> RangeChanges:
+    """Compares the rows of a range with what is stored of it. Consumes `rows` and empties the two dicts."""
+    changes = RangeChanges()
+    for row in rows:
+        changes.digest = changes.digest.with_row(row.row_hash)
+        known = stored.pop(row.key, None)
+        if known != row.row_hash:
+            changes.rows.append(row)
+            changes.inserted += known is None
+        for passage in rendering.passages(row.texts):
+            key = (row.key, passage.field, passage.ordinal)
+            content_hash = passage.content_hash
+            if stored_passages.pop(key, None) != content_hash:
+                changes.passages.append((key, content_hash))
+    changes.gone.extend(stored)
+    gone = set(changes.gone)
+    changes.passages_gone.extend(key for key in stored_passages if key[0] not in gone)
+    return changes
+
+
+def stored_passages(
+    connection: psycopg.Connection, index: RegisteredIndex, range_id: int
+) -> dict[PassageKey, ContentHash]:
+    """The content hash of each passage of a range."""
+    rows = connection.execute(
+        sql.SQL(
+            """
+            SELECT p.key, p.field, p.ordinal, p.content_hash
+            FROM {documents} d
+            JOIN {passages} p ON p.key = d.key
+            WHERE d.range_id = %s
+            """
+        ).format(
+            documents=sql.Identifier(index.schema, "documents"),
+            passages=sql.Identifier(index.schema, index.passages),
+        ),
+        (range_id,),
+    ).fetchall()
+    return {(key, field_, ordinal): content_hash for key, field_, ordinal, content_hash in rows}
+
+
+def write_changes(
+    connection: psycopg.Connection,
+    index: RegisteredIndex,
+    plan: ReadingPlan,
+    range_id: int,
+    changes: RangeChanges,
+) -> None:
+    """Writes a range's changes and the digest of the rows they were made from, in one transaction."""
+    with connection.transaction():
+        # Vectors must not be retired between finding them here and committing.
+        in_transaction(connection, Lock.VECTORS, index.index_id, shared=True)
+        replaced = _replaced_hashes(connection, index, changes)
+        if changes.rows:
+            _write_documents(connection, index, plan, range_id, changes.rows)
+        if changes.gone:
+            connection.execute(
+                sql.SQL("DELETE FROM {} WHERE key = ANY(%s) AND range_id = %s").format(
+                    sql.Identifier(index.schema, "documents")
+                ),
+                (changes.gone, range_id),
+            )
+        _write_passages(connection, index, changes)
+        if replaced:
+            _clear_quarantine(connection, index, replaced)
+        serve_current_vectors(connection, index, range_id)
+        _write_state(connection, index, range_id, changes.digest)
+
+
+def _write_documents(
+    connection: psycopg.Connection,
+    index: RegisteredIndex,
+    plan: ReadingPlan,
+    range_id: int,
+    rows: Sequence[SourceRow],
+) -> None:
+    names = [column.served for column in plan.texts]
+    columns = sql.SQL(", ").join(map(sql.Identifier, ["key", "sort_key", "range_id", *names, "metadata", "unstorable"]))
+    assignments = sql.SQL(", ").join(
+        sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name))
+        for name in ["sort_key", "range_id", *names, "metadata", "unstorable", "updated_at"]
+    )
+    documents = sql.Identifier(index.schema, "documents")
+    connection.execute(
+        sql.SQL("CREATE TEMPORARY TABLE staged_documents (LIKE {} INCLUDING DEFAULTS) ON COMMIT DROP").format(documents)
+    )
+    with (
+        connection.cursor() as cursor,
+        cursor.copy(sql.SQL("COPY staged_documents ({}) FROM STDIN").format(columns)) as copy,
+    ):
+        for row in rows:
+            copy.write_row(
+                (
+                    row.key,
+                    row.sort_key,
+                    range_id,
+                    *(storable(text) for text in row.texts),
+                    metadata_json(plan, row.metadata),
+                    _unstorable_json(plan, row),
+                )
+            )
+    # In key order, so that two transactions that meet on a key wait for each other instead of deadlocking.
+    connection.execute(
+        sql.SQL(
+            """
+            INSERT INTO {documents} ({columns})
+            SELECT {columns} FROM staged_documents ORDER BY key
+            ON CONFLICT (key) DO UPDATE SET {assignments}
+            """
+        ).format(documents=documents, columns=columns, assignments=assignments)
+    )
+    connection.execute("DROP TABLE staged_documents")
+
+
+def metadata_json(plan: ReadingPlan, values: Sequence[str | None]) -> str:
+    """The metadata object: exact numbers as JSON numbers, everything else in its text form."""
+    pairs = (
+        json.dumps(column.served) + ": " + _json_value(column, value)
+        for column, value in zip(plan.metadata, values, strict=True)
+    )
+    return "{" + ", ".join(pairs) + "}"
+
+
+def _json_value(column: PlannedColumn, value: str | None) -> str:
+    if value is None:
+        return "null"
+    return value if column.exact_number else json.dumps(storable(value), ensure_ascii=False)
+
+
+def _unstorable_json(plan: ReadingPlan, row: SourceRow) -> str | None:
+    """The true bytes of each value with a NUL character, which PostgreSQL's text cannot hold."""
+    served = (column.served for column in plan.columns)
+    values = (row.key, *row.texts, *row.metadata)
+    unstorable = {
+        name: base64.b64encode(value.encode()).decode()
+        for name, value in zip(served, values, strict=True)
+        if value and "\0" in value
+    }
+    return json.dumps(unstorable) if unstorable else None
+
+
+def _write_passages(connection: psycopg.Connection, index: RegisteredIndex, changes: RangeChanges) -> None:
+    passages = sql.Identifier(index.schema, index.passages)
+    if changes.passages_gone:
+        keys, fields, ordinals = zip(*changes.passages_gone, strict=True)
+        connection.execute(
+            sql.SQL(
+                """
+                DELETE FROM {} p USING unnest(%s::text[], %s::text[], %s::smallint[]) gone(key, field, ordinal)
+                WHERE p.key = gone.key AND p.field = gone.field AND p.ordinal = gone.ordinal
+                """
+            ).format(passages),
+            (list(keys), list(fields), list(ordinals)),
+        )
+    if not changes.passages:
+        return
+    connection.execute(
+        "CREATE TEMPORARY TABLE staged_passages"
+        ' (key text COLLATE "C", field text, ordinal smallint, content_hash bytea) ON COMMIT DROP'
+    )
+    with connection.cursor() as cursor, cursor.copy("COPY staged_passages FROM STDIN") as copy:
+        for key, content_hash in changes.passages:
+            copy.write_row((*key, content_hash))
+    # served_hash stays: the row remains findable by its previous vector until the new one is in.
+    connection.execute(
+        sql.SQL(
+            """
+            INSERT INTO {} (key, field, ordinal, content_hash)
+            SELECT key, field, ordinal, content_hash FROM staged_passages ORDER BY key, field, ordinal
+            ON CONFLICT (key, field, ordinal) DO UPDATE SET content_hash = excluded.content_hash
+            """
+        ).format(passages)
+    )
+    connection.execute("DROP TABLE staged_passages")
+
+
+def _replaced_hashes(connection: psycopg.Connection, index: RegisteredIndex, changes: RangeChanges) -> list[bytes]:
+    """Quarantined hashes that passages of these keys have now and are about to lose."""
+    keys = [
+        *changes.gone,
+        *{key[0] for key, _ in changes.passages},
+        *{key[0] for key in changes.passages_gone},
+    ]
+    rows = connection.execute(
+        sql.SQL(
+            """
+            SELECT DISTINCT q.content_hash
+            FROM vector_pipeline.quarantine q
+            JOIN {} p ON p.content_hash = q.content_hash
+            WHERE q.index_id = %s AND q.space = %s AND p.key = ANY(%s)
+            """
+        ).format(sql.Identifier(index.schema, index.passages)),
+        (index.index_id, index.generation.space.number, keys),
+    ).fetchall()
+    return [content_hash for (content_hash,) in rows]
+
+
+def _clear_quarantine(connection: psycopg.Connection, index: RegisteredIndex, hashes: Sequence[bytes]) -> None:
+    """Removes the entries of texts that no passage has any more."""
+    connection.execute(
+        sql.SQL(
+            """
+            DELETE FROM vector_pipeline.quarantine q
+            WHERE q.index_id = %s AND q.space = %s AND q.content_hash = ANY(%s)
+              AND NOT EXISTS (SELECT FROM {} p WHERE p.content_hash = q.content_hash)
+            """
+        ).format(sql.Identifier(index.schema, index.passages)),
+        (index.index_id, index.generation.space.number, list(hashes)),
+    )
+
+
+def serve_current_vectors(connection: psycopg.Connection, index: RegisteredIndex, range_id: int) -> None:
+    """Lets each passage of a range be found by its current vector, where that vector is there."""
+    connection.execute(
+        sql.SQL(
+            """
+            UPDATE {passages} p
+            SET served_hash = p.content_hash
+            FROM {documents} d
+            WHERE d.key = p.key AND d.range_id = %s AND p.served_hash IS DISTINCT FROM p.content_hash
+              AND EXISTS (SELECT FROM {vectors} v WHERE v.content_hash = p.content_hash AND v.field = p.field)
+            """
+        ).format(
+            passages=sql.Identifier(index.schema, index.passages),
+            documents=sql.Identifier(index.schema, "documents"),
+            vectors=sql.Identifier(index.schema, index.vectors),
+        ),
+        (range_id,),
+    )
+
+
+def _write_state(connection: psycopg.Connection, index: RegisteredIndex, range_id: int, digest: Digest) -> None:
+    connection.execute(
+        """
+        INSERT INTO vector_pipeline.range_states (range_id, generation, rows, digest, vectors_complete)
+        VALUES (%s, %s, %s, %s, false)
+        ON CONFLICT (range_id, generation) DO UPDATE
+        SET rows = excluded.rows, digest = excluded.digest, vectors_complete = false, synced_at = now()
+        """,
+        (range_id, index.generation.number, digest.rows, str(digest)),
+    )
+    settle_vectors_complete(connection, index, range_id)
+
+
+@dataclass(frozen=True)
+class PassageCounts:
+    """Of a range's passages: all, those without vector and quarantine entry, those in quarantine."""
+
+    passages: int
+    missing: int
+    quarantined: int
+
+
+def settle_vectors_complete(connection: psycopg.Connection, index: RegisteredIndex, range_id: int) -> PassageCounts:
+    """Records whether each passage of a range has its vector or a quarantine entry. Call it in a transaction."""
+    # The lock first, the count in a statement after it: so the count sees what the other holder committed.
+    connection.execute(
+        "SELECT FROM vector_pipeline.range_states WHERE range_id = %s AND generation = %s FOR UPDATE",
+        (range_id, index.generation.number),
+    )
+    row = connection.execute(
+        sql.SQL(
+            """
+            SELECT count(*),
+                   count(*) FILTER (WHERE v.content_hash IS NULL AND q.content_hash IS NULL),
+                   count(*) FILTER (WHERE v.content_hash IS NULL AND q.content_hash IS NOT NULL)
+            FROM {documents} d
+            JOIN {passages} p ON p.key = d.key
+            LEFT JOIN {vectors} v ON v.content_hash = p.content_hash AND v.field = p.field
+            LEFT JOIN vector_pipeline.quarantine q
+                ON q.index_id = %s AND q.space = %s AND q.content_hash = p.content_hash
+            WHERE d.range_id = %s
+            """
+        ).format(
+            documents=sql.Identifier(index.schema, "documents"),
+            passages=sql.Identifier(index.schema, index.passages),
+            vectors=sql.Identifier(index.schema, index.vectors),
+        ),
+        (index.index_id, index.generation.space.number, range_id),
+    ).fetchone()
+    assert row is not None
+    counts = PassageCounts(*row)
+    connection.execute(
+        """
+        UPDATE vector_pipeline.range_states SET vectors_complete = %s
+        WHERE range_id = %s AND generation = %s
+        """,
+        (counts.missing == 0, range_id, index.generation.number),
+    )
+    connection.execute(
+        """
+        UPDATE vector_pipeline.key_ranges r
+        SET attempts = 0, next_attempt_at = NULL
+        FROM vector_pipeline.range_states s
+        WHERE s.range_id = r.range_id AND s.generation = %s AND r.range_id = %s
+          AND s.vectors_complete AND r.attempts > 0
+        """,
+        (index.generation.number, range_id),
+    )
+    return counts

@@ -1,0 +1,74 @@
+"""Advisory locks: who works on what, for as long as its connection lives and no longer.
+
+A lock dies with the process that holds it, so a killed run freezes nothing. The first number of a lock's
+pair says what is locked, the second which one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+
+import psycopg
+
+
+class Lock(IntEnum):
+    """What is locked. The values keep clear of other applications in the same database."""
+
+    SCHEMA = 0x56500000
+    RANGE_DOCUMENTS = 0x56500001
+    RANGE_EMBEDDING = 0x56500002
+    RUN = 0x56500003
+    VECTORS = 0x56500004
+    RANGES = 0x56500005
+    SEARCH_INDEX = 0x56500006
+
+
+@contextmanager
+def held(connection: psycopg.Connection, lock: Lock, which: int) -> Iterator[None]:
+    """Waits for the lock and holds it. Take it outside of a transaction: it must outlive its commit."""
+    connection.execute("SELECT pg_advisory_lock(%s, %s)", (int(lock), which))
+    try:
+        yield
+    finally:
+        release(connection, lock, which)
+
+
+def try_hold(connection: psycopg.Connection, lock: Lock, which: int) -> bool:
+    """Takes the lock if it is free; `release` gives it back."""
+    row = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", (int(lock), which)).fetchone()
+    return bool(row and row[0])
+
+
+def release(connection: psycopg.Connection, lock: Lock, which: int) -> None:
+    """Gives a session's lock back; nothing to do where the connection is gone, since the lock went with it."""
+    if not connection.closed and not connection.broken:
+        connection.execute("SELECT pg_advisory_unlock(%s, %s)", (int(lock), which))
+
+
+def is_held(connection: psycopg.Connection, lock: Lock, which: int) -> bool:
+    """Whether any session holds the lock."""
+    row = connection.execute(
+        """
+        SELECT EXISTS (
+            SELECT FROM pg_locks
+            WHERE locktype = 'advisory' AND granted AND objsubid = 2
+              AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+              AND classid::bigint = %s AND objid::bigint = %s)
+        """,
+        (int(lock), which),
+    ).fetchone()
+    return bool(row and row[0])
+
+
+def in_transaction(connection: psycopg.Connection, lock: Lock, which: int, *, shared: bool = False) -> None:
+    """Takes the lock until the end of the current transaction."""
+    function = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
+    connection.execute(f"SELECT {function}(%s, %s)", (int(lock), which))
+
+
+def number_of(name: str) -> int:
+    """A name as the second number of a lock: positive, so that it reads the same in pg_locks."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") & 0x7FFFFFFF

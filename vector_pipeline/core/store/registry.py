@@ -1,0 +1,221 @@
+"""The registry of indexes: which generation of an index is served, and in which vector space it lives.
+
+A vector space is a model, its dimensions and how they are stored. A generation is a space and everything that
+shapes the texts. Both are known by a fingerprint, so that a changed declaration is noticed.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from vector_pipeline.core.documents.rendering import Rendering
+from vector_pipeline.core.errors import DeclarationProblem, IndexSpecError
+from vector_pipeline.core.source.plan import source_column_name
+from vector_pipeline.core.spec import IndexSpec
+from vector_pipeline.core.store import names, schema
+from vector_pipeline.core.store.locks import Lock, in_transaction
+
+
+@dataclass(frozen=True)
+class VectorSpace:
+    """A model and the lengths of its vectors: as the model gives them, and as they are stored (zero-padded)."""
+
+    number: int
+    provider: str
+    model: str
+    native_dimensions: int
+    stored_dimensions: int
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What is served: texts rendered in one way, in one vector space."""
+
+    number: int
+    space: VectorSpace
+    rendering: Rendering
+
+
+@dataclass(frozen=True)
+class RegisteredIndex:
+    """An index as the target knows it."""
+
+    index_id: int
+    name: str
+    schema: str
+    generation: Generation
+
+    @property
+    def passages(self) -> str:
+        return names.passages_table(self.generation.number)
+
+    @property
+    def vectors(self) -> str:
+        return names.vectors_table(self.generation.space.number)
+
+    @property
+    def retired_vectors(self) -> str:
+        return names.retired_vectors_table(self.generation.space.number)
+
+
+@dataclass(frozen=True)
+class WantedSpace:
+    """The vector space that a declaration and its environment ask for; `padded_to` is EMBEDDING_EXPECTED_DIM."""
+
+    provider: str
+    model: str
+    dimensions: int | None
+    padded_to: int | None
+
+    @property
+    def fingerprint(self) -> str:
+        return json.dumps([self.model, self.dimensions, self.padded_to], ensure_ascii=False)
+
+
+def declared_rendering(spec: IndexSpec) -> Rendering:
+    """How the declaration turns a row into texts."""
+    return Rendering(spec.embedding.strategy, tuple(spec.document.text))
+
+
+def load(connection: psycopg.Connection, name: str) -> RegisteredIndex | None:
+    """The index with its served generation, None if it has never been prepared."""
+    present = connection.execute("SELECT to_regclass('vector_pipeline.embedding_indexes')").fetchone()
+    if present is None or present[0] is None:
+        return None
+    row = connection.execute(
+        """
+        SELECT i.index_id, i.schema_name, g.generation, g.rendering, s.space, s.provider, s.model,
+               s.native_dimensions, s.stored_dimensions
+        FROM vector_pipeline.embedding_indexes i
+        JOIN vector_pipeline.generations g ON g.index_id = i.index_id AND g.generation = i.active_generation
+        JOIN vector_pipeline.vector_spaces s ON s.index_id = g.index_id AND s.space = g.space
+        WHERE i.name = %s
+        """,
+        (name,),
+    ).fetchone()
+    if row is None:
+        return None
+    index_id, schema_name, generation, rendering, space, provider, model, native, stored = row
+    return RegisteredIndex(
+        index_id,
+        name,
+        schema_name,
+        Generation(
+            generation,
+            VectorSpace(space, provider, model, native, stored),
+            Rendering(rendering["strategy"], tuple(rendering["names"])),
+        ),
+    )
+
+
+def register(
+    connection: psycopg.Connection, spec: IndexSpec, wanted: WantedSpace, native_dimensions: int
+) -> RegisteredIndex:
+    """Creates the registry's rows and the tables of an index that is not there yet."""
+    stored = wanted.padded_to or native_dimensions
+    rendering = declared_rendering(spec)
+    schema_name = names.bounded(spec.name)
+    with connection.transaction():
+        in_transaction(connection, Lock.SCHEMA, 0)
+        existing = load(connection, spec.name)
+        if existing is not None:
+            return existing
+        row = connection.execute(
+            """
+            INSERT INTO vector_pipeline.embedding_indexes (name, schema_name, declaration, active_generation)
+            VALUES (%s, %s, %s, 1)
+            RETURNING index_id
+            """,
+            (spec.name, schema_name, Jsonb(spec.model_dump(mode="json"))),
+        ).fetchone()
+        assert row is not None
+        connection.execute(
+            """
+            INSERT INTO vector_pipeline.vector_spaces
+                (index_id, space, fingerprint, provider, model, native_dimensions, stored_dimensions)
+            VALUES (%s, 1, %s, %s, %s, %s, %s)
+            """,
+            (row[0], wanted.fingerprint, wanted.provider, wanted.model, native_dimensions, stored),
+        )
+        connection.execute(
+            """
+            INSERT INTO vector_pipeline.generations
+                (index_id, generation, space, fingerprint, rendering, activated_at)
+            VALUES (%s, 1, 1, %s, %s, now())
+            """,
+            (
+                row[0],
+                generation_fingerprint(spec, wanted),
+                Jsonb({"strategy": rendering.strategy, "names": list(rendering.names)}),
+            ),
+        )
+        schema.create_documents(connection, schema_name, list(spec.document.text), spec.document.unique_on)
+        schema.create_passages(connection, schema_name, 1)
+        schema.create_vectors(connection, schema_name, 1, stored)
+    registered = load(connection, spec.name)
+    assert registered is not None
+    return registered
+
+
+def generation_fingerprint(spec: IndexSpec, wanted: WantedSpace) -> str:
+    """Everything that shapes the texts and the vectors."""
+    columns = {name: source_column_name(entry) for name, entry in spec.document.text.items()}
+    return json.dumps([wanted.fingerprint, spec.embedding.strategy, list(columns.items())], ensure_ascii=False)
+
+
+def refuse_a_changed_declaration(
+    connection: psycopg.Connection,
+    index: RegisteredIndex,
+    spec: IndexSpec,
+    wanted: WantedSpace,
+    origin: str,
+) -> None:
+    """Keeps an index from being filled with texts or vectors of two kinds.
+
+    Raises:
+        IndexSpecError: the declaration asks for another model, length, strategy or text than the index holds.
+    """
+    row = connection.execute(
+        "SELECT fingerprint FROM vector_pipeline.generations WHERE index_id = %s AND generation = %s",
+        (index.index_id, index.generation.number),
+    ).fetchone()
+    now = generation_fingerprint(spec, wanted)
+    if row is not None and row[0] != now:
+        raise IndexSpecError(
+            origin,
+            [
+                DeclarationProblem(
+                    "embedding",
+                    f"index {index.name!r} was built from {row[0]}, and the declaration with its environment "
+                    f"now says {now}; search goes on with what was built",
+                    "put model, dimensions, strategy and text columns back, or remove the index with "
+                    f"`vector-pipeline drop {index.name}` and let it be built anew",
+                )
+            ],
+        )
+
+
+def keep_declaration(connection: psycopg.Connection, index: RegisteredIndex, spec: IndexSpec) -> None:
+    """Stores the declaration where it has changed, so that the registry tells what is declared now."""
+    declaration = Jsonb(spec.model_dump(mode="json"))
+    connection.execute(
+        """
+        UPDATE vector_pipeline.embedding_indexes SET declaration = %s
+        WHERE index_id = %s AND declaration IS DISTINCT FROM %s
+        """,
+        (declaration, index.index_id, declaration),
+    )
+
+
+def drop(connection: psycopg.Connection, index: RegisteredIndex, view: sql.Composable) -> None:
+    """Removes the index from the target altogether."""
+    with connection.transaction():
+        in_transaction(connection, Lock.SCHEMA, 0)
+        connection.execute(sql.SQL("DROP VIEW IF EXISTS {}").format(view))
+        connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(index.schema)))
+        connection.execute("DELETE FROM vector_pipeline.embedding_indexes WHERE index_id = %s", (index.index_id,))

@@ -1,0 +1,217 @@
+"""The tables of the registry and of one index, created where they are missing.
+
+Metadata lives apart from vectors, because an UPDATE of a row that also holds an HNSW-indexed vector is some 700
+times dearer (pgvector 0.8.5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import psycopg
+from psycopg import sql
+
+from vector_pipeline.core.errors import TargetUnavailableError
+from vector_pipeline.core.store import names
+from vector_pipeline.core.store.locks import Lock, in_transaction
+
+REGISTRY_VERSION = 1
+
+_REGISTRY_DDL = """
+CREATE SCHEMA IF NOT EXISTS vector_pipeline;
+
+CREATE TABLE IF NOT EXISTS vector_pipeline.schema_version (
+    version integer NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE IF NOT EXISTS vector_pipeline.embedding_indexes (
+    index_id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name text NOT NULL UNIQUE,
+    schema_name text NOT NULL UNIQUE,
+    declaration jsonb NOT NULL,
+    active_generation integer,
+    round_completed_at timestamptz,
+    search_refreshed_at timestamptz,
+    vectors_at_refresh bigint NOT NULL DEFAULT 0,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE IF NOT EXISTS vector_pipeline.vector_spaces (
+    index_id integer NOT NULL REFERENCES vector_pipeline.embedding_indexes ON DELETE CASCADE,
+    space integer NOT NULL,
+    fingerprint text NOT NULL,
+    provider text NOT NULL,
+    model text NOT NULL,
+    native_dimensions integer NOT NULL,
+    stored_dimensions integer NOT NULL CHECK (stored_dimensions >= native_dimensions),
+    created_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (index_id, space),
+    UNIQUE (index_id, fingerprint)
+);
+
+CREATE TABLE IF NOT EXISTS vector_pipeline.generations (
+    index_id integer NOT NULL REFERENCES vector_pipeline.embedding_indexes ON DELETE CASCADE,
+    generation integer NOT NULL,
+    space integer NOT NULL,
+    fingerprint text NOT NULL,
+    rendering jsonb NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    activated_at timestamptz,
+    PRIMARY KEY (index_id, generation),
+    UNIQUE (index_id, fingerprint),
+    FOREIGN KEY (index_id, space) REFERENCES vector_pipeline.vector_spaces
+);
+
+CREATE TABLE IF NOT EXISTS vector_pipeline.key_ranges (
+    range_id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    index_id integer NOT NULL REFERENCES vector_pipeline.embedding_indexes ON DELETE CASCADE,
+    partition text NOT NULL,
+    position numeric NOT NULL,
+    lower_key text,
+    source_rows bigint,
+    source_digest text,
+    source_checked_at timestamptz,
+    reported_digest text,
+    attempts integer NOT NULL DEFAULT 0,
+    next_attempt_at timestamptz,
+    UNIQUE (index_id, partition),
+    UNIQUE (index_id, position)
+);
+
+CREATE TABLE IF NOT EXISTS vector_pipeline.range_states (
+    range_id integer NOT NULL REFERENCES vector_pipeline.key_ranges ON DELETE CASCADE,
+    generation integer NOT NULL,
+    rows bigint NOT NULL,
+    digest text,
+    vectors_complete boolean NOT NULL,
+    synced_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (range_id, generation)
+);
+
+CREATE TABLE IF NOT EXISTS vector_pipeline.quarantine (
+    index_id integer NOT NULL REFERENCES vector_pipeline.embedding_indexes ON DELETE CASCADE,
+    space integer NOT NULL,
+    content_hash bytea NOT NULL,
+    reason text NOT NULL,
+    message text NOT NULL,
+    attempts integer NOT NULL DEFAULT 1,
+    first_failed_at timestamptz NOT NULL DEFAULT now(),
+    last_failed_at timestamptz NOT NULL DEFAULT now(),
+    next_attempt_at timestamptz,
+    PRIMARY KEY (index_id, space, content_hash)
+);
+"""
+
+
+def create_registry(connection: psycopg.Connection) -> None:
+    """Creates the registry if it is missing; safe to run from several processes at once.
+
+    Raises:
+        TargetUnavailableError: the database was made by a newer version of this project.
+    """
+    present = connection.execute("SELECT to_regclass('vector_pipeline.schema_version')").fetchone()
+    if present is None or present[0] is None:
+        with connection.transaction():
+            in_transaction(connection, Lock.SCHEMA, 0)
+            connection.execute(_REGISTRY_DDL)
+            if _version(connection) is None:
+                connection.execute(
+                    "INSERT INTO vector_pipeline.schema_version (version) VALUES (%s)", (REGISTRY_VERSION,)
+                )
+    version = _version(connection)
+    if version != REGISTRY_VERSION:
+        raise TargetUnavailableError(
+            f"the tables in this database have version {version}, this program knows version "
+            f"{REGISTRY_VERSION}: run the version of vector-pipeline that made them, or a newer one"
+        )
+
+
+def _version(connection: psycopg.Connection) -> int | None:
+    row = connection.execute("SELECT max(version) FROM vector_pipeline.schema_version").fetchone()
+    return None if row is None else row[0]
+
+
+def create_documents(connection: psycopg.Connection, schema: str, texts: Sequence[str], unique_on: str | None) -> None:
+    """Creates the schema and the documents table of an index, with a column for each served text."""
+    documents = sql.Identifier(schema, "documents")
+    connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
+    connection.execute(
+        sql.SQL(
+            """
+            CREATE TABLE IF NOT EXISTS {documents} (
+                key text COLLATE "C" PRIMARY KEY,
+                sort_key bytea NOT NULL,
+                range_id integer NOT NULL,
+                {texts},
+                metadata jsonb NOT NULL,
+                unstorable jsonb,
+                updated_at timestamptz NOT NULL DEFAULT now()
+            )
+            """
+        ).format(
+            documents=documents,
+            texts=sql.SQL(", ").join(sql.SQL("{} text").format(sql.Identifier(name)) for name in texts),
+        )
+    )
+    connection.execute(sql.SQL("CREATE INDEX IF NOT EXISTS documents_range ON {} (range_id)").format(documents))
+    if unique_on is not None:
+        connection.execute(
+            sql.SQL("CREATE INDEX IF NOT EXISTS documents_unique_on ON {} (md5({}), sort_key)").format(
+                documents, sql.Identifier(unique_on)
+            )
+        )
+
+
+def create_passages(connection: psycopg.Connection, schema: str, generation: int) -> None:
+    """Creates the passages table of a generation.
+
+    `content_hash` is the text that the row gives now, `served_hash` the one by whose vector it is found.
+    """
+    table = names.passages_table(generation)
+    passages = sql.Identifier(schema, table)
+    connection.execute(
+        sql.SQL(
+            """
+            CREATE TABLE IF NOT EXISTS {passages} (
+                key text COLLATE "C" NOT NULL REFERENCES {documents} ON DELETE CASCADE,
+                field text COLLATE "C" NOT NULL,
+                ordinal smallint NOT NULL,
+                content_hash bytea NOT NULL,
+                served_hash bytea,
+                PRIMARY KEY (key, field, ordinal)
+            )
+            """
+        ).format(passages=passages, documents=sql.Identifier(schema, "documents"))
+    )
+    connection.execute(
+        sql.SQL("CREATE INDEX IF NOT EXISTS {} ON {} (served_hash)").format(sql.Identifier(f"{table}_served"), passages)
+    )
+    connection.execute(
+        sql.SQL(
+            "CREATE INDEX IF NOT EXISTS {} ON {} (content_hash) WHERE served_hash IS DISTINCT FROM content_hash"
+        ).format(sql.Identifier(f"{table}_behind"), passages)
+    )
+
+
+def create_vectors(connection: psycopg.Connection, schema: str, space: int, dimensions: int) -> None:
+    """Creates the tables of a vector space: the searched vectors, and those that no passage serves any more."""
+    for table, extra in (
+        (names.vectors_table(space), sql.SQL("")),
+        (
+            names.retired_vectors_table(space),
+            sql.SQL(", retired_at timestamptz NOT NULL DEFAULT now()"),
+        ),
+    ):
+        connection.execute(
+            sql.SQL(
+                """
+                CREATE TABLE IF NOT EXISTS {table} (
+                    content_hash bytea NOT NULL,
+                    field text COLLATE "C" NOT NULL,
+                    embedding vector({dimensions}) NOT NULL{extra},
+                    PRIMARY KEY (content_hash, field)
+                )
+                """
+            ).format(table=sql.Identifier(schema, table), dimensions=sql.Literal(dimensions), extra=extra)
+        )

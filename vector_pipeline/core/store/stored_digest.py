@@ -1,0 +1,67 @@
+"""The digest of what PostgreSQL stores, computed as `vector_pipeline.core.source.digest` has MySQL compute it.
+
+Nothing remembered enters it: the key, each text and each metadata value are hashed as they stand in the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+from psycopg import sql
+
+from vector_pipeline.core.source.digest import Digest
+from vector_pipeline.core.source.plan import ReadingPlan
+from vector_pipeline.core.store.registry import RegisteredIndex
+
+_UNSIGNED = 1 << 64
+
+
+def row_hash(plan: ReadingPlan) -> sql.Composed:
+    """SQL over documents (alias d) for a row's hash, as a signed bigint."""
+    parts = sql.SQL(" || ").join(
+        _part(value, column.served, column.by_hash) for column, value in zip(plan.columns, _values(plan), strict=True)
+    )
+    return sql.SQL("('x' || left(encode(sha256({}), 'hex'), 16))::bit(64)::bigint").format(parts)
+
+
+def _values(plan: ReadingPlan) -> Iterator[sql.Composable]:
+    yield sql.SQL("d.key")
+    for column in plan.texts:
+        yield sql.SQL("d.{}").format(sql.Identifier(column.served))
+    for column in plan.metadata:
+        yield sql.SQL("(d.metadata ->> {})").format(sql.Literal(column.served))
+
+
+def _part(value: sql.Composable, served: str, by_hash: bool) -> sql.Composed:
+    stored = sql.SQL("coalesce(decode(d.unstorable ->> {served}, 'base64'), convert_to({value}, 'UTF8'))").format(
+        served=sql.Literal(served), value=value
+    )
+    if by_hash:
+        return sql.SQL(r"coalesce(convert_to(encode(sha256({}), 'hex'), 'UTF8'), '-'::bytea)").format(stored)
+    return sql.SQL("coalesce(convert_to(octet_length({stored})::text || ':', 'UTF8') || {stored}, '-'::bytea)").format(
+        stored=stored
+    )
+
+
+def stored_digests(connection: psycopg.Connection, index: RegisteredIndex, plan: ReadingPlan) -> dict[int, Digest]:
+    """Digest of each range that has documents, by range id."""
+    rows = connection.execute(
+        sql.SQL("SELECT d.range_id, count(*), bit_xor({row_hash}) FROM {documents} d GROUP BY d.range_id").format(
+            row_hash=row_hash(plan), documents=sql.Identifier(index.schema, "documents")
+        )
+    ).fetchall()
+    return {range_id: Digest(count, xor % _UNSIGNED) for range_id, count, xor in rows}
+
+
+def stored_row_hashes(
+    connection: psycopg.Connection, index: RegisteredIndex, plan: ReadingPlan, range_id: int
+) -> dict[str, int]:
+    """Hash (unsigned) of each stored row of a range, by key."""
+    rows = connection.execute(
+        sql.SQL("SELECT d.key, {row_hash} FROM {documents} d WHERE d.range_id = %s").format(
+            row_hash=row_hash(plan), documents=sql.Identifier(index.schema, "documents")
+        ),
+        (range_id,),
+    ).fetchall()
+    return {key: signed % _UNSIGNED for key, signed in rows}

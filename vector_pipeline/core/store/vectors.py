@@ -1,0 +1,227 @@
+"""The vectors of an index: which are needed, which are there, and how they come and go.
+
+Embedding is a set difference: the (text, field) pairs that passages need, less those that have a vector. A text
+that occurs in two fields is paid once; a retired vector comes back free of charge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+
+from vector_pipeline.core.documents.rendering import ContentHash, Rendering
+from vector_pipeline.core.embedding.provider import Vectors
+from vector_pipeline.core.store.locks import Lock, in_transaction
+from vector_pipeline.core.store.registry import RegisteredIndex
+from vector_pipeline.core.store.vector_copy import copy_vectors
+
+
+@dataclass(frozen=True, slots=True)
+class NeededText:
+    """A text that has no vector yet, and the fields in which it needs one."""
+
+    content_hash: ContentHash
+    text: str
+    fields: tuple[str, ...]
+
+
+def count_texts(connection: psycopg.Connection, index: RegisteredIndex, range_id: int) -> int:
+    """How many distinct texts the passages of a range have."""
+    row = connection.execute(
+        sql.SQL(
+            """
+            SELECT count(DISTINCT p.content_hash)
+            FROM {documents} d JOIN {passages} p ON p.key = d.key
+            WHERE d.range_id = %s
+            """
+        ).format(**_tables(index)),
+        (range_id,),
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def needed_texts(connection: psycopg.Connection, index: RegisteredIndex, range_id: int) -> list[NeededText]:
+    """The texts of a range that have no vector, are not waiting in the quarantine, and are there to be rendered.
+
+    A passage whose document has changed meanwhile renders another hash and is left to the next sync.
+    """
+    rendering = index.generation.rendering
+    rows = connection.execute(
+        sql.SQL(
+            """
+            SELECT p.field, p.ordinal, p.content_hash, {texts}
+            FROM {documents} d
+            JOIN {passages} p ON p.key = d.key
+            WHERE d.range_id = %s
+              AND NOT EXISTS (
+                  SELECT FROM {vectors} v WHERE v.content_hash = p.content_hash AND v.field = p.field)
+              AND NOT EXISTS (
+                  SELECT FROM vector_pipeline.quarantine q
+                  WHERE q.index_id = %s AND q.space = %s AND q.content_hash = p.content_hash
+                    AND (q.next_attempt_at IS NULL OR q.next_attempt_at > now()))
+            ORDER BY d.sort_key, p.field, p.ordinal
+            """
+        ).format(
+            texts=sql.SQL(", ").join(sql.SQL("d.{}").format(sql.Identifier(name)) for name in rendering.names),
+            **_tables(index),
+        ),
+        (range_id, index.index_id, index.generation.space.number),
+    ).fetchall()
+    return _render_needed(rendering, rows)
+
+
+def _render_needed(rendering: Rendering, rows: Iterable[Sequence[object]]) -> list[NeededText]:
+    needed: dict[ContentHash, tuple[str, list[str]]] = {}
+    for field, ordinal, content_hash, *texts in rows:
+        for passage in rendering.passages(texts):  # type: ignore[arg-type]
+            if (passage.field, passage.ordinal) == (field, ordinal) and passage.content_hash == content_hash:
+                _, fields = needed.setdefault(passage.content_hash, (passage.text, []))
+                if passage.field not in fields:
+                    fields.append(passage.field)
+    return [NeededText(content_hash, text, tuple(fields)) for content_hash, (text, fields) in needed.items()]
+
+
+def with_a_vector(
+    connection: psycopg.Connection, index: RegisteredIndex, hashes: Sequence[ContentHash]
+) -> set[ContentHash]:
+    """Which of the texts have a vector, in whichever field, searched or retired."""
+    rows = connection.execute(
+        sql.SQL(
+            """
+            SELECT content_hash FROM {vectors} WHERE content_hash = ANY(%(hashes)s)
+            UNION
+            SELECT content_hash FROM {retired} WHERE content_hash = ANY(%(hashes)s)
+            """
+        ).format(**_tables(index)),
+        {"hashes": list(hashes)},
+    ).fetchall()
+    return {content_hash for (content_hash,) in rows}
+
+
+def take_over(connection: psycopg.Connection, index: RegisteredIndex, texts: Sequence[NeededText]) -> None:
+    """Gives the texts vectors that are stored already: under another field, or among the retired ones."""
+    pairs = [(text.content_hash, field) for text in texts for field in text.fields]
+    if not pairs:
+        return
+    hashes, fields = zip(*pairs, strict=True)
+    with connection.transaction():
+        in_transaction(connection, Lock.VECTORS, index.index_id, shared=True)
+        connection.execute(
+            sql.SQL(
+                """
+                INSERT INTO {vectors} (content_hash, field, embedding)
+                SELECT DISTINCT ON (w.content_hash, w.field) w.content_hash, w.field, stored.embedding
+                FROM unnest(%s::bytea[], %s::text[]) w(content_hash, field)
+                JOIN (
+                    SELECT content_hash, embedding FROM {vectors}
+                    UNION ALL
+                    SELECT content_hash, embedding FROM {retired}
+                ) stored ON stored.content_hash = w.content_hash
+                ORDER BY w.content_hash, w.field
+                ON CONFLICT DO NOTHING
+                """
+            ).format(**_tables(index)),
+            (list(hashes), list(fields)),
+        )
+
+
+def store_vectors(
+    connection: psycopg.Connection,
+    index: RegisteredIndex,
+    texts: Sequence[NeededText],
+    vectors: Vectors,
+) -> None:
+    """Stores one honest vector per text under each of its fields and lets passages be found by it, in one commit.
+
+    In key order and past conflicts, so that two runs with the same text neither collide nor deadlock.
+    """
+    rows = sorted((text.content_hash, field, position) for position, text in enumerate(texts) for field in text.fields)
+    hashes = [text.content_hash for text in texts]
+    with connection.transaction():
+        connection.execute(
+            sql.SQL("CREATE TEMPORARY TABLE staged_vectors (LIKE {vectors}) ON COMMIT DROP").format(**_tables(index))
+        )
+        copy_vectors(connection, sql.Identifier("staged_vectors"), rows, vectors)
+        connection.execute(
+            sql.SQL(
+                """
+                INSERT INTO {vectors} (content_hash, field, embedding)
+                SELECT content_hash, field, embedding FROM staged_vectors ORDER BY content_hash, field
+                ON CONFLICT DO NOTHING
+                """
+            ).format(**_tables(index))
+        )
+        connection.execute(
+            sql.SQL(
+                """
+                UPDATE {passages} p
+                SET served_hash = content_hash
+                FROM (
+                    SELECT key, field, ordinal FROM {passages}
+                    WHERE content_hash = ANY(%(hashes)s) AND served_hash IS DISTINCT FROM content_hash
+                    ORDER BY key, field, ordinal
+                    FOR UPDATE) behind
+                WHERE (p.key, p.field, p.ordinal) = (behind.key, behind.field, behind.ordinal)
+                  AND p.content_hash = ANY(%(hashes)s)
+                """
+            ).format(**_tables(index)),
+            {"hashes": hashes},
+        )
+        connection.execute(
+            """
+            DELETE FROM vector_pipeline.quarantine
+            WHERE index_id = %s AND space = %s AND content_hash = ANY(%s)
+            """,
+            (index.index_id, index.generation.space.number, hashes),
+        )
+
+
+def retire_unserved(connection: psycopg.Connection, index: RegisteredIndex) -> int:
+    """Moves vectors that no passage needs or serves out of the searched table. Returns how many.
+
+    Alone among the writers, so that no transaction can count on a vector that is about to go.
+    """
+    with connection.transaction():
+        in_transaction(connection, Lock.VECTORS, index.index_id)
+        cursor = connection.execute(
+            sql.SQL(
+                """
+                WITH unserved AS (
+                    DELETE FROM {vectors} v
+                    WHERE NOT EXISTS (
+                        SELECT FROM {passages} p WHERE p.served_hash = v.content_hash AND p.field = v.field)
+                      AND NOT EXISTS (
+                        SELECT FROM {passages} p
+                        WHERE p.content_hash = v.content_hash AND p.field = v.field
+                          AND p.served_hash IS DISTINCT FROM p.content_hash)
+                    RETURNING content_hash, field, embedding)
+                INSERT INTO {retired} (content_hash, field, embedding)
+                SELECT content_hash, field, embedding FROM unserved
+                ON CONFLICT (content_hash, field) DO UPDATE
+                SET embedding = excluded.embedding, retired_at = now()
+                """
+            ).format(**_tables(index))
+        )
+        retired = cursor.rowcount
+        connection.execute(
+            sql.SQL(
+                """
+                DELETE FROM {retired} r USING {vectors} v
+                WHERE v.content_hash = r.content_hash AND v.field = r.field
+                """
+            ).format(**_tables(index))
+        )
+    return retired
+
+
+def _tables(index: RegisteredIndex) -> dict[str, sql.Composable]:
+    return {
+        "documents": sql.Identifier(index.schema, "documents"),
+        "passages": sql.Identifier(index.schema, index.passages),
+        "vectors": sql.Identifier(index.schema, index.vectors),
+        "retired": sql.Identifier(index.schema, index.retired_vectors),
+    }

@@ -1,0 +1,137 @@
+"""What SQL users see: a view with the columns that they know, and a function for nearest neighbours.
+
+The vector columns are plain `vector`, without a length, so that a generation of another length can take its place
+without dropping the view and its grants. ORDER BY distance over the view's outer joins can't use an ANN index; the
+function `<index>.nearest` can.
+"""
+
+from __future__ import annotations
+
+import psycopg
+from psycopg import sql
+
+from vector_pipeline.core.errors import TargetUnavailableError
+from vector_pipeline.core.search.nearest import served_once, statement
+from vector_pipeline.core.source.canonical import KeyKind
+from vector_pipeline.core.source.plan import ReadingPlan
+from vector_pipeline.core.store.ann_index import present_methods
+from vector_pipeline.core.store.names import bounded
+from vector_pipeline.core.store.registry import RegisteredIndex
+
+_MARK = "vector-pipeline index "
+
+
+def view_name(index: RegisteredIndex) -> sql.Identifier:
+    return sql.Identifier("public", bounded(index.name))
+
+
+def refuse_a_stranger(connection: psycopg.Connection, name: str) -> None:
+    """Keeps hands off a table or view of the index's name that this project did not make.
+
+    Raises:
+        TargetUnavailableError: with the way out.
+    """
+    row = connection.execute(
+        """
+        SELECT c.relkind, obj_description(c.oid, 'pg_class')
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = 'public' AND c.relname = %s
+        """,
+        (bounded(name),),
+    ).fetchone()
+    if row is not None and not (row[0] == "v" and (row[1] or "").startswith(_MARK)):
+        raise TargetUnavailableError(
+            f"PostgreSQL already has public.{bounded(name)}, which vector-pipeline did not make; rename it "
+            f'(ALTER TABLE public."{bounded(name)}" RENAME TO "{bounded(name + "_old")}") and sync: the rows are '
+            "read from MySQL again, and the renamed table stays for an import"
+        )
+
+
+def create_view(
+    connection: psycopg.Connection, index: RegisteredIndex, plan: ReadingPlan, unique_on: str | None
+) -> None:
+    """Creates the view, or brings it up to date; the grants on it stay where its columns do."""
+    refuse_a_stranger(connection, index.name)
+    view = view_name(index)
+    with connection.transaction():
+        query = _view_query(index, plan, unique_on)
+        try:
+            with connection.transaction():
+                connection.execute(sql.SQL("CREATE OR REPLACE VIEW {} AS {}").format(view, query))
+        except psycopg.errors.InvalidTableDefinition:
+            # Its columns have changed, which REPLACE doesn't do.
+            connection.execute(sql.SQL("DROP VIEW {}").format(view))
+            connection.execute(sql.SQL("CREATE VIEW {} AS {}").format(view, query))
+        connection.execute(sql.SQL("COMMENT ON VIEW {} IS {}").format(view, sql.Literal(_MARK + index.name)))
+
+
+def _view_query(index: RegisteredIndex, plan: ReadingPlan, unique_on: str | None) -> sql.Composed:
+    key = sql.SQL("d.key::numeric") if plan.key_kind is KeyKind.INTEGER else sql.SQL("d.key")
+    if plan.key_kind is KeyKind.INTEGER and "unsigned" not in plan.key.source_type:
+        key = sql.SQL("d.key::bigint")
+    columns = [sql.SQL("{} AS id").format(key)]
+    columns += [sql.SQL("d.{}").format(sql.Identifier(column.served)) for column in plan.texts]
+    columns += [
+        sql.SQL("d.metadata ->> {} AS {}").format(sql.Literal(column.served), sql.Identifier(column.served))
+        for column in plan.metadata
+    ]
+    joins = []
+    for number, field in enumerate(index.generation.rendering.fields):
+        columns.append(
+            sql.SQL("v{}.embedding::vector AS {}").format(
+                sql.SQL(str(number)), sql.Identifier(bounded(f"{field}_embedding"))
+            )
+        )
+        joins.append(
+            sql.SQL(
+                "LEFT JOIN {passages} p{n} ON p{n}.key = d.key AND p{n}.field = {field} AND p{n}.ordinal = 0"
+                " LEFT JOIN {vectors} v{n} ON v{n}.content_hash = p{n}.served_hash AND v{n}.field = p{n}.field"
+            ).format(
+                passages=sql.Identifier(index.schema, index.passages),
+                vectors=sql.Identifier(index.schema, index.vectors),
+                field=sql.Literal(field),
+                n=sql.SQL(str(number)),
+            )
+        )
+    where = sql.SQL(" WHERE ") + served_once(index, unique_on) if unique_on else sql.SQL("")
+    return sql.SQL("SELECT {} FROM {} d {}{}").format(
+        sql.SQL(", ").join(columns),
+        sql.Identifier(index.schema, "documents"),
+        sql.SQL(" ").join(joins),
+        where,
+    )
+
+
+def create_nearest_function(connection: psycopg.Connection, index: RegisteredIndex, unique_on: str | None) -> None:
+    """Creates `<index>.nearest(query vector, result_limit integer, field text)` for SQL users."""
+    methods = present_methods(connection, index)
+    branches = sql.SQL(" ").join(
+        sql.SQL("IF $3 = {} THEN RETURN QUERY SELECT s.key, 1 - s.distance FROM ({}) s; RETURN; END IF;").format(
+            sql.Literal(field), _as_function_body(index, unique_on, field, connection)
+        )
+        for field in methods
+    )
+    function = sql.Identifier(index.schema, "nearest")
+    body = sql.SQL("BEGIN {} RAISE EXCEPTION 'no field % in this index', $3; END").format(branches)
+    connection.execute(
+        sql.SQL(
+            """
+            CREATE OR REPLACE FUNCTION {}(query vector, result_limit integer, field text)
+            RETURNS TABLE (id text, score double precision)
+            LANGUAGE plpgsql STABLE
+            SET hnsw.iterative_scan = 'strict_order'
+            SET plan_cache_mode = 'force_custom_plan'
+            AS {}
+            """
+        ).format(function, sql.Literal(body.as_string(connection)))
+    )
+
+
+def _as_function_body(
+    index: RegisteredIndex, unique_on: str | None, field: str, connection: psycopg.Connection
+) -> sql.SQL:
+    """The statement of the search with the function's arguments in place of its parameters."""
+    text = statement(index, unique_on, present_methods(connection, index)[field], field).as_string(connection)
+    for parameter, argument in (("vector", "$1"), ("limit", "$2"), ("candidates", "greatest(200, 20 * $2)")):
+        text = text.replace(f"%({parameter})s", argument)
+    return sql.SQL(text.replace("%%", "%"))

@@ -1,0 +1,57 @@
+"""One range from the source to documents and passages.
+
+The range's lock is taken before the snapshot of MySQL is opened, so that an older reading can never overwrite a newer
+one, whoever started the run. Documents, passages and the digest of exactly the rows read are one transaction.
+"""
+
+from __future__ import annotations
+
+import time
+
+import psycopg
+
+from vector_pipeline.core.reports import RangeDocuments
+from vector_pipeline.core.source.connection import Connection as SourceConnection
+from vector_pipeline.core.source.connection import snapshot
+from vector_pipeline.core.source.key_ranges import KeyRange
+from vector_pipeline.core.source.plan import ReadingPlan
+from vector_pipeline.core.source.rows import read_rows
+from vector_pipeline.core.store import key_ranges, locks
+from vector_pipeline.core.store.documents import compare, stored_passages, write_changes
+from vector_pipeline.core.store.locks import Lock
+from vector_pipeline.core.store.registry import RegisteredIndex
+from vector_pipeline.core.store.stored_digest import stored_row_hashes
+
+
+def sync_range(
+    source: SourceConnection,
+    target: psycopg.Connection,
+    index: RegisteredIndex,
+    plan: ReadingPlan,
+    range_id: int,
+) -> RangeDocuments:
+    """Makes the documents and passages of one range equal to its rows; writes nothing where they are."""
+    started = time.monotonic()
+    with locks.held(target, Lock.RANGE_DOCUMENTS, range_id):
+        # Read under the lock: the range may have been cut since the run was asked for.
+        key_range = _bounds(target, index, range_id)
+        stored = stored_row_hashes(target, index, plan, range_id)
+        passages = stored_passages(target, index, range_id)
+        with snapshot(source):
+            changes = compare(read_rows(source, plan, key_range), stored, passages, index.generation.rendering)
+        write_changes(target, index, plan, range_id, changes)
+        key_ranges.note_source_digest(target, key_range, changes.digest)
+    return RangeDocuments(
+        partition=key_range.partition,
+        rows_read=changes.digest.rows,
+        inserted=changes.inserted,
+        updated=changes.updated,
+        deleted=len(changes.gone),
+        passages_written=len(changes.passages) + len(changes.passages_gone),
+        digest=str(changes.digest),
+        seconds=time.monotonic() - started,
+    )
+
+
+def _bounds(target: psycopg.Connection, index: RegisteredIndex, range_id: int) -> KeyRange:
+    return next(r for r in key_ranges.load_ranges(target, index) if r.range_id == range_id)
