@@ -1,0 +1,350 @@
+"""A real HTTP server on 127.0.0.1 that speaks the OpenAI embeddings protocol, and misbehaves on request.
+
+It stands for remote providers in tests, benchmarks and kill tests: as a context manager in the test's process
+(`with MisbehavingProvider(dimensions=1536) as server`), or as a process of its own
+(`python -m vector_pipeline_tests.misbehaving_provider --port 0 --dimensions 1536 --delay-ms 50`), which
+prints `listening on PORT` and takes its orders through `POST /behave`, `POST /reset` and `GET /stats`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import hashlib
+import json
+import math
+import signal
+import socket
+import struct
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TextIO, get_args
+
+from vector_pipeline_tests.misbehaving_answers import POISON, Manner, answer, to_json, vectors_of
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """What is wrong with the next `requests` answers (None: with all from now on)."""
+
+    manner: Manner = "well"
+    requests: int | None = None
+    status: int = 429
+    retry_after: str | None = None
+    retry_after_ms: str | None = None
+    message: str = "out of order"
+    seconds: float = 3600.0
+
+    def __post_init__(self) -> None:
+        if self.manner not in get_args(Manner):
+            raise ValueError(f"no such manner: {self.manner!r}; there are {', '.join(get_args(Manner))}")
+
+
+class MisbehavingProvider:
+    """The server. Starts with `with` or `start`; counts what is asked of it, also what it refuses.
+
+    Args:
+        dimensions: of the vectors; fewer may be asked for, as with `text-embedding-3`.
+        delay_seconds: how long one request takes, computing included.
+        api_key: if set, other keys get 401.
+        log: a file to which each request adds a line of JSON: time, texts, outcome.
+    """
+
+    def __init__(
+        self,
+        dimensions: int = 1536,
+        delay_seconds: float = 0.0,
+        *,
+        port: int = 0,
+        api_key: str | None = None,
+        model: str = "misbehaving-1",
+        log: Path | None = None,
+    ) -> None:
+        self.dimensions = dimensions
+        self.delay_seconds = delay_seconds
+        self.api_key = api_key
+        self.model = model
+        self._lock = threading.Lock()
+        self._behaviour = Behaviour()
+        self._log: TextIO | None = log.open("a", encoding="utf-8") if log else None
+        self._server = _Server(("127.0.0.1", port), functools.partial(_Handler, self))
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        self.stopped = threading.Event()
+        self.reset()
+
+    # Life
+
+    @property
+    def port(self) -> int:
+        """The port, chosen by the system if it was given as 0."""
+        return int(self._server.server_address[1])
+
+    @property
+    def url(self) -> str:
+        """The base URL to give to a client."""
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    def start(self) -> None:
+        """Serves from a thread of its own."""
+        vectors_of([], self.dimensions)  # fills the table
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends every connection, and hanging answers with them."""
+        self.stopped.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._server.end_connections()
+        self._thread.join()
+        if self._log:
+            self._log.close()
+
+    def __enter__(self) -> MisbehavingProvider:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    # Orders
+
+    def behave(self, manner: Manner = "well", requests: int | None = None, **details: Any) -> None:
+        """For the next `requests`, or until the next order. `details` are `Behaviour`'s fields."""
+        with self._lock:
+            self._behaviour = Behaviour(manner, requests, **details)
+
+    def reset(self) -> None:
+        """Forgets what was counted."""
+        with self._lock:
+            self.requests = 0
+            self.texts: Counter[str] = Counter()
+            """How often each text was sent, by its SHA-256 in hexadecimal."""
+            self.request_sizes: list[int] = []
+            self.last_request: dict[str, Any] = {}
+
+    def stats(self) -> dict[str, int]:
+        """Requests and texts received, and texts received at least once."""
+        with self._lock:
+            return {
+                "requests": self.requests,
+                "texts": self.texts.total(),
+                "distinct_texts": len(self.texts),
+            }
+
+    def times_sent(self, text: str) -> int:
+        """How often this text was sent."""
+        return self.texts[_hash(text)]
+
+    # Called by the handler
+
+    def count(self, request: dict[str, Any], texts: list[str]) -> Behaviour:
+        """Counts one request and tells how to answer it."""
+        with self._lock:
+            self.requests += 1
+            self.texts.update(map(_hash, texts))
+            self.request_sizes.append(len(texts))
+            self.last_request = {name: value for name, value in request.items() if name != "input"}
+            behaviour = self._behaviour
+            if behaviour.requests is not None:
+                left = behaviour.requests - 1
+                self._behaviour = replace(behaviour, requests=left) if left > 0 else Behaviour()
+            return behaviour
+
+    def log(self, texts: int, outcome: str) -> None:
+        """Adds a line to the log, if there is one."""
+        if self._log:
+            line = json.dumps({"time": time.time(), "texts": texts, "outcome": outcome})
+            with self._lock, contextlib.suppress(ValueError):  # closed meanwhile
+                self._log.write(line + "\n")
+                self._log.flush()
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+
+    def __init__(self, address: tuple[str, int], handler: Callable[..., BaseHTTPRequestHandler]) -> None:
+        self._connections: set[socket.socket] = set()
+        super().__init__(address, handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._connections.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self._connections.discard(request)
+        super().shutdown_request(request)
+
+    def end_connections(self) -> None:
+        for connection in list(self._connections):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is no news."""
+
+
+class _Refusal(Exception):
+    def __init__(self, status: int, message: str, code: str | None = None, **headers: str | None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = to_json({"error": {"message": message, "type": "invalid_request_error", "code": code}})
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items() if value is not None}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def __init__(self, provider: MisbehavingProvider, *connection: Any) -> None:
+        self._provider = provider
+        super().__init__(*connection)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Silence."""
+
+    def do_GET(self) -> None:
+        if self.path == "/stats":
+            self._send(200, to_json(self._provider.stats()))
+        elif self.path == "/v1/models":
+            models = [{"id": self._provider.model, "object": "model", "owned_by": "tests"}]
+            self._send(200, to_json({"object": "list", "data": models}))
+        else:
+            self._send(404, to_json({"error": {"message": f"no such page: {self.path}"}}))
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.path == "/v1/embeddings":
+            self._embed(json.loads(body))
+        elif self.path == "/behave":
+            self._provider.behave(**json.loads(body or b"{}"))
+            self._send(200, b"{}")
+        elif self.path == "/reset":
+            self._provider.reset()
+            self._send(200, b"{}")
+        else:
+            self._send(404, to_json({"error": {"message": f"no such page: {self.path}"}}))
+
+    def _embed(self, request: dict[str, Any]) -> None:
+        started = time.monotonic()
+        texts = [request["input"]] if isinstance(request["input"], str) else list(request["input"])
+        behaviour = self._provider.count(request, texts)
+        try:
+            self._refuse(request, texts, behaviour)
+            body = answer(request, texts, self._provider.dimensions, behaviour.manner)
+        except _Refusal as refusal:
+            self._wait(started)
+            self._provider.log(len(texts), f"status {refusal.status}")
+            self._send(refusal.status, refusal.body, headers=refusal.headers)
+            return
+        self._wait(started)
+        self._provider.log(len(texts), behaviour.manner)
+        self._deliver(body, behaviour)
+
+    def _wait(self, started: float) -> None:
+        left = self._provider.delay_seconds - (time.monotonic() - started)
+        if left > 0:
+            self._provider.stopped.wait(left)
+
+    def _refuse(self, request: dict[str, Any], texts: list[str], behaviour: Behaviour) -> None:
+        authorization = self.headers.get("Authorization", "")
+        if self._provider.api_key and authorization != f"Bearer {self._provider.api_key}":
+            raise _Refusal(401, f"Incorrect API key provided: {authorization}", "invalid_api_key")
+        if behaviour.manner == "echo key":
+            raise _Refusal(behaviour.status, f"{behaviour.message}: {authorization} {authorization}")
+        if behaviour.manner == "status":
+            raise _Refusal(
+                behaviour.status,
+                behaviour.message,
+                retry_after=behaviour.retry_after,
+                retry_after_ms=behaviour.retry_after_ms,
+            )
+        if any(POISON in text for text in texts):
+            raise _Refusal(400, f"input[{_first(POISON, texts)}] is not to be embedded", "bad_input")
+        if request.get("dimensions", 0) > self._provider.dimensions:
+            raise _Refusal(400, f"dimensions is above {self._provider.dimensions}", "bad_dimensions")
+
+    def _deliver(self, body: bytes, behaviour: Behaviour) -> None:
+        manner = behaviour.manner
+        if manner == "hang":
+            self._provider.stopped.wait(behaviour.seconds)
+            self.close_connection = True
+        elif manner == "reset":
+            # Lingering for 0 seconds: close() sends RST instead of FIN.
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
+            self.close_connection = True
+        elif manner == "cut":
+            self._send(200, body[: len(body) // 2], announced=len(body))
+            self.close_connection = True
+        elif manner == "drip":
+            self._send(200, b"", announced=len(body))
+            self._drip(body, behaviour.seconds)
+        else:
+            self._send(200, body, kind="text/html" if manner == "html" else "application/json")
+
+    def _drip(self, body: bytes, seconds: float, pieces: int = 200) -> None:
+        size = math.ceil(len(body) / pieces)
+        for start in range(0, len(body), size):
+            if self._provider.stopped.wait(seconds / pieces):
+                break
+            self.wfile.write(body[start : start + size])
+
+    def _send(
+        self,
+        status: int,
+        body: bytes,
+        *,
+        kind: str = "application/json",
+        announced: int | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body) if announced is None else announced))
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def _first(marker: str, texts: list[str]) -> int:
+    return next(position for position, text in enumerate(texts) if marker in text)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Serves until SIGTERM or SIGINT."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--dimensions", type=int, default=1536)
+    parser.add_argument("--delay-ms", type=float, default=0.0)
+    parser.add_argument("--log", type=Path)
+    options = parser.parse_args(arguments)
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    with MisbehavingProvider(
+        options.dimensions, options.delay_ms / 1000, port=options.port, log=options.log
+    ) as provider:
+        print(f"listening on {provider.port}", flush=True)
+        ended.wait()
+
+
+if __name__ == "__main__":
+    main()
