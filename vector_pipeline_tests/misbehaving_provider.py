@@ -328,9 +328,7 @@ def _first(marker: str, texts: list[str]) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serves until SIGTERM or SIGINT."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--dimensions", type=int, default=1536)
     parser.add_argument("--delay-ms", type=float, default=0.0)

@@ -35,9 +35,7 @@ def test_the_asked_for_length_decides_which_vectors_are_the_odd_ones() -> None:
     np.testing.assert_array_equal(batch.vectors, np.array([[np.nan] * 2, [np.nan] * 2, [1, 2]], np.float32))
 
 
-@pytest.mark.parametrize(
-    "embedding", ["AAA", "AAAAAAA=", "not base64!", [[1.0]], ["one"], {"a": 1}, 5, [10**400]]
-)
+@pytest.mark.parametrize("embedding", ["AAA", "AAAAAAA=", "not base64!", [[1.0]], ["one"], {"a": 1}, 5, [10**400]])
 def test_what_is_no_vector_is_dishonest(embedding: object) -> None:
     with pytest.raises(DishonestAnswerError, match="index 0"):
         read_answer(answer_of(embedding), 1, None)

@@ -39,9 +39,7 @@ def test_honest_vectors_pass_without_a_copy() -> None:
         ([3e38, 3e38, 0, 0], "is so large that its norm is infinite"),
     ],
 )
-def test_a_vector_without_a_cosine_is_kept_out_and_its_neighbours_go_in(
-    row: list[float], reason: str
-) -> None:
+def test_a_vector_without_a_cosine_is_kept_out_and_its_neighbours_go_in(row: list[float], reason: str) -> None:
     judgement = judge(batch_of([1, 2, 3, 4], row, [4, 3, 2, 1]), FOUR)
     assert judgement.honest.tolist() == [True, False, True]
     assert judgement.reasons == {1: reason}

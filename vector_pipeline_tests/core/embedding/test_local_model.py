@@ -39,9 +39,7 @@ def test_no_texts_have_no_vectors() -> None:
 
 
 def test_a_meaning_is_near_its_paraphrase() -> None:
-    cat, feline, tax = (
-        LocalModelProvider().embed(["a cat sleeps", "a kitten is asleep", "tax returns"]).vectors
-    )
+    cat, feline, tax = LocalModelProvider().embed(["a cat sleeps", "a kitten is asleep", "tax returns"]).vectors
     assert cat @ feline > cat @ tax
 
 

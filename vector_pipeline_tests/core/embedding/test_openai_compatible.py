@@ -169,9 +169,7 @@ def test_a_request_ends_with_its_time_limit_even_if_bytes_keep_coming(
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])
-def test_a_refused_request_carries_the_words_of_the_provider(
-    server: MisbehavingProvider, status: int
-) -> None:
+def test_a_refused_request_carries_the_words_of_the_provider(server: MisbehavingProvider, status: int) -> None:
     server.behave("status", status=status, message="this text is too long " * 100)
     with pytest.raises(ProviderRefusedError, match=f"^HTTP {status}: this text is too long") as caught:
         provider_of(server).embed(TEXTS)
@@ -185,9 +183,7 @@ def test_a_text_without_utf8_form_is_refused_and_not_sent(server: MisbehavingPro
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 405])
-def test_a_wrong_key_model_or_address_is_not_blamed_on_the_text(
-    server: MisbehavingProvider, status: int
-) -> None:
+def test_a_wrong_key_model_or_address_is_not_blamed_on_the_text(server: MisbehavingProvider, status: int) -> None:
     server.behave("status", status=status)
     with pytest.raises(ProviderRejectsUsError, match="EMBEDDING_API_KEY"):
         provider_of(server).embed(TEXTS)
@@ -200,9 +196,7 @@ def test_a_path_that_is_not_the_api_is_not_blamed_on_the_text(server: Misbehavin
 
 
 @pytest.mark.parametrize("status", [302, 400, 401, 404, 429, 500])
-def test_the_key_shows_nowhere_even_if_the_server_repeats_it(
-    server: MisbehavingProvider, status: int
-) -> None:
+def test_the_key_shows_nowhere_even_if_the_server_repeats_it(server: MisbehavingProvider, status: int) -> None:
     provider = provider_of(server)
     # The padding puts the repeated key where a careless message would be cut in the middle of it.
     server.behave("echo key", status=status, message="x" * 440)

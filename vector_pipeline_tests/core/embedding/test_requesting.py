@@ -177,9 +177,7 @@ def test_no_text_is_blamed_by_a_provider_that_answers_everything_with_a_web_page
 
 
 def test_what_was_embedded_before_the_provider_went_down_is_kept(bench: Bench) -> None:
-    outcomes = request_halving(
-        bench.provider, numbered(8, bad={7: POISON}), 2, bench.tokens.append, bench.pauses
-    )
+    outcomes = request_halving(bench.provider, numbered(8, bad={7: POISON}), 2, bench.tokens.append, bench.pauses)
     assert next(outcomes).positions == range(4)  # type: ignore[union-attr]
     bench.server.behave("status", status=503)
     with pytest.raises(ProviderUnavailableError):
