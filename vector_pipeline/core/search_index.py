@@ -46,7 +46,7 @@ def refresh_search_index(
 
 
 def search_index_is_due(target: psycopg.Connection, index: RegisteredIndex) -> bool:
-    """Nothing is dirty, and a tenth of the vectors came or went since the last refresh, or it is a day old or missing."""
+    """Nothing is dirty, and there was no refresh for a day, or a tenth of the vectors came or went since the last."""
     row = target.execute(
         """
         SELECT search_refreshed_at IS NULL OR search_refreshed_at < now() - interval '1 day', vectors_at_refresh

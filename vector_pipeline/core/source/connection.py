@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import pymysql
 import pymysql.cursors
@@ -14,7 +15,10 @@ import pymysql.cursors
 from vector_pipeline.core.errors import SourceUnavailableError, without_secrets
 from vector_pipeline.core.settings import SourceSettings
 
-Connection = pymysql.connections.Connection[pymysql.cursors.Cursor]
+if TYPE_CHECKING:
+    Connection = pymysql.connections.Connection[pymysql.cursors.Cursor]  # generic in the stubs alone
+else:
+    Connection = pymysql.connections.Connection
 
 _SESSION = "SET SESSION time_zone = '+00:00', sql_mode = '', transaction_read_only = ON"
 _MARIADB_SESSION = "SET SESSION time_zone = '+00:00', sql_mode = '', tx_read_only = ON"

@@ -2,8 +2,8 @@
 
 Each column enters the row's hash with its presence (NULL is not '') and its length or its own hash ('ab','c'
 is not 'a','bc'). The key is part of the hash, so equal rows don't cancel out. The same is computed from what
-PostgreSQL stores by `vector_pipeline.core.store.stored_digest`. SHA-256 because MySQL 9.7 has no MD5() or SHA1() left, and
-because CRC32 is linear: two salted ones hold no more than one.
+PostgreSQL stores by `vector_pipeline.core.store.stored_digest`. SHA-256 because MySQL 9.7 has no MD5() or
+SHA1() left, and because CRC32 is linear: two salted ones hold no more than one.
 """
 
 from __future__ import annotations
