@@ -42,9 +42,7 @@ class Account:
     uid: int
     gid: int
 
-    def command(
-        self, arguments: Sequence[str | Path], signal_when_orphaned: signal.Signals | None = None
-    ) -> list[str]:
+    def command(self, arguments: Sequence[str | Path], signal_when_orphaned: signal.Signals | None = None) -> list[str]:
         """The command line that runs `arguments` under this account."""
         words = [*self.launcher]
         setpriv = shutil.which("setpriv")

@@ -55,6 +55,16 @@ class StackState:
     servers: dict[str, ServerState] = field(default_factory=dict)
 
 
+def default_folder() -> Path:
+    """VECTOR_PIPELINE_STACK, or `.stack` in the project (else the folder) that this is called in."""
+    named = os.environ.get("VECTOR_PIPELINE_STACK")
+    if named:
+        return Path(named).expanduser().resolve()
+    here = Path.cwd()
+    project = next((folder for folder in (here, *here.parents) if (folder / "pyproject.toml").exists()), here)
+    return project / ".stack"
+
+
 @dataclass(frozen=True)
 class StackFolder:
     """Names of the files and folders of a stack."""

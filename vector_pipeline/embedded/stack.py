@@ -27,6 +27,7 @@ from vector_pipeline.embedded.folder import (
     StackError,
     StackFolder,
     StackState,
+    default_folder,
     write_private,
 )
 from vector_pipeline.embedded.server import open_log
@@ -99,24 +100,12 @@ class StackStatus:
     servers: dict[str, ServerState] = field(default_factory=dict)
 
 
-def default_folder() -> Path:
-    """VECTOR_PIPELINE_STACK, or `.stack` in the project (else the folder) that this is called in."""
-    named = os.environ.get("VECTOR_PIPELINE_STACK")
-    if named:
-        return Path(named).expanduser().resolve()
-    here = Path.cwd()
-    project = next((folder for folder in (here, *here.parents) if (folder / "pyproject.toml").exists()), here)
-    return project / ".stack"
-
-
 def read_environment(folder: Path) -> dict[str, str]:
     """What `up` wrote for others; empty if there is no stack."""
     return {name: value for name, value in dotenv_values(StackFolder(folder).environment).items() if value}
 
 
-def up(
-    folder: Path, *, with_mysql: bool | None = None, progress: Callable[[str], None] = print
-) -> StackAddresses:
+def up(folder: Path, *, with_mysql: bool | None = None, progress: Callable[[str], None] = print) -> StackAddresses:
     """Brings the stack up, or finds it up, and leaves it running.
 
     Args:
@@ -309,9 +298,7 @@ def _write_environment(stack: StackFolder, addresses: StackAddresses) -> None:
         if not name.startswith("DB_") or addresses.source_administrator is not None
     }
     lines = ["# Written by `vector-pipeline stack up`; it is written anew each time."]
-    write_private(
-        stack.environment, "\n".join([*lines, *(f"{name}={value}" for name, value in own.items()), ""])
-    )
+    write_private(stack.environment, "\n".join([*lines, *(f"{name}={value}" for name, value in own.items()), ""]))
 
 
 def _accepts_connections(stack: StackFolder, name: str, port: int) -> bool:

@@ -1,0 +1,242 @@
+"""The command line: a few lines each over the same core that Dagster runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from dotenv import load_dotenv
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from vector_pipeline import display
+from vector_pipeline.core.errors import VectorPipelineError
+from vector_pipeline.core.index import VectorIndex, open_index
+from vector_pipeline.core.settings import read_settings
+from vector_pipeline.declarations import Declaration, find_declaration, read_declarations
+from vector_pipeline.embedded.folder import StackFolder, default_folder
+
+console = Console()
+messages = Console(stderr=True)
+
+
+class _Group(click.Group):
+    """Turns our own errors into a message and exit status 2; anything else is a bug and shows its traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except VectorPipelineError as error:
+            messages.print(f"[bold red]error:[/] {_escaped(error)}", highlight=False, soft_wrap=True)
+            ctx.exit(2)
+
+
+def _escaped(error: Exception) -> str:
+    return str(error).replace("[", r"\[")
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="vector-pipeline")
+def main() -> None:
+    """Keeps vector indexes in PostgreSQL/pgvector true to tables in MySQL."""
+    _load_environment()
+    logging.basicConfig(level=os.environ.get("APP_DEBUG", "WARNING").upper() or "WARNING")
+
+
+def _load_environment() -> None:
+    """The environment, then `.env`, then what the embedded stack wrote; what comes first wins."""
+    load_dotenv(Path.cwd() / ".env")
+    load_dotenv(StackFolder(default_folder()).environment)
+
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+
+
+@main.command()
+@click.argument("index")
+@as_json
+def sync(index: str, as_json: bool) -> None:
+    """Find the dirty key ranges of INDEX and materialise their assets in this process."""
+    from vector_pipeline.local_instance import ensure_dagster_home  # noqa: PLC0415
+
+    ensure_dagster_home()
+    from vector_pipeline.orchestration.in_process import sync_in_process  # noqa: PLC0415
+
+    declaration = find_declaration(index)
+    with _progress("ranges", quiet=as_json) as advance:
+        report = sync_in_process(declaration.spec, declaration.origin, read_settings(), on_progress=advance)
+    _print(report, as_json, display.sync_report)
+
+
+@main.command()
+@click.argument("index")
+@click.argument("query")
+@click.option("--limit", type=click.IntRange(1, 1000), help="Number of hits.")
+@click.option("--threshold", type=click.FloatRange(-1, 1), help="Hits score strictly above it.")
+@click.option("--field", help="A field that is embedded, or `best`.")
+@as_json
+def search(
+    index: str, query: str, limit: int | None, threshold: float | None, field: str | None, as_json: bool
+) -> None:
+    """Print the documents of INDEX nearest to QUERY."""
+    with _opened(index) as opened:
+        answer = opened.search(query, limit=limit, threshold=threshold, field=field)
+    _print(answer, as_json, display.search_answer)
+
+
+@main.command()
+@click.argument("index")
+@as_json
+def verify(index: str, as_json: bool) -> None:
+    """Prove that INDEX equals its table; exit status 1 if it does not."""
+    with _opened(index) as opened, _progress("ranges", quiet=as_json) as advance:
+        report = opened.verify(on_progress=advance)
+    _print(report, as_json, display.parity_report, equal=report.equal)
+    sys.exit(0 if report.equal else 1)
+
+
+@main.command()
+@click.argument("index", required=False)
+@as_json
+def status(index: str | None, as_json: bool) -> None:
+    """Show ranges, rows, coverage, lag and quarantine of INDEX, or of all indexes."""
+    declarations = [find_declaration(index)] if index else read_declarations()
+    found = []
+    for declaration in declarations:
+        with _open(declaration) as opened:
+            found.append(opened.status())
+    if as_json:
+        click.echo(json.dumps([_plain(one) for one in found], indent=2, ensure_ascii=False))
+    else:
+        console.print(display.statuses(found))
+
+
+@main.command()
+@click.argument("index")
+@click.option("--retry", is_flag=True, help="Let the next sync try them all again at once.")
+@as_json
+def quarantine(index: str, retry: bool, as_json: bool) -> None:
+    """List the texts of INDEX that the provider refused."""
+    with _opened(index) as opened:
+        entries = opened.quarantine()
+        if retry:
+            messages.print(f"{opened.retry_quarantine()} texts will be tried again by the next sync")
+    if as_json:
+        click.echo(json.dumps([_plain(entry) for entry in entries], indent=2, ensure_ascii=False))
+    else:
+        console.print(display.quarantine(entries))
+
+
+@main.command()
+@click.argument("index")
+@click.option("--yes", is_flag=True, help="Don't ask.")
+def drop(index: str, yes: bool) -> None:
+    """Remove INDEX from PostgreSQL, its vectors included. MySQL is not touched."""
+    if not yes:
+        click.confirm(f"Remove index {index} and all its vectors?", abort=True)
+    with _opened(index) as opened:
+        opened.drop()
+    messages.print(f"index {index} is removed")
+
+
+@main.group()
+def stack() -> None:
+    """The embedded MariaDB and PostgreSQL, in the folder .stack."""
+
+
+@stack.command("up")
+def stack_up() -> None:
+    """Start it, or find it running; data are kept between starts."""
+    from vector_pipeline.embedded import stack as embedded  # noqa: PLC0415
+
+    folder = embedded.default_folder()
+    embedded.up(folder, progress=messages.print)
+    messages.print(f"the stack is up; its addresses are in {folder / 'environment'}")
+
+
+@stack.command("down")
+def stack_down() -> None:
+    """Stop it; data are kept."""
+    from vector_pipeline.embedded import stack as embedded  # noqa: PLC0415
+
+    stopped = embedded.down(embedded.default_folder())
+    messages.print("the stack is stopped" if stopped else "the stack was not running")
+
+
+@stack.command("status")
+@as_json
+def stack_status(as_json: bool) -> None:
+    """Tell how it is; exit status 1 if it is not healthy."""
+    from vector_pipeline.embedded import stack as embedded  # noqa: PLC0415
+
+    found = embedded.status(embedded.default_folder())
+    _print(found, as_json, display.stack_status)
+    sys.exit(0 if found.healthy else 1)
+
+
+@main.command()
+def demo() -> None:
+    """The main job end to end, on the embedded stack and the local model, with rows that every Python carries."""
+    from vector_pipeline.embedded.demo import run_demo  # noqa: PLC0415
+
+    sys.exit(run_demo(console))
+
+
+@main.command()
+@click.option("--port", type=click.IntRange(1, 65535), help="Port of the Dagster UI; 3000 if it is free.")
+def dev(port: int | None) -> None:
+    """Start the embedded stack and the Dagster UI, and leave them running."""
+    from vector_pipeline.embedded.dev import run_dev  # noqa: PLC0415
+
+    sys.exit(run_dev(messages, port))
+
+
+@contextmanager
+def _opened(index: str) -> Iterator[VectorIndex]:
+    with _open(find_declaration(index)) as opened:
+        yield opened
+
+
+@contextmanager
+def _open(declaration: Declaration) -> Iterator[VectorIndex]:
+    with open_index(declaration.spec, read_settings(), origin=declaration.origin) as opened:
+        yield opened
+
+
+@contextmanager
+def _progress(what: str, *, quiet: bool) -> Iterator[Any]:
+    """A progress bar on standard error; yields the function that moves it."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=messages, transient=True, disable=quiet) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def _print(value: Any, as_json: bool, show: Any, **extra: object) -> None:
+    if as_json:
+        click.echo(json.dumps(_plain(value) | extra, indent=2, ensure_ascii=False))
+    else:
+        console.print(show(value))
+
+
+def _plain(value: Any) -> dict[str, Any]:
+    """A report as JSON takes it."""
+    plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(value), default=_as_text))
+    return plain
+
+
+def _as_text(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+"""Reports as people read them in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from vector_pipeline.core.reports import (
+    IndexStatus,
+    ParityReport,
+    QuarantineEntry,
+    RangeDifference,
+    SyncReport,
+)
+from vector_pipeline.core.search import Hit, SearchAnswer
+
+if TYPE_CHECKING:
+    from vector_pipeline.embedded.stack import StackStatus
+
+_LONGEST_TEXT = 400
+_MOST_KEYS = 20
+
+
+def sync_report(report: SyncReport) -> RenderableType:
+    if not report.ranges_synced:
+        return Text(f"{report.index}: nothing to sync, every range is in step ({report.seconds:.1f} s)", "green")
+    return _facts(
+        f"{report.index} synced",
+        [
+            ("key ranges", report.ranges_synced),
+            ("rows read", report.rows_read),
+            ("inserted / updated / deleted", f"{report.inserted} / {report.updated} / {report.deleted}"),
+            ("texts needed", report.texts_needed),
+            ("reused / embedded", f"{report.texts_reused} / {report.texts_embedded}"),
+            ("quarantined", report.texts_quarantined),
+            ("requests / tokens", f"{report.requests} / {report.tokens}"),
+            ("seconds", f"{report.seconds:.1f}"),
+        ],
+    )
+
+
+def search_answer(answer: SearchAnswer) -> RenderableType:
+    if not answer.hits:
+        return Text(
+            f"nothing scores above {answer.threshold:g}; try other words or a lower --threshold", style="yellow"
+        )
+    return Group(*(_hit(rank, hit) for rank, hit in enumerate(answer.hits, start=1)))
+
+
+def _hit(rank: int, hit: Hit) -> Panel:
+    body = Text()
+    for name, text in hit.texts.items():
+        body.append(f"{name}: ", style="bold")
+        body.append(f"{_shortened(text)}\n")
+    for name, value in hit.metadata.items():
+        if value is not None:
+            body.append(f"{name}: {value}\n", style="dim")
+    behind = "  its vector is of an earlier text" if hit.vector_behind else ""
+    title = f"{rank}. score {hit.score:.3f} by {hit.field}, key {hit.key}{behind}"
+    return Panel(body, title=Text(title), title_align="left")
+
+
+def _shortened(text: str | None) -> str:
+    text = text or ""
+    return text if len(text) <= _LONGEST_TEXT else text[:_LONGEST_TEXT] + " …"
+
+
+def parity_report(report: ParityReport) -> RenderableType:
+    verdict = Text(
+        "parity: equal" if report.equal else "parity: DIFFERENT", style="bold green" if report.equal else "bold red"
+    )
+    counted = _facts(
+        f"{report.index} against its table",
+        [
+            ("key ranges", report.ranges),
+            ("rows in MySQL / documents", f"{report.source_rows} / {report.target_rows}"),
+            ("passages / vectors", f"{report.passages} / {report.vectors}"),
+            ("quarantined texts", report.quarantined),
+            ("seconds", f"{report.seconds:.1f}"),
+        ],
+    )
+    if report.equal:
+        return Group(counted, verdict)
+    return Group(counted, _differences(report.differences), verdict)
+
+
+def _differences(differences: Iterable[RangeDifference]) -> Table:
+    table = Table("range", "what", "rows", "keys")
+    for difference in differences:
+        for what in ("missing", "stale", "orphaned", "passages", "vectors", "dishonest"):
+            keys: Sequence[str] = getattr(difference, what)
+            if keys:
+                more = f" … and {len(keys) - _MOST_KEYS} more" if len(keys) > _MOST_KEYS else ""
+                table.add_row(difference.partition, what, str(len(keys)), ", ".join(keys[:_MOST_KEYS]) + more)
+    return table
+
+
+def statuses(found: Iterable[IndexStatus]) -> Table:
+    table = Table("index", "model", "ranges", "dirty", "documents", "coverage", "quarantine", "looked at", "synced")
+    for status in found:
+        table.add_row(
+            status.index,
+            f"{status.model} ({status.dimensions})" if status.model else "–",
+            str(status.ranges),
+            Text(str(status.ranges_dirty), style="yellow" if status.ranges_dirty else "green"),
+            str(status.documents),
+            f"{status.coverage:.1%}",
+            Text(str(status.quarantined), style="red" if status.quarantined else "green"),
+            _ago(status.oldest_check_at),
+            _ago(status.last_synced_at),
+        )
+    return table
+
+
+def quarantine(entries: Sequence[QuarantineEntry]) -> RenderableType:
+    if not entries:
+        return Text("the quarantine is empty", style="green")
+    table = Table("key", "field", "reason", "message", "attempts", "first", "next try")
+    for entry in entries:
+        table.add_row(
+            entry.key,
+            entry.field,
+            entry.reason,
+            entry.message,
+            str(entry.attempts),
+            _ago(entry.first_failed_at),
+            entry.next_attempt_at.isoformat(timespec="minutes") if entry.next_attempt_at else "–",
+        )
+    return table
+
+
+def stack_status(status: StackStatus) -> RenderableType:
+    table = Table("server", "port", "pid", "restarts")
+    for name, server in status.servers.items():
+        table.add_row(name, str(server.port), str(server.pid or "–"), str(server.restarts))
+    style = "green" if status.healthy else "yellow"
+    return Group(Text(f"{status.phase} in {status.folder} {status.message}".strip(), style=style), table)
+
+
+def _facts(title: str, facts: Iterable[tuple[str, object]]) -> Table:
+    table = Table(title=title, show_header=False, title_justify="left")
+    for name, value in facts:
+        table.add_row(name, str(value))
+    return table
+
+
+def _ago(moment: datetime | None) -> str:
+    if moment is None:
+        return "never"
+    seconds = (datetime.now(UTC) - moment).total_seconds()
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit} ago"
+    return f"{max(seconds, 0):.0f} s ago"

@@ -1,0 +1,111 @@
+"""The demo: the main job end to end on real parts, told step by step.
+
+The embedded stack comes up, real rows are synced through the Dagster assets, a search answers, three rows change, the
+change is found by digests alone and synced, and the proof of parity is printed.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pymysql
+from rich.console import Console
+
+from vector_pipeline import display
+from vector_pipeline.core.index import open_index
+from vector_pipeline.core.settings import Settings, read_settings
+from vector_pipeline.declarations import Declaration, find_declaration
+from vector_pipeline.embedded import demo_rows, stack
+from vector_pipeline.local_instance import ensure_dagster_home
+
+INDEX = "genie_documents"
+QUESTIONS = ("How can I count how often each word occurs?", "wait for several coroutines at once")
+
+
+def run_demo(console: Console) -> int:
+    """Runs the demo. Returns 0 if the proof of parity says equal, else 1."""
+    ensure_dagster_home()
+    settings = bring_up(console)
+    declaration = find_declaration(INDEX)
+    _title(console, "Sync: MySQL rows → documents → embeddings → search index, as Dagster runs")
+    _sync(console, declaration, settings)
+    _title(console, "Search")
+    for question in QUESTIONS:
+        _search(console, declaration, settings, question, limit=2)
+    _title(console, "Three rows change in MySQL: one inserted, one updated, one deleted")
+    question = _change_three_rows(settings)
+    _sync(console, declaration, settings)
+    _search(console, declaration, settings, question, limit=1)
+    _title(console, "Proof of parity: MySQL's digests against digests of what PostgreSQL stores")
+    with open_index(declaration.spec, settings, origin=declaration.origin) as index:
+        report = index.verify()
+    console.print(display.parity_report(report))
+    console.print("\nGo on with: make dev (the Dagster UI), or .venv/bin/vector-pipeline --help")
+    return 0 if report.equal else 1
+
+
+def bring_up(console: Console) -> Settings:
+    """Starts the stack, points this process at it, and fills the demo's table where it is empty."""
+    _title(console, "Real servers on private ports: MariaDB and PostgreSQL with pgvector")
+    addresses = stack.up(stack.default_folder(), progress=lambda line: console.print(line, highlight=False))
+    os.environ.update(addresses.environment())
+    settings = read_settings()
+    if addresses.source_administrator is not None:
+        _title(console, "Real rows: the documentation of Python's standard library")
+        with _connect(settings) as connection:
+            loaded = demo_rows.load(connection)
+        console.print(f"{loaded} rows loaded into tbl_genie_genie" if loaded else "they are there already")
+    return settings
+
+
+def _sync(console: Console, declaration: Declaration, settings: Settings) -> None:
+    from vector_pipeline.orchestration.in_process import sync_in_process  # noqa: PLC0415 - loads Dagster: seconds
+
+    console.print(display.sync_report(sync_in_process(declaration.spec, declaration.origin, settings)))
+
+
+def _search(console: Console, declaration: Declaration, settings: Settings, question: str, limit: int) -> None:
+    console.print(f"\n[bold]{question}[/]")
+    with open_index(declaration.spec, settings, origin=declaration.origin) as index:
+        console.print(display.search_answer(index.search(question, limit=limit)))
+
+
+def _change_three_rows(settings: Settings) -> str:
+    """Changes rows that are not the same at each run of the demo. Returns the new row's question."""
+    with _connect(settings) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT COALESCE(MAX(id), 0) + 1 FROM tbl_genie_genie")
+        row = cursor.fetchone()
+        assert row is not None
+        question = f"Where do I renew my passport? (demo row {row[0]})"
+        cursor.execute(
+            "INSERT INTO tbl_genie_genie (genie_question, genie_answer, genie_questiondate) VALUES (%s, %s, NOW())",
+            (question, "At any Immigration office, or online with your MyKad and the old passport."),
+        )
+        cursor.execute(
+            "UPDATE tbl_genie_genie SET genie_answer = CONCAT(genie_answer, ' (corrected)') ORDER BY id LIMIT 1"
+        )
+        cursor.execute(_DELETE_A_MIDDLE_ROW)
+        connection.commit()
+    return question
+
+
+_DELETE_A_MIDDLE_ROW = (
+    "DELETE FROM tbl_genie_genie WHERE id >= (SELECT middle FROM"
+    " (SELECT FLOOR(AVG(id)) AS middle FROM tbl_genie_genie) m) ORDER BY id LIMIT 1"
+)
+
+
+def _connect(settings: Settings) -> pymysql.Connection:  # type: ignore[type-arg]
+    source = settings.source
+    return pymysql.connect(
+        host=source.host,
+        port=source.port,
+        user=source.user,
+        password=source.password,
+        database=source.database,
+        charset="utf8mb4",
+    )
+
+
+def _title(console: Console, text: str) -> None:
+    console.print(f"\n[bold cyan]── {text}[/]", highlight=False)
