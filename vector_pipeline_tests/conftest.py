@@ -16,13 +16,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import psycopg
 import pymysql
 import pytest
 from psycopg import sql
 
 from vector_pipeline.core.settings import SourceSettings, TargetSettings
-from vector_pipeline.embedded.ports import choose_port, is_free
+from vector_pipeline.embedded.ports import choose_port
 from vector_pipeline.embedded.stack import StackAddresses, temporary_stack
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -70,10 +71,13 @@ def oracle_mysql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SourceSet
             pytest.fail(f"Oracle MySQL does not start: {started.stderr}")
         yield SourceSettings("127.0.0.1", port, "root", "", "mysql")
     finally:
+        pid_file = data / "mysql.pid"
+        server = psutil.Process(int(pid_file.read_text())) if pid_file.exists() else None
         _oracle_mysql("stop", data)
         watchdog.kill()
         watchdog.wait()
-        _wait_until_closed(port)
+        if server is not None:
+            _wait_until_ended(server)
     shutil.rmtree(data)
 
 
@@ -155,11 +159,11 @@ def _execute(target: TargetSettings, statement: sql.SQL | sql.Composed) -> None:
         connection.execute(statement)
 
 
-def _wait_until_closed(port: int) -> None:
-    deadline = time.monotonic() + 60
-    while not is_free(port) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    time.sleep(0.5)  # the port closes a moment before the files do
+def _wait_until_ended(server: psutil.Process) -> None:
+    """Its files must not be taken away before: Oracle MySQL then spins for ever."""
+    _, alive = psutil.wait_procs([server], timeout=60)
+    for process in alive:
+        process.kill()
 
 
 def _oracle_mysql_packages() -> Path:
