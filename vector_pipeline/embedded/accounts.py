@@ -1,11 +1,12 @@
 """Under which account the servers run: PostgreSQL refuses root, and a database should not be root anyway.
 
-An ordinary user runs them as itself. Root tries, in this order, and takes the first way in which an account
+An ordinary user runs them as itself (where the system has no name for it, as happens in containers, under the
+name of nobody, since initdb wants one). Root tries, in this order, and takes the first way in which an account
 without rights can reach both the programs and the stack's folder:
 
 1. as nobody, without any capability;
 2. where the folder or the packages lie under a closed home (/root is mode 0700, and its mode is not ours to
-   change): in a user namespace in which root is user 1000. Containers often deny making one;
+   change): in a user namespace in which root looks like nobody. Containers often deny making one;
 3. as nobody with one capability, that of passing through closed folders.
 
 Whatever the way, the program is executed in place of the launchers, so that the process that was started *is*
@@ -23,6 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vector_pipeline.embedded.folder import StackError
+
+# Nothing of the caller's environment reaches a server: it may hold passwords, or variables like PGDATA.
+BARE_ENVIRONMENT: Mapping[str, str] = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 
 NOBODY = 65534  # `nobody` and `nogroup` on every Debian; the kernel's overflow ids elsewhere too
 
@@ -68,35 +72,46 @@ def choose_account(folder: Path, programs: Mapping[Path, Mapping[str, str]]) -> 
     Args:
         programs: executables that understand `--version`, with the environment that each needs.
     """
-    if os.geteuid() != 0:
-        return Account("this user", (), os.geteuid(), os.getegid())
     tried = []
-    for account in _ways_for_root():
+    for account in _ways_for_root() if os.geteuid() == 0 else _ways_for_others():
         problem = _problem(account, folder, programs)
         if problem is None:
             return account
         tried.append(f"{account.description}: {problem}")
     raise StackError(
-        "PostgreSQL does not run as root, and no other account can run it here "
-        f"({'; '.join(tried)}). Run this as an ordinary user, or move the project (or, with "
-        "VECTOR_PIPELINE_STACK, the stack's folder) out of folders that are closed to others."
+        f"The database servers cannot be run here ({'; '.join(tried)}). PostgreSQL refuses to run as root: "
+        "run this as an ordinary user that has a name, or move the project (or, with VECTOR_PIPELINE_STACK, "
+        "the stack's folder) out of folders that are closed to others."
     )
+
+
+def _ways_for_others() -> list[Account]:
+    return [
+        Account("as this user", (), os.geteuid(), os.getegid()),
+        Account("as this user, under another name", _namespace(), os.geteuid(), os.getegid()),
+    ]
 
 
 def _ways_for_root() -> list[Account]:
     setpriv = shutil.which("setpriv") or "/usr/bin/setpriv"
-    unshare = shutil.which("unshare") or "/usr/bin/unshare"
     as_nobody = (setpriv, f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
     pass_through = ("--inh-caps=-all,+dac_override", "--ambient-caps=-all,+dac_override")
     return [
         Account("as nobody", as_nobody, NOBODY, NOBODY),
-        Account("in a user namespace", (unshare, "--user", "--map-user=1000", "--map-group=1000"), 0, 0),
+        Account("in a user namespace", _namespace(), 0, 0),
         Account("as nobody, passing closed folders", (*as_nobody, *pass_through), NOBODY, NOBODY),
     ]
 
 
+def _namespace() -> tuple[str, ...]:
+    unshare = shutil.which("unshare") or "/usr/bin/unshare"
+    return (unshare, "--user", f"--map-user={NOBODY}", f"--map-group={NOBODY}")
+
+
 def _problem(account: Account, folder: Path, programs: Mapping[Path, Mapping[str, str]]) -> str | None:
-    attempts: list[tuple[list[str | Path], Mapping[str, str]]] = [(["/bin/sh", "-c", 'cd "$0"', folder], {})]
+    attempts: list[tuple[list[str | Path], Mapping[str, str]]] = [
+        (["/bin/sh", "-c", 'cd "$0" && id -un', folder], BARE_ENVIRONMENT)
+    ]
     attempts += [([program, "--version"], environment) for program, environment in programs.items()]
     for arguments, environment in attempts:
         try:

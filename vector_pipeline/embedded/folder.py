@@ -95,9 +95,12 @@ class StackFolder:
 
         A folder that is there already keeps its mode, whatever it is.
         """
-        if not self.path.is_dir():
-            self.path.mkdir(parents=True, mode=0o700)
-            self.path.chmod(0o711 if os.geteuid() == 0 else 0o700)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(mode=0o700)
+        except FileExistsError:
+            return
+        self.path.chmod(0o711 if os.geteuid() == 0 else 0o700)
 
     def passwords(self) -> Passwords:
         """The stack's passwords, made up at the first call."""

@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vector_pipeline.embedded.accounts import BARE_ENVIRONMENT
 from vector_pipeline.embedded.folder import StackError, StackFolder
-from vector_pipeline.embedded.server import BARE_ENVIRONMENT
 
 INSTALLED = ("mariadb-server-core", "mariadb-client-core")
 # With the libraries that a minimal Debian lacks: nobody resolves dependencies for an unpacked package.

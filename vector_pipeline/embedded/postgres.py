@@ -20,9 +20,9 @@ import psutil
 import psycopg
 from psycopg import sql
 
-from vector_pipeline.embedded.accounts import Account
+from vector_pipeline.embedded.accounts import BARE_ENVIRONMENT, Account
 from vector_pipeline.embedded.folder import StackError, StackFolder
-from vector_pipeline.embedded.server import BARE_ENVIRONMENT, run_to_the_end
+from vector_pipeline.embedded.server import run_to_the_end
 
 USER = "vector_pipeline"
 DATABASE = "vector_pipeline"

@@ -12,8 +12,6 @@ from typing import IO, Protocol
 from vector_pipeline.embedded.accounts import Account
 from vector_pipeline.embedded.folder import StackError
 
-# Nothing of the caller's environment reaches a server: it may hold passwords, or variables like PGDATA.
-BARE_ENVIRONMENT: Mapping[str, str] = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 LONGEST_LOG = 10_000_000  # bytes
 
 

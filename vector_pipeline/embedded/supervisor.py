@@ -23,12 +23,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from vector_pipeline.embedded import mariadb_programs
-from vector_pipeline.embedded.accounts import Account, choose_account
+from vector_pipeline.embedded.accounts import BARE_ENVIRONMENT, Account, choose_account
 from vector_pipeline.embedded.folder import Phase, ServerState, StackError, StackFolder, StackState
 from vector_pipeline.embedded.mariadb import MariaDBServer
 from vector_pipeline.embedded.ports import choose_port
 from vector_pipeline.embedded.postgres import PostgresServer, binaries
-from vector_pipeline.embedded.server import BARE_ENVIRONMENT, Server, ServerProcess, open_log
+from vector_pipeline.embedded.server import Server, ServerProcess, open_log
 
 START_SECONDS = 120.0  # recovery after a crash has taken 60 s on a slow disk
 STOP_SECONDS = 60.0
