@@ -1,8 +1,9 @@
 """Filling the vectors that the passages of some key ranges need.
 
 Three things overlap: this thread reads texts and packs batches, a pool of threads waits for the provider, and a
-writing thread stores each finished batch with a commit of its own. So the provider is what the work waits for, a
-killed run loses at most the batches in flight, and the next one goes on by set difference.
+writing thread stores each finished batch with a commit of its own. So the provider is what the work waits for. A batch
+is in flight until it is stored, and there are never more of them than requests in flight and one: that is all a killed
+run can have paid for in vain, and the next one goes on by set difference.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from enum import Enum
 
 import psycopg
 
@@ -71,8 +73,14 @@ class _Finished:
     refusals: list[Refusal]
 
 
+class _Mark(Enum):
+    """What the writer is told between the parts of batches."""
+
+    STORED = "all parts of one batch came before this"
+    END = "no batch comes any more"
+
+
 _Batch = list[NeededText]
-_END = None
 
 
 class Filling:
@@ -99,8 +107,9 @@ class Filling:
         self._failed = threading.Event()
         self._error: BaseException | None = None
         self._in_flight: set[ContentHash] = set()
-        self._finished: queue.Queue[_Finished | None] = queue.Queue(maxsize=2 * provider.requests_in_flight)
-        # One batch beyond those in flight, so that a thread that has just finished finds the next one ready.
+        self._finished: queue.Queue[_Finished | _Mark] = queue.Queue()
+        # Given back when a batch is stored, not when it is answered: what is paid for and could be lost stays bounded.
+        # One beyond the requests, so that a batch being written keeps no request from being made.
         self._slots = threading.Semaphore(provider.requests_in_flight + 1)
 
     def run(self, ranges: Sequence[KeyRange]) -> EmbeddingReport:
@@ -143,7 +152,7 @@ class Filling:
                         break
                     pool.submit(self._request, batch).add_done_callback(self._request_done)
         finally:
-            self._finished.put(_END)
+            self._finished.put(_Mark.END)
             writer.join()
             if self._error is None:
                 for key_range in taken:
@@ -191,12 +200,13 @@ class Filling:
 
     def _still_lacking(self, connection: psycopg.Connection, batch: _Batch) -> Iterator[_Batch]:
         """The batch less what is in flight here or has been stored since it was read, by whichever run."""
+        # In flight first, stored after it: a text that is stored between the two is seen by both, not by neither.
+        with self._tally.lock:
+            in_flight = self._in_flight.intersection(text.content_hash for text in batch)
         stored = vectors.with_a_vector(connection, self._index, [text.content_hash for text in batch])
         vectors.take_over(connection, self._index, [t for t in batch if t.content_hash in stored])
         with self._tally.lock:
-            lacking = [
-                text for text in batch if text.content_hash not in stored and text.content_hash not in self._in_flight
-            ]
+            lacking = [t for t in batch if t.content_hash not in stored and t.content_hash not in in_flight]
             self._in_flight.update(text.content_hash for text in lacking)
             self._tally.needed += len(lacking)
             self._texts_reused += len(batch) - len(lacking)
@@ -211,8 +221,8 @@ class Filling:
             self._finished.put(self._judged(batch, outcome))
 
     def _request_done(self, future: Future[None]) -> None:
-        self._slots.release()
         self._note_error(future.exception())
+        self._finished.put(_Mark.STORED)
 
     def _judged(self, batch: _Batch, outcome: Embedded | Refused) -> _Finished:
         if isinstance(outcome, Refused):
@@ -246,13 +256,17 @@ class Filling:
         """Stores what comes until the end is announced; after an error it only empties the queue."""
         try:
             with self._open_connection() as connection:
-                while (finished := self._finished.get()) is not _END:
-                    self._store(connection, finished)
+                while (finished := self._finished.get()) is not _Mark.END:
+                    if isinstance(finished, _Finished):
+                        self._store(connection, finished)
+                    else:
+                        self._slots.release()
                 return
         except BaseException as error:
             self._note_error(error)
-        while self._finished.get() is not _END:
-            pass
+        while (finished := self._finished.get()) is not _Mark.END:
+            if finished is _Mark.STORED:
+                self._slots.release()
 
     def _store(self, connection: psycopg.Connection, finished: _Finished) -> None:
         if finished.judgement is not None and finished.texts:
