@@ -1,0 +1,51 @@
+# Everything runs from a bare clone: the first target that needs it sets up .venv, and says so.
+# `make PYTHON=python3.12 setup` chooses the Python.
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export VIRTUAL_ENV := $(CURDIR)/.venv
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo dev test test-long bench stack-up stack-down clean
+
+help:
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
+
+setup: $(INSTALLED)  ## makes .venv and installs the project into it
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@PYTHON="$(PYTHON)" scripts/setup
+	@touch $@
+
+demo: setup  ## databases, sync, search, changes and proof, in about a minute
+	$(BIN)/vector-pipeline demo
+
+dev: setup  ## the same databases, left running, with the Dagster UI
+	$(BIN)/vector-pipeline dev
+
+test: setup  ## all checks and all tests but the long ones
+	@scripts/chromium
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/dg check yaml
+	$(BIN)/dg check defs
+	$(BIN)/python -m pytest -m "not long"
+
+test-long: setup  ## the tests that take minutes
+	$(BIN)/python -m pytest -m long
+
+bench: setup  ## the figures of docs/acceptance.md
+	$(BIN)/python -m benchmarks
+
+stack-up: setup  ## the embedded databases alone
+	$(BIN)/vector-pipeline stack up
+
+stack-down: setup  ## ends the embedded databases; their data stay
+	$(BIN)/vector-pipeline stack down
+
+clean:  ## ends the embedded databases and deletes them, Dagster's runs and all caches; .venv stays
+	@if [ -e $(INSTALLED) ]; then $(BIN)/vector-pipeline stack down; fi
+	rm -rf .stack .dagster build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
