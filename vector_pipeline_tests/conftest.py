@@ -40,6 +40,10 @@ subprocess.run([tool, "stop", data])
 """
 
 
+# Where MariaDB cannot be installed it is unpacked, once for all stacks of the tests and of all sessions.
+os.environ.setdefault("VECTOR_PIPELINE_PACKAGES", str(PROJECT / ".stack" / "packages"))
+
+
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackAddresses]:
     """MariaDB and PostgreSQL with pgvector, for the whole session."""

@@ -78,8 +78,12 @@ class StackFolder:
 
     @property
     def packages(self) -> Path:
-        """Where Debian packages are unpacked if they cannot be installed."""
-        return self.path / "packages"
+        """Where Debian packages are unpacked if they cannot be installed.
+
+        VECTOR_PIPELINE_PACKAGES names a place that several stacks share.
+        """
+        shared = os.environ.get("VECTOR_PIPELINE_PACKAGES")
+        return Path(shared) if shared else self.path / "packages"
 
     @property
     def environment(self) -> Path:

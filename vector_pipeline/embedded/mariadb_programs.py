@@ -6,6 +6,7 @@ unpacked into the stack's folder, which needs no rights at all.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -53,7 +54,11 @@ def provide(folder: StackFolder, progress: Callable[[str], None]) -> MariaDBProg
         _install()
     else:
         progress(f"Unpacking MariaDB into {folder.packages} (not root, so nothing is installed)")
-        _unpack(folder.packages)
+        folder.packages.mkdir(parents=True, exist_ok=True)
+        with (folder.packages / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # other stacks may share the place
+            if find(folder) is None:
+                _unpack(folder.packages)
     found = find(folder)
     if found is None:
         raise StackError(f"MariaDB's packages came without its programs. {ANOTHER_WAY}")
