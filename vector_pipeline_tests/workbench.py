@@ -103,8 +103,13 @@ class Workbench:
         with self.index(spec) as index:
             return sync_all(index)
 
-    def mysql(self, statement: str, rows: Sequence[Sequence[object]] | None = None) -> list[tuple[Any, ...]]:
-        """Runs a statement on the source, once or with each row of parameters."""
+    def mysql(
+        self, statement: str, rows: Sequence[Sequence[object]] | None = None, *, relaxed: bool = False
+    ) -> list[tuple[Any, ...]]:
+        """Runs a statement on the source, once or with each row of parameters.
+
+        `relaxed` lets in what old tables hold, such as dates of zeros.
+        """
         with (
             pymysql.connect(
                 host=self.source.host,
@@ -114,6 +119,7 @@ class Workbench:
                 database=self.source.database,
                 charset="utf8mb4",
                 autocommit=False,
+                sql_mode="" if relaxed else None,
             ) as connection,
             connection.cursor() as cursor,
         ):

@@ -34,9 +34,16 @@ def _values(plan: ReadingPlan) -> Iterator[sql.Composable]:
 
 
 def _part(value: sql.Composable, served: str, by_hash: bool) -> sql.Composed:
-    stored = sql.SQL("coalesce(decode(d.unstorable ->> {served}, 'base64'), convert_to({value}, 'UTF8'))").format(
-        served=sql.Literal(served), value=value
-    )
+    # The true bytes of a value with NUL characters count only beside the text that they leave without them.
+    stored = sql.SQL(
+        """
+        CASE WHEN d.unstorable IS NULL THEN convert_to({value}, 'UTF8')
+             WHEN replace(encode(decode(d.unstorable ->> {served}, 'base64'), 'escape'), '\\000', '')
+                  = replace(encode(convert_to({value}, 'UTF8'), 'escape'), '\\000', '')
+             THEN decode(d.unstorable ->> {served}, 'base64')
+             ELSE convert_to({value}, 'UTF8') END
+        """
+    ).format(served=sql.Literal(served), value=value)
     if by_hash:
         return sql.SQL(r"coalesce(convert_to(encode(sha256({}), 'hex'), 'UTF8'), '-'::bytea)").format(stored)
     return sql.SQL("coalesce(convert_to(octet_length({stored})::text || ':', 'UTF8') || {stored}, '-'::bytea)").format(
