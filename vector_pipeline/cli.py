@@ -73,7 +73,7 @@ def sync(index: str, as_json: bool) -> None:
 
     declaration = find_declaration(index)
     with _progress("ranges", quiet=as_json) as advance:
-        report = sync_in_process(declaration.spec, declaration.origin, read_settings(), on_progress=advance)
+        report = sync_in_process(declaration, on_progress=advance)
     _print(report, as_json, display.sync_report)
 
 

@@ -7,6 +7,7 @@ The files are those that `VectorIndexComponent` loads, with the same `{{ env(...
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,10 +31,14 @@ class UnknownIndexError(VectorPipelineError):
 
 @dataclass(frozen=True)
 class Declaration:
-    """A declared index and the file that declares it, relative to the project."""
+    """A declared index and the file that declares it, relative to the project.
+
+    `problems` are those that its file alone shows, such as a name that another file has taken.
+    """
 
     spec: IndexSpec
     origin: str
+    problems: tuple[DeclarationProblem, ...] = ()
 
 
 def find_declaration(name: str, folder: Path = DEFS_FOLDER) -> Declaration:
@@ -58,6 +63,17 @@ def read_declarations(folder: Path = DEFS_FOLDER) -> list[Declaration]:
     """
     found = [_declaration(attributes, origin) for attributes, origin in _read_attributes(folder)]
     return sorted(found, key=lambda declaration: declaration.spec.name)
+
+
+def names_declared_before(path: Path, folder: Path = DEFS_FOLDER) -> dict[str, str]:
+    """The names that files before this one declare, each with its file: the first to declare a name has it."""
+    taken: dict[str, str] = {}
+    for other in sorted(folder.rglob("*.yaml")):
+        if other == path:
+            break
+        for name in re.findall(r"^  name: *([^\s#]+)", other.read_text(), flags=re.MULTILINE):
+            taken.setdefault(name.strip("'\""), str(other.relative_to(folder)))
+    return taken
 
 
 def _read_attributes(folder: Path) -> Iterator[tuple[dict[str, object], str]]:

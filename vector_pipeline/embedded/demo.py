@@ -28,13 +28,13 @@ def run_demo(console: Console) -> int:
     settings = bring_up(console)
     declaration = find_declaration(INDEX)
     _title(console, "Sync: MySQL rows → documents → embeddings → search index, as Dagster runs")
-    _sync(console, declaration, settings)
+    _sync(console, declaration)
     _title(console, "Search")
     for question in QUESTIONS:
         _search(console, declaration, settings, question, limit=2)
     _title(console, "Three rows change in MySQL: one inserted, one updated, one deleted")
     question = _change_three_rows(settings)
-    _sync(console, declaration, settings)
+    _sync(console, declaration)
     _search(console, declaration, settings, question, limit=1)
     _title(console, "Proof of parity: MySQL's digests against digests of what PostgreSQL stores")
     with open_index(declaration.spec, settings, origin=declaration.origin) as index:
@@ -58,10 +58,10 @@ def bring_up(console: Console) -> Settings:
     return settings
 
 
-def _sync(console: Console, declaration: Declaration, settings: Settings) -> None:
+def _sync(console: Console, declaration: Declaration) -> None:
     from vector_pipeline.orchestration.in_process import sync_in_process  # noqa: PLC0415 - loads Dagster: seconds
 
-    console.print(display.sync_report(sync_in_process(declaration.spec, declaration.origin, settings)))
+    console.print(display.sync_report(sync_in_process(declaration)))
 
 
 def _search(console: Console, declaration: Declaration, settings: Settings, question: str, limit: int) -> None:
@@ -95,7 +95,7 @@ _DELETE_A_MIDDLE_ROW = (
 )
 
 
-def _connect(settings: Settings) -> pymysql.Connection:  # type: ignore[type-arg]
+def _connect(settings: Settings) -> pymysql.Connection:
     source = settings.source
     return pymysql.connect(
         host=source.host,

@@ -1,0 +1,20 @@
+"""What all indexes of this deployment share: resources from the environment, the executor, the search job."""
+
+import dagster as dg
+
+from vector_pipeline.orchestration.resources import indexes_from_environment
+from vector_pipeline.orchestration.search_job import search_job
+
+
+@dg.definitions
+def deployment() -> dg.Definitions:
+    return dg.Definitions(
+        resources={
+            "indexes": indexes_from_environment(),
+            # No asset hands another anything through Dagster; the search job's hits need not be kept on disk.
+            "io_manager": dg.mem_io_manager,
+        },
+        jobs=[search_job],
+        # A step of its own process would cost two seconds each; a run's steps share one.
+        executor=dg.in_process_executor,
+    )

@@ -1,0 +1,167 @@
+"""The lineage of one index: rows (in MySQL) → documents → embeddings → search_index. A few lines each over the core."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from vector_pipeline.core.declaration import is_usable_owner
+from vector_pipeline.core.reports import RangeDocuments
+from vector_pipeline.core.source.plan import source_column_name
+from vector_pipeline.core.store.names import bounded
+from vector_pipeline.orchestration import metadata
+from vector_pipeline.orchestration.index_context import IndexContext
+from vector_pipeline.orchestration.pools import EMBEDDING_POOL
+from vector_pipeline.orchestration.resources import IndexesResource
+
+ROWS, DOCUMENTS, EMBEDDINGS, SEARCH_INDEX = "rows", "documents", "embeddings", "search_index"
+
+
+def build_assets(index: IndexContext) -> list[dg.AssetSpec | dg.AssetsDefinition]:
+    """The four assets of an index, in the order of the data's way."""
+    return [_rows(index), _documents(index), _embeddings(index), _search_index(index)]
+
+
+def _rows(index: IndexContext) -> dg.AssetSpec:
+    spec = index.declaration.spec
+    columns = [spec.source.primary_key, *_source_columns(index)]
+    return dg.AssetSpec(
+        index.key(ROWS),
+        partitions_def=index.ranges,
+        description=_described(index, f"The rows of `{spec.source.table}` in MySQL. A partition is a key range."),
+        kinds={"mysql", "table"},
+        metadata={
+            "dagster/table_name": ".".join(filter(None, (spec.source.database, spec.source.table))),
+            "dagster/column_schema": _schema(columns),
+        },
+        group_name=index.prefix,
+        owners=_owners(index),
+    )
+
+
+def _documents(index: IndexContext) -> dg.AssetsDefinition:
+    spec = index.declaration.spec
+    columns = ["key", "range_id", *spec.document.text, "metadata"]
+
+    @dg.asset(
+        key=index.key(DOCUMENTS),
+        partitions_def=index.ranges,
+        deps=[index.key(ROWS)],
+        backfill_policy=dg.BackfillPolicy.multi_run(spec.automation.ranges_per_run),
+        description=_described(index, "One document a row, and its texts; equal to the rows after each run."),
+        kinds={"postgres", "python"},
+        metadata=_table(index, "documents", columns),
+        group_name=index.prefix,
+        owners=_owners(index),
+    )
+    def documents(context: dg.AssetExecutionContext, indexes: IndexesResource) -> dg.MaterializeResult[Any]:
+        done: list[RangeDocuments] = []
+        with indexes.open_for_run(index.declaration, context.run_id) as opened:
+            try:
+                for facts in opened.sync_documents(context.partition_keys):
+                    done.append(facts)
+                    context.add_asset_metadata(metadata.of_range_documents(facts), partition_key=facts.partition)
+            except Exception:
+                _report_committed(context, done)
+                raise
+            preview = opened.preview_documents(context.partition_keys)
+        context.log.info("%d ranges, %d rows read", len(done), sum(facts.rows_read for facts in done))
+        return dg.MaterializeResult(metadata=metadata.of_documents(done, preview))
+
+    return documents
+
+
+def _report_committed(context: dg.AssetExecutionContext, done: Sequence[RangeDocuments]) -> None:
+    """Ranges whose transaction went through are not to be shown as failed with the rest of their run."""
+    for facts in done:
+        context.log_event(
+            dg.AssetMaterialization(
+                context.asset_key, partition=facts.partition, metadata=metadata.of_range_documents(facts)
+            )
+        )
+
+
+def _embeddings(index: IndexContext) -> dg.AssetsDefinition:
+    spec = index.declaration.spec
+
+    @dg.asset(
+        key=index.key(EMBEDDINGS),
+        partitions_def=index.ranges,
+        deps=[index.key(DOCUMENTS)],
+        backfill_policy=dg.BackfillPolicy.multi_run(spec.automation.ranges_per_run),
+        pool=EMBEDDING_POOL,
+        description=_described(index, "One vector for each distinct text; a text is paid for once."),
+        kinds={"pgvector", "python"},
+        metadata=_table(index, "vectors_1", ["content_hash", "field", "embedding"]),
+        group_name=index.prefix,
+        owners=_owners(index),
+    )
+    def embeddings(context: dg.AssetExecutionContext, indexes: IndexesResource) -> dg.MaterializeResult[Any]:
+        with indexes.open_for_run(index.declaration, context.run_id) as opened:
+            report = opened.embed(context.partition_keys)
+            preview = opened.preview_documents(context.partition_keys)
+        for facts in report.ranges:
+            context.add_asset_metadata(metadata.of_range_embeddings(facts), partition_key=facts.partition)
+            if facts.quarantined:
+                context.log.warning("range %s: %d texts are in the quarantine", facts.partition, facts.quarantined)
+        return dg.MaterializeResult(metadata=metadata.of_embeddings(report, preview))
+
+    return embeddings
+
+
+def _search_index(index: IndexContext) -> dg.AssetsDefinition:
+    spec = index.declaration.spec
+    columns = ["id", *spec.document.text, *spec.document.metadata, *(f"{field}_embedding" for field in index.fields)]
+
+    @dg.asset(
+        key=index.key(SEARCH_INDEX),
+        deps=[dg.AssetDep(index.key(EMBEDDINGS), partition_mapping=dg.AllPartitionMapping())],
+        description=_described(index, f"ANN indexes, statistics, and the view `{bounded(spec.name)}`."),
+        kinds={"pgvector", "view"},
+        metadata={
+            "dagster/table_name": f"public.{bounded(spec.name)}",
+            "dagster/column_schema": _schema(columns),
+        },
+        group_name=index.prefix,
+        owners=_owners(index),
+    )
+    def search_index(context: dg.AssetExecutionContext, indexes: IndexesResource) -> dg.MaterializeResult[Any]:
+        with indexes.open_for_run(index.declaration, context.run_id) as opened:
+            report = opened.refresh_search_index()
+        return dg.MaterializeResult(metadata=metadata.of_search_index(report))
+
+    return search_index
+
+
+def _owners(index: IndexContext) -> list[str] | None:
+    return [owner for owner in index.declaration.spec.owners if is_usable_owner(owner)] or None
+
+
+def _table(index: IndexContext, table: str, columns: Sequence[str]) -> dict[str, Any]:
+    return {
+        "dagster/table_name": f"{bounded(index.declaration.spec.name)}.{table}",
+        "dagster/column_schema": _schema(columns),
+        "dagster/code_references": dg.CodeReferencesMetadataValue(
+            code_references=[
+                dg.LocalFileCodeReference(file_path=str(index.yaml_path), label="declaration"),
+                dg.LocalFileCodeReference(file_path=str(Path(__file__)), label="asset"),
+            ]
+        ),
+    }
+
+
+def _schema(columns: Sequence[str]) -> dg.TableSchema:
+    return dg.TableSchema(columns=[dg.TableColumn(name) for name in columns])
+
+
+def _source_columns(index: IndexContext) -> list[str]:
+    document = index.declaration.spec.document
+    return [source_column_name(entry) for entry in (*document.text.values(), *document.metadata.values())]
+
+
+def _described(index: IndexContext, text: str) -> str:
+    problems = "\n".join(f"- **{p.field}**: {p.problem}; {p.remedy}" for p in index.declaration.problems)
+    if problems:
+        return f"⚠ **{index.declaration.origin} is wrong, so this index is not synced:**\n\n{problems}\n\n{text}"
+    return "\n\n".join(filter(None, (index.declaration.spec.description, text)))

@@ -1,0 +1,144 @@
+"""Checks of one index. They block nothing: search goes on, and the UI says what is wrong and where.
+
+The cheap ones go with every run; parity and honesty read the whole index, so they go with `search_index`.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+
+from vector_pipeline.core.errors import NotYetSyncedError, VectorPipelineError
+from vector_pipeline.core.index import VectorIndex
+from vector_pipeline.orchestration import metadata
+from vector_pipeline.orchestration.assets import DOCUMENTS, EMBEDDINGS, ROWS, SEARCH_INDEX
+from vector_pipeline.orchestration.index_context import IndexContext
+from vector_pipeline.orchestration.resources import IndexesResource
+
+DECLARATION, FRESHNESS, NO_QUARANTINE = "declaration", "freshness", "no_quarantine"
+PARITY, VECTOR_HONESTY = "parity", "vector_honesty"
+
+
+def build_checks(index: IndexContext) -> list[dg.AssetChecksDefinition]:
+    """All checks of an index."""
+    return [_declaration(index), _freshness(index), _no_quarantine(index), _parity(index), _honesty(index)]
+
+
+def _declaration(index: IndexContext) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=index.key(ROWS), name=DECLARATION, description="The declaration fits the table and the model."
+    )
+    def declaration(indexes: IndexesResource) -> dg.AssetCheckResult:
+        try:
+            with indexes.open(index.declaration) as opened:
+                problems: Sequence[object] = opened.check_declaration()
+        except VectorPipelineError as error:
+            problems = [error]
+        listed = "\n".join(f"- {index.declaration.origin}, {problem}" for problem in problems)
+        return dg.AssetCheckResult(
+            passed=not problems,
+            description=listed or "the declaration is right",
+            metadata={"problems": len(problems)} | ({"what": dg.MetadataValue.md(listed)} if problems else {}),
+        )
+
+    return declaration
+
+
+def _freshness(index: IndexContext) -> dg.AssetChecksDefinition:
+    limit = timedelta(minutes=index.declaration.spec.automation.fresh_within_minutes)
+
+    @dg.asset_check(
+        asset=index.key(DOCUMENTS),
+        name=FRESHNESS,
+        description=f"Every key range was compared with the source within {limit}.",
+    )
+    def freshness(indexes: IndexesResource) -> dg.AssetCheckResult:
+        with indexes.open(index.declaration) as opened:
+            status = opened.status()
+        oldest = status.oldest_check_at
+        age = datetime.now(UTC) - oldest if oldest else None
+        return dg.AssetCheckResult(
+            passed=age is not None and age <= limit,
+            description=f"the oldest comparison is {age} old" if age else "nothing has been compared yet",
+            metadata={
+                "oldest_comparison_seconds": age.total_seconds() if age else -1.0,
+                "ranges": status.ranges,
+                "ranges_dirty": status.ranges_dirty,
+                "documents": status.documents,
+                "coverage": status.coverage,
+            },
+        )
+
+    return freshness
+
+
+def _no_quarantine(index: IndexContext) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=index.key(EMBEDDINGS), name=NO_QUARANTINE, description="The provider gave a vector for every text."
+    )
+    def no_quarantine(indexes: IndexesResource) -> dg.AssetCheckResult:
+        with indexes.open(index.declaration) as opened:
+            entries = opened.quarantine()
+        rows = ", ".join(f"{entry.key} ({entry.field})" for entry in entries[:20])
+        return dg.AssetCheckResult(
+            passed=not entries,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=f"{len(entries)} texts without a vector; rows: {rows}"
+            if entries
+            else "every text has its vector",
+            metadata=metadata.of_quarantine(entries),
+        )
+
+    return no_quarantine
+
+
+def _parity(index: IndexContext) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=index.key(SEARCH_INDEX),
+        name=PARITY,
+        description="What PostgreSQL stores equals MySQL's rows, every text and vector included. "
+        "What differs is marked, and synced by the next run.",
+    )
+    def parity(indexes: IndexesResource) -> dg.AssetCheckResult:
+        with indexes.open(index.declaration) as opened:
+            return check_parity(opened)
+
+    return parity
+
+
+def check_parity(opened: VectorIndex) -> dg.AssetCheckResult:
+    """The proof of parity as a check's result; what differs is marked dirty."""
+    try:
+        report = opened.verify(mark_dirty=True)
+    except NotYetSyncedError as error:
+        return dg.AssetCheckResult(passed=False, description=str(error))
+    rows = sum(difference.rows for difference in report.differences)
+    where = ", ".join(difference.partition for difference in report.differences[:20])
+    return dg.AssetCheckResult(
+        passed=report.equal,
+        description="equal" if report.equal else f"{rows} rows differ in {len(report.differences)} ranges: {where}",
+        metadata=metadata.of_parity(report),
+    )
+
+
+def _honesty(index: IndexContext) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=index.key(SEARCH_INDEX),
+        name=VECTOR_HONESTY,
+        description="Every stored vector has the model's length, is finite and not zero.",
+    )
+    def vector_honesty(indexes: IndexesResource) -> dg.AssetCheckResult:
+        with indexes.open(index.declaration) as opened:
+            keys, status = opened.check_honesty(), opened.status()
+        return dg.AssetCheckResult(
+            passed=not keys,
+            description=f"rows with a dishonest vector: {', '.join(keys[:20])}" if keys else "all are honest",
+            metadata={
+                "dishonest": len(keys),
+                "dimensions": status.dimensions or 0,
+                "native_dimensions": status.native_dimensions or 0,
+                "zero_padded": status.dimensions != status.native_dimensions,
+            },
+        )
+
+    return vector_honesty

@@ -1,0 +1,123 @@
+"""A sync in this process, on the configured Dagster instance: the UI shows it like any other run."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import dagster as dg
+
+from vector_pipeline.core.errors import VectorPipelineError
+from vector_pipeline.core.index import VectorIndex, open_index
+from vector_pipeline.core.reports import SyncReport
+from vector_pipeline.core.settings import read_settings
+from vector_pipeline.declarations import PACKAGE_PARENT, Declaration
+from vector_pipeline.orchestration.assets import DOCUMENTS, EMBEDDINGS, SEARCH_INDEX
+from vector_pipeline.orchestration.index_context import IndexContext
+from vector_pipeline.orchestration.index_definitions import build_index_definitions
+from vector_pipeline.orchestration.resources import indexes_from_environment
+from vector_pipeline.orchestration.sensors import changed_digests, new_partitions, rows_events
+from vector_pipeline.orchestration.windows import Window, cover
+
+OnProgress = Callable[[int, int], None]
+
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+class _Sums:
+    """Numbers of the materializations of all runs, added up."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+
+    def add(self, result: dg.ExecuteInProcessResult, index: IndexContext) -> None:
+        """Adds a run. Numbers of its whole run stand at each partition, and are taken once."""
+        for name in (DOCUMENTS, EMBEDDINGS):
+            events = [e for e in result.get_asset_materialization_events() if e.asset_key == index.key(name)]
+            for key, value in (events[0].materialization.metadata if events else {}).items():
+                if isinstance(value, dg.IntMetadataValue) and value.value is not None:
+                    self._numbers[key] = self._numbers.get(key, 0) + value.value
+
+    def __getitem__(self, key: str) -> int:
+        return self._numbers.get(key, 0)
+
+
+def sync_in_process(declaration: Declaration, on_progress: OnProgress | None = None) -> SyncReport:
+    """Finds the dirty ranges of an index and materialises their assets, then `search_index` if it is due.
+
+    Raises:
+        VectorPipelineError: what made a run fail; the ranges before it are synced.
+    """
+    started = time.monotonic()
+    index = IndexContext(declaration, declaration.spec.name, PACKAGE_PARENT / declaration.origin)
+    definitions = dg.Definitions.merge(
+        build_index_definitions(index),
+        dg.Definitions(resources={"indexes": indexes_from_environment()}, executor=dg.in_process_executor),
+    )
+    sums = _Sums()
+    synced: list[str] = []
+    with (
+        dg.DagsterInstance.get() as instance,
+        open_index(declaration.spec, read_settings(), origin=declaration.origin) as opened,
+    ):
+        opened.detect()
+        windows = _dirty_windows(instance, index, opened)
+        total = sum(len(window.dirty) for window in windows)
+        for window in windows:
+            selection = [index.key(DOCUMENTS), index.key(EMBEDDINGS)]
+            sums.add(_run(definitions, instance, selection, index.run_tags | window.tags), index)
+            synced += window.dirty
+            if on_progress is not None:
+                on_progress(len(synced), total)
+        if opened.search_index_is_due():
+            _run(definitions, instance, [index.key(SEARCH_INDEX)], index.run_tags)
+    return _report(declaration.spec.name, sums, synced, time.monotonic() - started)
+
+
+def _dirty_windows(instance: dg.DagsterInstance, index: IndexContext, opened: VectorIndex) -> list[Window]:
+    """Adds new partitions, reports changed rows, and covers the dirty ranges with runs."""
+    name = index.ranges.name
+    assert name is not None
+    states = opened.ranges()
+    new = new_partitions(states, instance.get_dynamic_partitions(name))
+    if new:
+        instance.add_dynamic_partitions(name, new)
+    changed = changed_digests(states)
+    for event in rows_events(index, changed):
+        instance.report_runless_asset_event(event)
+    opened.note_reported({state.partition: state.source_digest for state in changed if state.source_digest})
+    # Whoever syncs by hand has mended something: pauses of failed ranges are not waited for.
+    dirty = {state.partition for state in states if state.dirty} | {s.partition for s in opened.due_ranges()}
+    listed = instance.get_dynamic_partitions(name)
+    return list(cover(dirty, listed, set(), index.declaration.spec.automation.ranges_per_run))
+
+
+def _run(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, selection: Sequence[dg.AssetKey], tags: dict[str, str]
+) -> dg.ExecuteInProcessResult:
+    job: Any = definitions.resolve_implicit_global_asset_job_def()
+    try:
+        result: dg.ExecuteInProcessResult = job.execute_in_process(
+            instance=instance, asset_selection=list(selection), tags=tags, run_config=_QUIET
+        )
+    except dg.DagsterError as error:
+        raise VectorPipelineError(str(error)) from error
+    return result
+
+
+def _report(name: str, sums: _Sums, synced: Sequence[str], seconds: float) -> SyncReport:
+    return SyncReport(
+        index=name,
+        ranges_synced=len(synced),
+        rows_read=sums["run_rows_read"],
+        inserted=sums["run_inserted"],
+        updated=sums["run_updated"],
+        deleted=sums["run_deleted"],
+        texts_needed=sums["texts_needed"],
+        texts_reused=sums["texts_reused"],
+        texts_embedded=sums["texts_embedded"],
+        texts_quarantined=sums["texts_quarantined"],
+        requests=sums["requests"],
+        tokens=sums["tokens"],
+        seconds=seconds,
+        ranges=tuple(synced),
+    )

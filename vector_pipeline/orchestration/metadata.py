@@ -1,0 +1,127 @@
+"""Reports of the core as metadata: numbers that the UI plots, and small tables for people."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+
+from vector_pipeline.core.reports import (
+    EmbeddingReport,
+    ParityReport,
+    QuarantineEntry,
+    RangeDifference,
+    RangeDocuments,
+    RangeEmbeddings,
+    SearchIndexReport,
+)
+
+Metadata = dict[str, Any]
+_MOST_ROWS = 50
+
+
+def of_range_documents(facts: RangeDocuments) -> Metadata:
+    return {
+        "rows_read": facts.rows_read,
+        "inserted": facts.inserted,
+        "updated": facts.updated,
+        "deleted": facts.deleted,
+        "seconds": facts.seconds,
+        "rows_per_second": _rate(facts.rows_read, facts.seconds),
+        "digest": facts.digest,
+        "dagster/partition_row_count": facts.rows_read,
+    }
+
+
+def of_documents(facts: Sequence[RangeDocuments], preview: pd.DataFrame) -> Metadata:
+    rows, seconds = sum(f.rows_read for f in facts), sum(f.seconds for f in facts)
+    return {
+        "run_ranges": len(facts),
+        "run_rows_read": rows,
+        "run_inserted": sum(f.inserted for f in facts),
+        "run_updated": sum(f.updated for f in facts),
+        "run_deleted": sum(f.deleted for f in facts),
+        "run_seconds": seconds,
+        "run_rows_per_second": _rate(rows, seconds),
+        "preview": table(preview),
+    }
+
+
+def of_range_embeddings(facts: RangeEmbeddings) -> Metadata:
+    return {"passages": facts.needed, "passages_missing": facts.missing, "passages_quarantined": facts.quarantined}
+
+
+def of_embeddings(report: EmbeddingReport, preview: pd.DataFrame) -> Metadata:
+    return {
+        "run_ranges": len(report.ranges),
+        "texts_needed": report.texts_needed,
+        "texts_reused": report.texts_reused,
+        "texts_embedded": report.texts_embedded,
+        "texts_quarantined": report.texts_quarantined,
+        "tokens": report.tokens,
+        "requests": report.requests,
+        "seconds": report.seconds,
+        "texts_per_second": report.texts_per_second,
+        "preview": table(preview),
+    }
+
+
+def of_search_index(report: SearchIndexReport) -> Metadata:
+    fields = pd.DataFrame(
+        [(f.field, f.vectors, f.method, f.index_bytes) for f in report.fields],
+        columns=["field", "vectors", "searched by", "index bytes"],
+    )
+    return {
+        "dagster/row_count": report.documents,
+        "dagster/table_name": report.view,
+        "vectors": sum(f.vectors for f in report.fields),
+        "vectors_retired": report.vectors_retired,
+        "index_bytes": sum(f.index_bytes for f in report.fields),
+        "seconds": report.seconds,
+        "fields": table(fields),
+    }
+
+
+def of_parity(report: ParityReport) -> Metadata:
+    differing = pd.DataFrame(
+        [
+            (d.partition, d.rows, *(", ".join(keys[:10]) for keys in _differing_keys(d)))
+            for d in report.differences[:_MOST_ROWS]
+        ],
+        columns=["range", "rows", "missing", "stale", "orphaned", "texts differ", "vectors"],
+    )
+    found: Metadata = {
+        "ranges": report.ranges,
+        "ranges_differing": len(report.differences),
+        "rows_differing": sum(d.rows for d in report.differences),
+        "rows_in_mysql": report.source_rows,
+        "documents": report.target_rows,
+        "passages": report.passages,
+        "vectors": report.vectors,
+        "quarantined": report.quarantined,
+        "seconds": report.seconds,
+    }
+    return found | ({"differences": table(differing)} if report.differences else {})
+
+
+def _differing_keys(difference: RangeDifference) -> tuple[tuple[str, ...], ...]:
+    d = difference
+    return d.missing, d.stale, d.orphaned, d.passages, (*d.vectors, *d.dishonest)
+
+
+def of_quarantine(entries: Sequence[QuarantineEntry]) -> Metadata:
+    listed = pd.DataFrame(
+        [(e.key, e.field, e.reason, e.message, e.attempts, e.next_attempt_at) for e in entries[:_MOST_ROWS]],
+        columns=["key", "field", "reason", "message", "attempts", "next try"],
+    )
+    return {"quarantined": len(entries)} | ({"entries": table(listed)} if entries else {})
+
+
+def table(frame: pd.DataFrame) -> dg.MarkdownMetadataValue:
+    """A small table; a cell's line breaks and bars would break it."""
+    flat = frame.map(lambda value: str(value).replace("\n", " ").replace("|", "\\|"))
+    return dg.MetadataValue.md(flat.to_markdown(index=False) if len(frame) else "(none)")
+
+
+def _rate(count: int, seconds: float) -> float:
+    return count / seconds if seconds > 0 else 0.0

@@ -1,0 +1,130 @@
+"""Resources: where MySQL, PostgreSQL and the embedding provider are, bound to environment variables.
+
+The location loads with nothing set; a run then fails naming each missing variable. Values of variables never show in
+the UI, only their names.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import dagster as dg
+
+from vector_pipeline.core.errors import IndexSpecError
+from vector_pipeline.core.index import VectorIndex, open_index
+from vector_pipeline.core.settings import (
+    EmbeddingSettings,
+    Settings,
+    SourceSettings,
+    TargetSettings,
+    read_threshold,
+)
+from vector_pipeline.declarations import Declaration
+
+
+class MySQLResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The source."""
+
+    host: str
+    port: int = 3306
+    user: str
+    password: str = ""
+    database: str
+
+    def settings(self) -> SourceSettings:
+        return SourceSettings(self.host, self.port, self.user, self.password, self.database)
+
+
+class PostgreSQLResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The target, with pgvector."""
+
+    host: str
+    port: int = 5432
+    user: str
+    password: str = ""
+    database: str
+
+    def settings(self) -> TargetSettings:
+        return TargetSettings(self.host, self.port, self.user, self.password, self.database)
+
+
+class EmbeddingResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The provider of indexes that name none of their own; without a host the local model."""
+
+    host: str | None = None
+    api_key: str | None = None
+    model: str | None = None
+    expected_dimensions: int | None = None
+
+    def settings(self) -> EmbeddingSettings:
+        return EmbeddingSettings(self.host, self.api_key, self.model, self.expected_dimensions)
+
+
+class IndexesResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """Opens declared indexes over the three."""
+
+    mysql: dg.ResourceDependency[MySQLResource]
+    postgresql: dg.ResourceDependency[PostgreSQLResource]
+    embedding: dg.ResourceDependency[EmbeddingResource]
+    similarity_threshold: str | None = None
+
+    def settings(self) -> Settings:
+        return Settings(
+            self.mysql.settings(),
+            self.postgresql.settings(),
+            self.embedding.settings(),
+            read_threshold(self.similarity_threshold),
+        )
+
+    def open(self, declaration: Declaration) -> AbstractContextManager[VectorIndex]:
+        """Opens an index.
+
+        Raises:
+            IndexSpecError: its file alone shows that the declaration is wrong.
+        """
+        if declaration.problems:
+            raise IndexSpecError(declaration.origin, declaration.problems)
+        return open_index(declaration.spec, self.settings(), origin=declaration.origin)
+
+    @contextmanager
+    def open_for_run(self, declaration: Declaration, run_id: str) -> Iterator[VectorIndex]:
+        """Opens an index and says, for as long as this process lives, that the run is at work."""
+        with self.open(declaration) as index, index.hold_run(run_id):
+            yield index
+
+
+def indexes_from_environment() -> IndexesResource:
+    """The resource bound to the variables of `.env.example`."""
+    return IndexesResource(
+        mysql=MySQLResource(
+            host=dg.EnvVar("DB_HOST"),
+            port=_whole_number("DB_PORT", 3306),
+            user=dg.EnvVar("DB_USER"),
+            password=_text("DB_PASSWORD", ""),
+            database=dg.EnvVar("DB_NAME"),
+        ),
+        postgresql=PostgreSQLResource(
+            host=dg.EnvVar("PG_HOST"),
+            port=_whole_number("PG_PORT", 5432),
+            user=dg.EnvVar("PG_USER"),
+            password=_text("PG_PASSWORD", ""),
+            database=dg.EnvVar("PGVECTOR_DB_NAME"),
+        ),
+        embedding=EmbeddingResource(
+            host=_text("EMBEDDING_MODEL_HOST", None),
+            api_key=_text("EMBEDDING_API_KEY", None),
+            model=_text("EMBEDDING_MODEL_NAME", None),
+            expected_dimensions=_whole_number("EMBEDDING_EXPECTED_DIM", None),
+        ),
+        similarity_threshold=_text("SIMILARITY_THRESHOLD", None),
+    )
+
+
+def _text(name: str, default: str | None) -> Any:
+    """An optional variable: Dagster refuses an EnvVar that is not set."""
+    return dg.EnvVar(name) if os.environ.get(name) else default
+
+
+def _whole_number(name: str, default: int | None) -> Any:
+    return dg.EnvVar.int(name) if os.environ.get(name) else default

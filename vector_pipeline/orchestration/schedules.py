@@ -1,0 +1,32 @@
+"""What happens each night, whether something changed or not."""
+
+from typing import Any
+
+import dagster as dg
+
+from vector_pipeline.orchestration.assets import SEARCH_INDEX
+from vector_pipeline.orchestration.index_context import IndexContext
+
+NIGHTLY = "17 3 * * *"
+DAILY_PROOF = "47 3 * * *"
+
+
+def build_schedules(index: IndexContext, verify_job: Any) -> list[dg.ScheduleDefinition]:
+    """The nightly refresh of the search index, and the daily proof of parity."""
+    status = (
+        dg.DefaultScheduleStatus.STOPPED
+        if index.declaration.spec.automation.paused
+        else dg.DefaultScheduleStatus.RUNNING
+    )
+    return [
+        dg.ScheduleDefinition(
+            name=f"{index.prefix}_nightly_search_index",
+            target=dg.AssetSelection.assets(index.key(SEARCH_INDEX)).without_checks(),
+            cron_schedule=NIGHTLY,
+            default_status=status,
+            tags=index.run_tags,
+        ),
+        dg.ScheduleDefinition(
+            name=f"{index.prefix}_daily_proof", job=verify_job, cron_schedule=DAILY_PROOF, default_status=status
+        ),
+    ]

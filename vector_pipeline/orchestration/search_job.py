@@ -1,0 +1,51 @@
+"""`search_job`: a search from the Launchpad, its hits as a table in the run and as the op's output."""
+
+from dataclasses import asdict
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+from pydantic import Field
+
+from vector_pipeline.declarations import find_declaration
+from vector_pipeline.orchestration import metadata
+from vector_pipeline.orchestration.resources import IndexesResource
+
+
+class SearchConfig(dg.Config):
+    """What to search for."""
+
+    query: str = Field(description="The question, in words.")
+    index: str = Field(default="genie_documents", description="Name of the index.")
+    limit: int | None = Field(default=None, description="Number of hits; the index's own if left out.")
+    threshold: float | None = Field(default=None, description="Hits score strictly above it.")
+    field: str | None = Field(default=None, description="A field that is embedded, or `best`.")
+
+
+@dg.op
+def search(context: dg.OpExecutionContext, config: SearchConfig, indexes: IndexesResource) -> list[dict[str, Any]]:
+    """The nearest documents to the query, best first."""
+    declaration = find_declaration(config.index)
+    with indexes.open(declaration) as opened:
+        answer = opened.search(config.query, limit=config.limit, threshold=config.threshold, field=config.field)
+    hits = pd.DataFrame(
+        [
+            {"score": f"{hit.score:.3f}", "key": hit.key, "by": hit.field, "behind": hit.vector_behind}
+            | {name: (text or "")[:200] for name, text in hit.texts.items()}
+            for hit in answer.hits
+        ]
+    )
+    context.add_output_metadata(
+        {
+            "hits": metadata.table(hits),
+            "found": len(answer.hits),
+            "threshold": answer.threshold,
+            "seconds": answer.seconds,
+        }
+    )
+    return [asdict(hit) for hit in answer.hits]
+
+
+@dg.job(description="Search an index from the Launchpad.", executor_def=dg.in_process_executor)
+def search_job() -> None:
+    search()

@@ -1,0 +1,59 @@
+"""Covering dirty key ranges with runs: contiguous windows, since a run takes a range of partitions from one to another.
+
+Contiguous in the order in which Dagster lists partitions, which is the order they were added in: a range that was cut
+off from another comes last there, wherever its keys are.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import dagster as dg
+
+RANGE_START = "dagster/asset_partition_range_start"
+RANGE_END = "dagster/asset_partition_range_end"
+
+
+@dataclass(frozen=True)
+class Window:
+    """Partitions from `first` to `last`; `dirty` are those among them that need the run."""
+
+    first: str
+    last: str
+    dirty: tuple[str, ...]
+
+    @property
+    def tags(self) -> dict[str, str]:
+        return {RANGE_START: self.first, RANGE_END: self.last}
+
+
+def cover(dirty: set[str], listed: Sequence[str], alone: set[str], longest: int) -> Iterator[Window]:
+    """Covers `dirty` with as few windows of at most `longest` partitions as possible.
+
+    Args:
+        listed: all partitions in Dagster's order.
+        alone: dirty ones that failed before: each gets a window of its own, so that it sinks no neighbour.
+    """
+    position = {partition: place for place, partition in enumerate(listed)}
+    spots = sorted(position[partition] for partition in dirty - alone if partition in position)
+    while spots:
+        inside = [spot for spot in spots if spot < spots[0] + longest]
+        # A failed range inside would run with the rest after all.
+        blocked = [spot for spot in range(inside[0], inside[-1] + 1) if listed[spot] in alone]
+        if blocked:
+            inside = [spot for spot in inside if spot < blocked[0]]
+        yield Window(listed[inside[0]], listed[inside[-1]], tuple(listed[spot] for spot in inside))
+        spots = spots[len(inside) :]
+    for partition in sorted(dirty & alone, key=lambda name: position.get(name, 0)):
+        if partition in position:
+            yield Window(partition, partition, (partition,))
+
+
+def covered(run: dg.DagsterRun, listed: Sequence[str]) -> set[str]:
+    """The partitions that a run works on."""
+    single = run.tags.get("dagster/partition")
+    if single is not None:
+        return {single}
+    first, last = run.tags.get(RANGE_START), run.tags.get(RANGE_END)
+    if first not in listed or last not in listed:
+        return set()
+    return set(listed[listed.index(first) : listed.index(last) + 1])
