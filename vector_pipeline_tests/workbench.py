@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import psycopg
@@ -93,6 +93,10 @@ class Workbench:
     @property
     def settings(self) -> Settings:
         return Settings(self.source, self.target, self.embedding)
+
+    def padded_to(self, dimensions: int) -> Workbench:
+        """The same with EMBEDDING_EXPECTED_DIM set."""
+        return replace(self, embedding=replace(self.embedding, expected_dimensions=dimensions))
 
     @contextmanager
     def index(self, spec: IndexSpec | None = None) -> Iterator[VectorIndex]:

@@ -15,6 +15,7 @@ from vector_pipeline.core.spec import IndexSpec
 
 BEST_FIELD = "best"
 _DOCUMENT_COLUMNS = {"key", "sort_key", "range_id", "metadata", "unstorable", "updated_at"}
+_SYSTEM_COLUMNS = {"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}
 _RESERVED_SCHEMAS = {"public", "information_schema", "vector_pipeline"}
 # With `_embedding` appended the name still fits PostgreSQL's 63 bytes.
 _LONGEST_SERVED_NAME_BYTES = 53
@@ -22,7 +23,25 @@ _LONGEST_SERVED_NAME_BYTES = 53
 
 def static_problems(spec: IndexSpec) -> list[DeclarationProblem]:
     """What is wrong whatever the database holds."""
-    return [*_name_problems(spec), *_served_name_problems(spec), *_reference_problems(spec)]
+    return [
+        *_name_problems(spec),
+        *_served_name_problems(spec),
+        *_reference_problems(spec),
+        *_owner_problems(spec),
+    ]
+
+
+def is_usable_owner(owner: str) -> bool:
+    """Whether Dagster takes it: an e-mail address, or `team:` and a name."""
+    return re.fullmatch(r"team:[A-Za-z0-9_]+|[^@\s]+@[^@\s]+\.[^@\s]+", owner) is not None
+
+
+def _owner_problems(spec: IndexSpec) -> Iterator[DeclarationProblem]:
+    for owner in spec.owners:
+        if not is_usable_owner(owner):
+            yield DeclarationProblem(
+                "owners", f"{owner!r} is no owner", "give an e-mail address, or team: and a name of letters and digits"
+            )
 
 
 def _name_problems(spec: IndexSpec) -> Iterator[DeclarationProblem]:
@@ -38,16 +57,17 @@ def _name_problems(spec: IndexSpec) -> Iterator[DeclarationProblem]:
 def _served_name_problems(spec: IndexSpec) -> Iterator[DeclarationProblem]:
     if not spec.document.text:
         yield DeclarationProblem("document.text", "no column to embed is named", "name at least one")
+    embedding_columns = {f"{field}_embedding" for field in _embedded_fields(spec)}
     for part, names in (("text", spec.document.text), ("metadata", spec.document.metadata)):
         for name in names:
             field = f"document.{part}.{name}"
-            if not name.strip() or "\0" in name or len(name.encode()) > _LONGEST_SERVED_NAME_BYTES:
+            if not name.strip() or {"\0", "%"} & set(name) or len(name.encode()) > _LONGEST_SERVED_NAME_BYTES:
                 yield DeclarationProblem(
                     field,
-                    "the served name is empty or too long",
-                    f"use 1 to {_LONGEST_SERVED_NAME_BYTES} bytes",
+                    "the served name is empty, too long, or has a % in it",
+                    f"use 1 to {_LONGEST_SERVED_NAME_BYTES} bytes without %",
                 )
-            if name in _DOCUMENT_COLUMNS or name in {"id", BEST_FIELD}:
+            if name in _DOCUMENT_COLUMNS | _SYSTEM_COLUMNS | embedding_columns | {"id", BEST_FIELD}:
                 yield DeclarationProblem(
                     field,
                     f"{name!r} is a name that every index has for itself",
@@ -59,12 +79,16 @@ def _served_name_problems(spec: IndexSpec) -> Iterator[DeclarationProblem]:
         )
 
 
+def _embedded_fields(spec: IndexSpec) -> list[str]:
+    return list(spec.document.text) if spec.embedding.strategy == "separate" else [CONCATENATED_FIELD]
+
+
 def _reference_problems(spec: IndexSpec) -> Iterator[DeclarationProblem]:
     texts = ", ".join(spec.document.text)
     unique_on = spec.document.unique_on
     if unique_on is not None and unique_on not in spec.document.text:
         yield DeclarationProblem("document.unique_on", f"{unique_on!r} is not a served text", f"name one of: {texts}")
-    fields = list(spec.document.text) if spec.embedding.strategy == "separate" else [CONCATENATED_FIELD]
+    fields = _embedded_fields(spec)
     if spec.search.field not in {BEST_FIELD, *fields}:
         yield DeclarationProblem(
             "search.field",

@@ -39,6 +39,15 @@ class ConfigurationError(VectorPipelineError):
     """An environment variable is missing or unusable."""
 
 
+class RepeatedKeyError(VectorPipelineError):
+    """Two rows of the source have the same key, which was unique when the index was made."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(
+            f"source.primary_key: two rows have the key {key!r}; remove one, or declare a unique key or a view with one"
+        )
+
+
 class SourceUnavailableError(VectorPipelineError):
     """MySQL cannot be reached or refuses us."""
 

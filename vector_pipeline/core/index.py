@@ -275,8 +275,7 @@ class VectorIndex:
         with self._source_errors():
             report = verify.verify(self._source, self._target, index, self._plan, on_progress)
         if mark_dirty and report.differences:
-            verify.adopt_strays(self._target, index)
-            key_ranges.forget_digest(self._target, index, [difference.partition for difference in report.differences])
+            verify.make_repairable(self._target, index, report)
         return report
 
     def check_honesty(self) -> list[str]:

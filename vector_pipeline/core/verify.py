@@ -21,7 +21,7 @@ from vector_pipeline.core.source.digest import EMPTY, Digest, digest_range
 from vector_pipeline.core.source.key_ranges import KeyRange
 from vector_pipeline.core.source.plan import ReadingPlan
 from vector_pipeline.core.source.rows import read_row_hashes
-from vector_pipeline.core.store import key_ranges, locks
+from vector_pipeline.core.store import key_ranges, locks, vectors
 from vector_pipeline.core.store.contents import count_contents
 from vector_pipeline.core.store.documents import PassageKey
 from vector_pipeline.core.store.documents import stored_passages as load_stored_passages
@@ -146,7 +146,7 @@ def _wrong_vectors(
             ORDER BY d.sort_key
             """
         ).format(
-            honest=honest_condition(index),
+            honest=vectors.honest_condition(index),
             documents=sql.Identifier(index.schema, "documents"),
             passages=sql.Identifier(index.schema, index.passages),
             vectors=sql.Identifier(index.schema, index.vectors),
@@ -159,21 +159,6 @@ def _wrong_vectors(
         if key not in keys[-1:]:
             keys.append(key)
     return found
-
-
-def honest_condition(index: RegisteredIndex) -> sql.Composed:
-    """SQL over vectors (alias v): a norm that a cosine can be computed with, and zeros only where padding put them.
-
-    Length and finiteness are kept by pgvector's own type.
-    """
-    space = index.generation.space
-    condition: sql.Composable = sql.SQL("vector_norm(v.embedding) BETWEEN 1e-18 AND 1e18")
-    padding = space.stored_dimensions - space.native_dimensions
-    if padding:
-        condition += sql.SQL(" AND vector_norm(subvector(v.embedding, {}, {})) = 0").format(
-            sql.Literal(space.native_dimensions + 1), sql.Literal(padding)
-        )
-    return sql.SQL("({})").format(condition)
 
 
 def dishonest_keys(target: psycopg.Connection, index: RegisteredIndex) -> list[str]:
@@ -197,13 +182,29 @@ def _strays(
         yield RangeDifference(f"unknown range {range_id}", 0, len(keys), orphaned=tuple(key for (key,) in keys))
 
 
-def adopt_strays(target: psycopg.Connection, index: RegisteredIndex) -> None:
+def make_repairable(target: psycopg.Connection, index: RegisteredIndex, report: ParityReport) -> None:
+    """Brings whatever differs within reach of the next sync: the ranges are dirty, and what no sync looks at is out of
+    its way (documents of unknown ranges, dishonest vectors)."""
+    if any(difference.dishonest for difference in report.differences):
+        vectors.discard_dishonest(target, index)
+    partitions = [difference.partition for difference in report.differences]
+    first = key_ranges.load_ranges(target, index)[0]
+    if _adopt_strays(target, index, first):
+        partitions.append(first.partition)
+    key_ranges.forget_digest(target, index, partitions)
+
+
+def _adopt_strays(target: psycopg.Connection, index: RegisteredIndex, first: KeyRange) -> bool:
     """Gives documents of unknown ranges to the first range, whose sync then removes them or leaves them to theirs."""
-    ranges = key_ranges.load_ranges(target, index)
-    target.execute(
-        sql.SQL("UPDATE {} SET range_id = %s WHERE NOT range_id = ANY(%s)").format(
-            sql.Identifier(index.schema, "documents")
-        ),
-        (ranges[0].range_id, [key_range.range_id for key_range in ranges]),
+    # One statement, so that a range that is being cut off at this moment is known with its documents or not at all.
+    cursor = target.execute(
+        sql.SQL(
+            """
+            UPDATE {} d SET range_id = %s
+            WHERE NOT EXISTS (
+                SELECT FROM vector_pipeline.key_ranges r WHERE r.range_id = d.range_id AND r.index_id = %s)
+            """
+        ).format(sql.Identifier(index.schema, "documents")),
+        (first.range_id, index.index_id),
     )
-    key_ranges.forget_digest(target, index, [ranges[0].partition])
+    return cursor.rowcount > 0

@@ -32,7 +32,7 @@ from vector_pipeline.core.embedding.requesting import (
 from vector_pipeline.core.errors import DimensionMismatchError
 from vector_pipeline.core.reports import EmbeddingReport, RangeEmbeddings
 from vector_pipeline.core.source.key_ranges import KeyRange
-from vector_pipeline.core.store import locks, quarantine, vectors
+from vector_pipeline.core.store import locks, quarantine, statistics, vectors
 from vector_pipeline.core.store.documents import PassageCounts, serve_current_vectors, settle_vectors_complete
 from vector_pipeline.core.store.locks import Lock
 from vector_pipeline.core.store.quarantine import Refusal
@@ -66,11 +66,14 @@ class _Tally:
 
 @dataclass(frozen=True)
 class _Finished:
-    """A part of a batch as the provider answered it: honest vectors of some texts, and refusals of others."""
+    """A part of a batch as the provider answered it: honest vectors of some texts, refusals of others, and texts to be
+    sent again since their vectors were lost among more of another length (fewer than were sent, so it comes to an end).
+    """
 
     texts: list[NeededText]
     judgement: Judgement | None
     refusals: list[Refusal]
+    again: list[NeededText] = field(default_factory=list)
 
 
 class _Mark(Enum):
@@ -120,6 +123,7 @@ class Filling:
         """
         started = time.monotonic()
         with self._open_connection() as connection:
+            statistics.renew_outgrown(connection, self._index)
             busy = self._pass(connection, ranges, wait=False)
             if busy:
                 # Only now, holding nothing: two runs that wait for each other's ranges must not both hold some.
@@ -218,7 +222,10 @@ class Filling:
             return
         texts = [text.text for text in batch]
         for outcome in request_halving(self._provider, texts, self._attempts, self._tally.request):
-            self._finished.put(self._judged(batch, outcome))
+            finished = self._judged(batch, outcome)
+            self._finished.put(finished)
+            if finished.again:
+                self._request(finished.again)
 
     def _request_done(self, future: Future[None]) -> None:
         self._note_error(future.exception())
@@ -233,12 +240,16 @@ class Filling:
         if judgement is None:
             reason = f"has {outcome.batch.lengths[0]} numbers instead of {self._length.native}"
             return _Finished([], None, [Refusal(t.content_hash, NOT_HONEST, f"the vector {reason}") for t in texts])
+        native = self._length.native
+        overshadowed = outcome.batch.vectors.shape[1] != native
+        again = [text for text, n in zip(texts, outcome.batch.lengths, strict=True) if overshadowed and n == native]
         refusals = [
             Refusal(texts[row].content_hash, NOT_HONEST, f"the vector {reason}")
             for row, reason in judgement.reasons.items()
+            if not (overshadowed and outcome.batch.lengths[row] == native)
         ]
         honest = [text for text, good in zip(texts, judgement.honest, strict=True) if good]
-        return _Finished(honest, judgement, refusals)
+        return _Finished(honest, judgement, refusals, again)
 
     def _judge(self, batch: EmbeddedBatch) -> Judgement | None:
         """None where these texts alone get vectors of another length, and the model is the declared one."""
@@ -297,6 +308,8 @@ class Filling:
 
     def _settled(self, connection: psycopg.Connection, key_range: KeyRange) -> PassageCounts:
         with connection.transaction():
+            # Of two transactions on the passages of one range, one waits here and not in the middle.
+            locks.in_transaction(connection, Lock.RANGE_DOCUMENTS, key_range.range_id)
             locks.in_transaction(connection, Lock.VECTORS, self._index.index_id, shared=True)
             serve_current_vectors(connection, self._index, key_range.range_id)
             return settle_vectors_complete(connection, self._index, key_range.range_id)

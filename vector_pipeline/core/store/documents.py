@@ -14,9 +14,11 @@ import psycopg
 from psycopg import sql
 
 from vector_pipeline.core.documents.rendering import ContentHash, Rendering, storable
+from vector_pipeline.core.errors import RepeatedKeyError
 from vector_pipeline.core.source.digest import EMPTY, Digest
 from vector_pipeline.core.source.plan import PlannedColumn, ReadingPlan
 from vector_pipeline.core.source.rows import SourceRow
+from vector_pipeline.core.store import quarantine
 from vector_pipeline.core.store.locks import Lock, in_transaction
 from vector_pipeline.core.store.registry import RegisteredIndex
 
@@ -45,9 +47,17 @@ def compare(
     stored_passages: dict[PassageKey, ContentHash],
     rendering: Rendering,
 ) -> RangeChanges:
-    """Compares the rows of a range with what is stored of it. Consumes `rows` and empties the two dicts."""
+    """Compares the rows of a range with what is stored of it. Consumes `rows` and empties the two dicts.
+
+    Raises:
+        RepeatedKeyError: the declared key is not one.
+    """
     changes = RangeChanges()
+    seen: set[str] = set()
     for row in rows:
+        if row.key in seen:
+            raise RepeatedKeyError(row.key)
+        seen.add(row.key)
         changes.digest = changes.digest.with_row(row.row_hash)
         known = stored.pop(row.key, None)
         if known != row.row_hash:
@@ -243,16 +253,13 @@ def _replaced_hashes(connection: psycopg.Connection, index: RegisteredIndex, cha
 
 def _clear_quarantine(connection: psycopg.Connection, index: RegisteredIndex, hashes: Sequence[bytes]) -> None:
     """Removes the entries of texts that no passage has any more."""
-    connection.execute(
-        sql.SQL(
-            """
-            DELETE FROM vector_pipeline.quarantine q
-            WHERE q.index_id = %s AND q.space = %s AND q.content_hash = ANY(%s)
-              AND NOT EXISTS (SELECT FROM {} p WHERE p.content_hash = q.content_hash)
-            """
-        ).format(sql.Identifier(index.schema, index.passages)),
-        (index.index_id, index.generation.space.number, list(hashes)),
-    )
+    needed = connection.execute(
+        sql.SQL("SELECT content_hash FROM {} WHERE content_hash = ANY(%s)").format(
+            sql.Identifier(index.schema, index.passages)
+        ),
+        (list(hashes),),
+    ).fetchall()
+    quarantine.release(connection, index, list(set(hashes) - {content_hash for (content_hash,) in needed}))
 
 
 def serve_current_vectors(connection: psycopg.Connection, index: RegisteredIndex, range_id: int) -> None:
@@ -290,7 +297,7 @@ def _write_state(connection: psycopg.Connection, index: RegisteredIndex, range_i
 
 @dataclass(frozen=True)
 class PassageCounts:
-    """Of a range's passages: all, those without vector and quarantine entry, those in quarantine."""
+    """Of a range's passages: all, those neither found by their vector nor in quarantine, those in quarantine."""
 
     passages: int
     missing: int
@@ -298,7 +305,7 @@ class PassageCounts:
 
 
 def settle_vectors_complete(connection: psycopg.Connection, index: RegisteredIndex, range_id: int) -> PassageCounts:
-    """Records whether each passage of a range has its vector or a quarantine entry. Call it in a transaction."""
+    """Records whether each passage of a range is found by its vector or in quarantine. Call it in a transaction."""
     # The lock first, the count in a statement after it: so the count sees what the other holder committed.
     connection.execute(
         "SELECT FROM vector_pipeline.range_states WHERE range_id = %s AND generation = %s FOR UPDATE",
@@ -308,7 +315,9 @@ def settle_vectors_complete(connection: psycopg.Connection, index: RegisteredInd
         sql.SQL(
             """
             SELECT count(*),
-                   count(*) FILTER (WHERE v.content_hash IS NULL AND q.content_hash IS NULL),
+                   count(*) FILTER (
+                       WHERE q.content_hash IS NULL
+                         AND (v.content_hash IS NULL OR p.served_hash IS DISTINCT FROM p.content_hash)),
                    count(*) FILTER (WHERE v.content_hash IS NULL AND q.content_hash IS NOT NULL)
             FROM {documents} d
             JOIN {passages} p ON p.key = d.key

@@ -55,6 +55,22 @@ def put(connection: psycopg.Connection, index: RegisteredIndex, refusals: Sequen
         )
 
 
+def release(connection: psycopg.Connection, index: RegisteredIndex, hashes: Sequence[bytes]) -> None:
+    """Removes the entries of these texts, in their order, so that two transactions never wait for each other."""
+    connection.execute(
+        """
+        DELETE FROM vector_pipeline.quarantine q
+        USING (
+            SELECT content_hash FROM vector_pipeline.quarantine
+            WHERE index_id = %(index)s AND space = %(space)s AND content_hash = ANY(%(hashes)s)
+            ORDER BY content_hash
+            FOR UPDATE) released
+        WHERE q.index_id = %(index)s AND q.space = %(space)s AND q.content_hash = released.content_hash
+        """,
+        {"index": index.index_id, "space": index.generation.space.number, "hashes": list(hashes)},
+    )
+
+
 def entries(connection: psycopg.Connection, index: RegisteredIndex) -> list[QuarantineEntry]:
     """One entry per row and field that a quarantined text stands in, in key order."""
     rows = connection.execute(

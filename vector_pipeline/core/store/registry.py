@@ -14,7 +14,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from vector_pipeline.core.documents.rendering import Rendering
-from vector_pipeline.core.errors import DeclarationProblem, IndexSpecError
+from vector_pipeline.core.errors import DeclarationProblem, IndexSpecError, TargetUnavailableError
 from vector_pipeline.core.source.plan import source_column_name
 from vector_pipeline.core.spec import IndexSpec
 from vector_pipeline.core.store import names, schema
@@ -125,6 +125,7 @@ def register(
         existing = load(connection, spec.name)
         if existing is not None:
             return existing
+        _refuse_a_strangers_schema(connection, schema_name)
         row = connection.execute(
             """
             INSERT INTO vector_pipeline.embedding_indexes (name, schema_name, declaration, active_generation)
@@ -160,6 +161,15 @@ def register(
     registered = load(connection, spec.name)
     assert registered is not None
     return registered
+
+
+def _refuse_a_strangers_schema(connection: psycopg.Connection, name: str) -> None:
+    """Keeps the tables of others apart from ours, which are removed with their schema when the index is dropped."""
+    if connection.execute("SELECT FROM pg_namespace WHERE nspname = %s", (name,)).fetchone() is not None:
+        raise TargetUnavailableError(
+            f"PostgreSQL already has a schema {name!r}, which vector-pipeline did not make; give the index another "
+            f'name, or rename the schema: ALTER SCHEMA "{name}" RENAME TO "{names.bounded(name + "_old")}"'
+        )
 
 
 def generation_fingerprint(spec: IndexSpec, wanted: WantedSpace) -> str:

@@ -14,6 +14,7 @@ from psycopg import sql
 
 from vector_pipeline.core.documents.rendering import ContentHash, Rendering
 from vector_pipeline.core.embedding.provider import Vectors
+from vector_pipeline.core.store import quarantine
 from vector_pipeline.core.store.locks import Lock, in_transaction
 from vector_pipeline.core.store.registry import RegisteredIndex
 from vector_pipeline.core.store.vector_copy import copy_vectors
@@ -26,6 +27,22 @@ class NeededText:
     content_hash: ContentHash
     text: str
     fields: tuple[str, ...]
+
+
+def honest_condition(index: RegisteredIndex) -> sql.Composed:
+    """SQL over vectors (alias v): a norm that a cosine can be computed with, and zeros only where padding put them.
+
+    Length and finiteness are kept by pgvector's own type.
+    """
+    space = index.generation.space
+    # The bounds of `honesty`: where float32 sums of squares lose their digits, and where they overflow.
+    condition: sql.Composable = sql.SQL("vector_norm(v.embedding) BETWEEN 1e-19 AND 1.9e19")
+    padding = space.stored_dimensions - space.native_dimensions
+    if padding:
+        condition += sql.SQL(" AND vector_norm(subvector(v.embedding, {}, {})) = 0").format(
+            sql.Literal(space.native_dimensions + 1), sql.Literal(padding)
+        )
+    return sql.SQL("({})").format(condition)
 
 
 def count_texts(connection: psycopg.Connection, index: RegisteredIndex, range_id: int) -> int:
@@ -88,15 +105,15 @@ def _render_needed(rendering: Rendering, rows: Iterable[Sequence[object]]) -> li
 def with_a_vector(
     connection: psycopg.Connection, index: RegisteredIndex, hashes: Sequence[ContentHash]
 ) -> set[ContentHash]:
-    """Which of the texts have a vector, in whichever field, searched or retired."""
+    """Which of the texts have an honest vector, in whichever field, searched or retired."""
     rows = connection.execute(
         sql.SQL(
             """
-            SELECT content_hash FROM {vectors} WHERE content_hash = ANY(%(hashes)s)
+            SELECT v.content_hash FROM {vectors} v WHERE v.content_hash = ANY(%(hashes)s) AND {honest}
             UNION
-            SELECT content_hash FROM {retired} WHERE content_hash = ANY(%(hashes)s)
+            SELECT v.content_hash FROM {retired} v WHERE v.content_hash = ANY(%(hashes)s) AND {honest}
             """
-        ).format(**_tables(index)),
+        ).format(honest=honest_condition(index), **_tables(index)),
         {"hashes": list(hashes)},
     ).fetchall()
     return {content_hash for (content_hash,) in rows}
@@ -115,17 +132,19 @@ def take_over(connection: psycopg.Connection, index: RegisteredIndex, texts: Seq
                 """
                 INSERT INTO {vectors} (content_hash, field, embedding)
                 SELECT DISTINCT ON (w.content_hash, w.field) w.content_hash, w.field, stored.embedding
-                FROM unnest(%s::bytea[], %s::text[]) w(content_hash, field)
+                FROM unnest(%(hashes)s::bytea[], %(fields)s::text[]) w(content_hash, field)
                 JOIN (
-                    SELECT content_hash, embedding FROM {vectors}
+                    SELECT v.content_hash, v.embedding FROM {vectors} v
+                    WHERE v.content_hash = ANY(%(hashes)s) AND {honest}
                     UNION ALL
-                    SELECT content_hash, embedding FROM {retired}
+                    SELECT v.content_hash, v.embedding FROM {retired} v
+                    WHERE v.content_hash = ANY(%(hashes)s) AND {honest}
                 ) stored ON stored.content_hash = w.content_hash
                 ORDER BY w.content_hash, w.field
                 ON CONFLICT DO NOTHING
                 """
-            ).format(**_tables(index)),
-            (list(hashes), list(fields)),
+            ).format(honest=honest_condition(index), **_tables(index)),
+            {"hashes": list(hashes), "fields": list(fields)},
         )
 
 
@@ -137,11 +156,14 @@ def store_vectors(
 ) -> None:
     """Stores one honest vector per text under each of its fields and lets passages be found by it, in one commit.
 
-    In key order and past conflicts, so that two runs with the same text neither collide nor deadlock.
+    In key order and past conflicts, so that two runs with the same text neither collide nor deadlock. A passage that
+    another transaction is writing is passed over: its own range lets it be found (`settle_vectors_complete`).
     """
     rows = sorted((text.content_hash, field, position) for position, text in enumerate(texts) for field in text.fields)
     hashes = [text.content_hash for text in texts]
     with connection.transaction():
+        # No vector that is found here may be retired before this is committed.
+        in_transaction(connection, Lock.VECTORS, index.index_id, shared=True)
         connection.execute(
             sql.SQL("CREATE TEMPORARY TABLE staged_vectors (LIKE {vectors}) ON COMMIT DROP").format(**_tables(index))
         )
@@ -155,6 +177,7 @@ def store_vectors(
                 """
             ).format(**_tables(index))
         )
+        quarantine.release(connection, index, hashes)
         connection.execute(
             sql.SQL(
                 """
@@ -163,20 +186,12 @@ def store_vectors(
                 FROM (
                     SELECT key, field, ordinal FROM {passages}
                     WHERE content_hash = ANY(%(hashes)s) AND served_hash IS DISTINCT FROM content_hash
-                    ORDER BY key, field, ordinal
-                    FOR UPDATE) behind
+                    FOR UPDATE SKIP LOCKED) behind
                 WHERE (p.key, p.field, p.ordinal) = (behind.key, behind.field, behind.ordinal)
                   AND p.content_hash = ANY(%(hashes)s)
                 """
             ).format(**_tables(index)),
             {"hashes": hashes},
-        )
-        connection.execute(
-            """
-            DELETE FROM vector_pipeline.quarantine
-            WHERE index_id = %s AND space = %s AND content_hash = ANY(%s)
-            """,
-            (index.index_id, index.generation.space.number, hashes),
         )
 
 
@@ -216,6 +231,21 @@ def retire_unserved(connection: psycopg.Connection, index: RegisteredIndex) -> i
             ).format(**_tables(index))
         )
     return retired
+
+
+def discard_dishonest(connection: psycopg.Connection, index: RegisteredIndex) -> int:
+    """Removes vectors that are not honest, retired ones as well, so that their texts are embedded again. Returns how
+    many."""
+    removed = 0
+    with connection.transaction():
+        in_transaction(connection, Lock.VECTORS, index.index_id)
+        for table in (index.vectors, index.retired_vectors):
+            removed += connection.execute(
+                sql.SQL("DELETE FROM {} v WHERE NOT {}").format(
+                    sql.Identifier(index.schema, table), honest_condition(index)
+                )
+            ).rowcount
+    return removed
 
 
 def _tables(index: RegisteredIndex) -> dict[str, sql.Composable]:

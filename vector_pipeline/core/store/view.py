@@ -7,6 +7,8 @@ function `<index>.nearest` can.
 
 from __future__ import annotations
 
+import hashlib
+
 import psycopg
 from psycopg import sql
 
@@ -15,6 +17,7 @@ from vector_pipeline.core.search.nearest import served_once, statement
 from vector_pipeline.core.source.canonical import KeyKind
 from vector_pipeline.core.source.plan import ReadingPlan
 from vector_pipeline.core.store.ann_index import present_methods
+from vector_pipeline.core.store.locks import Lock, in_transaction
 from vector_pipeline.core.store.names import bounded
 from vector_pipeline.core.store.registry import RegisteredIndex
 
@@ -31,6 +34,11 @@ def refuse_a_stranger(connection: psycopg.Connection, name: str) -> None:
     Raises:
         TargetUnavailableError: with the way out.
     """
+    _mark_of_view(connection, name)
+
+
+def _mark_of_view(connection: psycopg.Connection, name: str) -> str | None:
+    """What our view of that name says of itself, None where there is none."""
     row = connection.execute(
         """
         SELECT c.relkind, obj_description(c.oid, 'pg_class')
@@ -45,16 +53,24 @@ def refuse_a_stranger(connection: psycopg.Connection, name: str) -> None:
             f'(ALTER TABLE public."{bounded(name)}" RENAME TO "{bounded(name + "_old")}") and sync: the rows are '
             "read from MySQL again, and the renamed table stays for an import"
         )
+    return row[1] if row is not None else None
 
 
 def create_view(
     connection: psycopg.Connection, index: RegisteredIndex, plan: ReadingPlan, unique_on: str | None
 ) -> None:
-    """Creates the view, or brings it up to date; the grants on it stay where its columns do."""
-    refuse_a_stranger(connection, index.name)
+    """Creates the view, or brings it up to date; the grants on it stay where its columns do.
+
+    A view that is as it should be is left alone: replacing it would wait for everyone who reads it.
+    """
     view = view_name(index)
+    query = _view_query(index, plan, unique_on)
+    mark = f"{_MARK}{index.name} {hashlib.sha256(query.as_bytes(connection)).hexdigest()[:12]}"
     with connection.transaction():
-        query = _view_query(index, plan, unique_on)
+        # PostgreSQL fails with "tuple concurrently updated" where two sessions replace the same thing.
+        in_transaction(connection, Lock.SCHEMA, 0)
+        if _mark_of_view(connection, index.name) == mark:
+            return
         try:
             with connection.transaction():
                 connection.execute(sql.SQL("CREATE OR REPLACE VIEW {} AS {}").format(view, query))
@@ -62,7 +78,7 @@ def create_view(
             # Its columns have changed, which REPLACE doesn't do.
             connection.execute(sql.SQL("DROP VIEW {}").format(view))
             connection.execute(sql.SQL("CREATE VIEW {} AS {}").format(view, query))
-        connection.execute(sql.SQL("COMMENT ON VIEW {} IS {}").format(view, sql.Literal(_MARK + index.name)))
+        connection.execute(sql.SQL("COMMENT ON VIEW {} IS {}").format(view, sql.Literal(mark)))
 
 
 def _view_query(index: RegisteredIndex, plan: ReadingPlan, unique_on: str | None) -> sql.Composed:
@@ -113,18 +129,20 @@ def create_nearest_function(connection: psycopg.Connection, index: RegisteredInd
     )
     function = sql.Identifier(index.schema, "nearest")
     body = sql.SQL("BEGIN {} RAISE EXCEPTION 'no field % in this index', $3; END").format(branches)
-    connection.execute(
-        sql.SQL(
-            """
-            CREATE OR REPLACE FUNCTION {}(query vector, result_limit integer, field text)
-            RETURNS TABLE (id text, score double precision)
-            LANGUAGE plpgsql STABLE
-            SET hnsw.iterative_scan = 'strict_order'
-            SET plan_cache_mode = 'force_custom_plan'
-            AS {}
-            """
-        ).format(function, sql.Literal(body.as_string(connection)))
-    )
+    with connection.transaction():
+        in_transaction(connection, Lock.SCHEMA, 0)
+        connection.execute(
+            sql.SQL(
+                """
+                CREATE OR REPLACE FUNCTION {}(query vector, result_limit integer, field text)
+                RETURNS TABLE (id text, score double precision)
+                LANGUAGE plpgsql STABLE
+                SET hnsw.iterative_scan = 'strict_order'
+                SET plan_cache_mode = 'force_custom_plan'
+                AS {}
+                """
+            ).format(function, sql.Literal(body.as_string(connection)))
+        )
 
 
 def _as_function_body(
