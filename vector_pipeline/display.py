@@ -101,21 +101,28 @@ def _differences(differences: Iterable[RangeDifference]) -> Table:
     return table
 
 
-def statuses(found: Iterable[IndexStatus]) -> Table:
-    table = Table("index", "model", "ranges", "dirty", "documents", "coverage", "quarantine", "looked at", "synced")
-    for status in found:
-        table.add_row(
-            status.index,
-            f"{status.model} ({status.dimensions})" if status.model else "–",
-            str(status.ranges),
-            Text(str(status.ranges_dirty), style="yellow" if status.ranges_dirty else "green"),
-            str(status.documents),
-            f"{status.coverage:.1%}",
-            Text(str(status.quarantined), style="red" if status.quarantined else "green"),
-            _ago(status.oldest_check_at),
-            _ago(status.last_synced_at),
-        )
-    return table
+def statuses(found: Iterable[IndexStatus]) -> RenderableType:
+    return Group(*(_status(status) for status in found))
+
+
+def _status(status: IndexStatus) -> Table:
+    model = f"{status.model}, {status.dimensions} dimensions" if status.model else "–"
+    if status.dimensions != status.native_dimensions:
+        model += f" ({status.native_dimensions} of the model, zero-padded)"
+    return _facts(
+        status.index,
+        [
+            ("model", model),
+            ("key ranges", status.ranges),
+            ("dirty", Text(str(status.ranges_dirty), style="yellow" if status.ranges_dirty else "green")),
+            ("documents", status.documents),
+            ("found by their current vector", f"{status.coverage:.1%} of {status.passages} texts"),
+            ("quarantined texts", Text(str(status.quarantined), style="red" if status.quarantined else "green")),
+            ("last complete look at the source", _ago(status.last_round_at)),
+            ("oldest look at a range", _ago(status.oldest_check_at)),
+            ("last sync", _ago(status.last_synced_at)),
+        ],
+    )
 
 
 def quarantine(entries: Sequence[QuarantineEntry]) -> RenderableType:
@@ -146,7 +153,7 @@ def stack_status(status: StackStatus) -> RenderableType:
 def _facts(title: str, facts: Iterable[tuple[str, object]]) -> Table:
     table = Table(title=title, show_header=False, title_justify="left")
     for name, value in facts:
-        table.add_row(name, str(value))
+        table.add_row(name, value if isinstance(value, Text) else str(value))
     return table
 
 

@@ -57,7 +57,7 @@ def _documents(index: IndexContext) -> dg.AssetsDefinition:
     )
     def documents(context: dg.AssetExecutionContext, indexes: IndexesResource) -> dg.MaterializeResult[Any]:
         done: list[RangeDocuments] = []
-        with indexes.open_for_run(index.declaration, context.run_id) as opened:
+        with indexes.open_for_run(index.declaration, context.run.run_id) as opened:
             try:
                 for facts in opened.sync_documents(context.partition_keys):
                     done.append(facts)
@@ -98,7 +98,7 @@ def _embeddings(index: IndexContext) -> dg.AssetsDefinition:
         owners=_owners(index),
     )
     def embeddings(context: dg.AssetExecutionContext, indexes: IndexesResource) -> dg.MaterializeResult[Any]:
-        with indexes.open_for_run(index.declaration, context.run_id) as opened:
+        with indexes.open_for_run(index.declaration, context.run.run_id) as opened:
             report = opened.embed(context.partition_keys)
             preview = opened.preview_documents(context.partition_keys)
         for facts in report.ranges:
@@ -127,7 +127,7 @@ def _search_index(index: IndexContext) -> dg.AssetsDefinition:
         owners=_owners(index),
     )
     def search_index(context: dg.AssetExecutionContext, indexes: IndexesResource) -> dg.MaterializeResult[Any]:
-        with indexes.open_for_run(index.declaration, context.run_id) as opened:
+        with indexes.open_for_run(index.declaration, context.run.run_id) as opened:
             report = opened.refresh_search_index()
         return dg.MaterializeResult(metadata=metadata.of_search_index(report))
 

@@ -1,0 +1,139 @@
+"""The command line, as its users call it: on the shipped index, with the local model and real databases."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from vector_pipeline.cli import main
+from vector_pipeline.core.settings import SourceSettings, TargetSettings
+from vector_pipeline_tests.workbench import Workbench
+
+TABLE = """
+CREATE TABLE tbl_genie_genie (
+    id BIGINT PRIMARY KEY, genie_question TEXT, genie_answer TEXT, genie_questiondate DATETIME,
+    genie_sourcelink VARCHAR(500)
+)
+"""
+PASSPORT = "Where do I renew my passport?"
+
+
+@pytest.fixture
+def workbench(
+    mysql_database: SourceSettings,
+    pg_database: TargetSettings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Workbench:
+    """The shipped index's table with three rows, and an environment that leads the command line to it."""
+    workbench = Workbench(mysql_database, pg_database)
+    workbench.mysql(TABLE)
+    workbench.mysql(
+        "INSERT INTO tbl_genie_genie VALUES (%s, %s, %s, '2026-01-02 03:04:05', NULL)",
+        [
+            (1, PASSPORT, "At the Immigration office."),
+            (2, "How is income tax paid?", "Online, by the end of April."),
+            (3, "When is the library open?", "Every day but Sunday."),
+        ],
+    )
+    monkeypatch.chdir(tmp_path)
+    for name in ("EMBEDDING_MODEL_HOST", "SIMILARITY_THRESHOLD", "DB_PORT", "PG_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("VECTOR_PIPELINE_STACK", str(tmp_path / "no-stack"))
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    for prefix, settings, database in (("DB", mysql_database, "DB_NAME"), ("PG", pg_database, "PGVECTOR_DB_NAME")):
+        monkeypatch.setenv(f"{prefix}_HOST", settings.host)
+        monkeypatch.setenv(f"{prefix}_PORT", str(settings.port))
+        monkeypatch.setenv(f"{prefix}_USER", settings.user)
+        monkeypatch.setenv(f"{prefix}_PASSWORD", settings.password)
+        monkeypatch.setenv(database, settings.database)
+    return workbench
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, list(arguments))
+
+
+def printed(*arguments: str) -> dict[str, object]:
+    """The JSON that a command prints."""
+    result = run(*arguments, "--json")
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.output
+    answer: dict[str, object] = json.loads(result.stdout)
+    return answer
+
+
+@pytest.mark.usefixtures("workbench")
+def test_sync_prints_what_it_did_and_the_next_one_has_nothing_to_do() -> None:
+    first = printed("sync", "genie_documents")
+    assert (first["inserted"], first["texts_embedded"], first["ranges_synced"]) == (3, 6, 1)
+    second = printed("sync", "genie_documents")
+    assert (second["ranges_synced"], second["requests"]) == (0, 0)
+
+
+@pytest.mark.usefixtures("workbench")
+def test_search_verify_and_status_tell_of_a_synced_index() -> None:
+    run("sync", "genie_documents")
+    hits = printed("search", "genie_documents", "my passport has to be renewed", "--limit", "1")["hits"]
+    assert isinstance(hits, list)
+    assert [hit["key"] for hit in hits] == ["1"]
+    assert hits[0]["texts"]["question"] == PASSPORT
+    assert hits[0]["metadata"]["date"] == "2026-01-02 03:04:05"
+    assert printed("verify", "genie_documents")["equal"] is True
+    assert run("verify", "genie_documents").exit_code == 0
+    status = json.loads(run("status", "--json").stdout)
+    assert [(one["index"], one["documents"], one["ranges_dirty"]) for one in status] == [("genie_documents", 3, 0)]
+    assert "100.0%" in run("status", "genie_documents").stdout
+
+
+def test_verify_exits_with_1_and_names_the_keys_that_differ(workbench: Workbench) -> None:
+    run("sync", "genie_documents")
+    workbench.mysql("UPDATE tbl_genie_genie SET genie_answer = 'Closed.' WHERE id = 3")
+    workbench.mysql("INSERT INTO tbl_genie_genie (id, genie_question) VALUES (4, 'new')")
+    workbench.mysql("DELETE FROM tbl_genie_genie WHERE id = 1")
+    result = run("verify", "genie_documents", "--json")
+    assert result.exit_code == 1
+    report = json.loads(result.stdout)
+    (difference,) = report["differences"]
+    assert (difference["missing"], difference["stale"], difference["orphaned"]) == (["4"], ["3"], ["1"])
+    shown = run("verify", "genie_documents")
+    assert shown.exit_code == 1
+    assert "parity: DIFFERENT" in shown.stdout
+
+
+@pytest.mark.usefixtures("workbench")
+def test_a_removed_index_is_gone_and_can_be_built_anew() -> None:
+    run("sync", "genie_documents")
+    assert run("drop", "genie_documents", "--yes").exit_code == 0
+    assert "is not in PostgreSQL yet" in run("search", "genie_documents", "passport").stderr
+    assert printed("sync", "genie_documents")["inserted"] == 3
+    assert printed("verify", "genie_documents")["equal"] is True
+
+
+@pytest.mark.usefixtures("workbench")
+def test_an_unknown_index_is_an_error_that_names_the_known_ones() -> None:
+    result = run("sync", "nothing")
+    assert result.exit_code == 2
+    assert "genie_documents" in result.stderr
+
+
+def test_missing_variables_are_all_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VECTOR_PIPELINE_STACK", str(tmp_path / "no-stack"))
+    for name in ("DB_HOST", "DB_USER", "DB_NAME", "PG_HOST", "PG_USER", "PGVECTOR_DB_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    result = run("status")
+    assert result.exit_code == 2
+    for name in ("DB_HOST", "DB_NAME", "PG_HOST", "PGVECTOR_DB_NAME"):
+        assert name in result.stderr
+
+
+@pytest.mark.usefixtures("workbench")
+def test_a_wrong_password_is_told_without_being_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DB_PASSWORD", "not-the-password-42")
+    result = run("sync", "genie_documents")
+    assert result.exit_code == 2
+    assert "DB_PASSWORD" in result.stderr
+    assert "not-the-password-42" not in result.output
