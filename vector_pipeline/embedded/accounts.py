@@ -95,7 +95,12 @@ def _ways_for_others() -> list[Account]:
 def _ways_for_root() -> list[Account]:
     setpriv = shutil.which("setpriv") or "/usr/bin/setpriv"
     as_nobody = (setpriv, f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
-    pass_through = ("--inh-caps=-all,+dac_override", "--ambient-caps=-all,+dac_override")
+    # access(2) leaves capabilities out of account unless the securebit is set, and initdb uses it.
+    pass_through = (
+        "--securebits=+no_setuid_fixup",
+        "--inh-caps=-all,+dac_override",
+        "--ambient-caps=-all,+dac_override",
+    )
     return [
         Account("as nobody", as_nobody, NOBODY, NOBODY),
         Account("in a user namespace", _namespace(), 0, 0),
@@ -112,7 +117,9 @@ def _problem(account: Account, folder: Path, programs: Mapping[Path, Mapping[str
     attempts: list[tuple[list[str | Path], Mapping[str, str]]] = [
         (["/bin/sh", "-c", 'cd "$0" && id -un', folder], BARE_ENVIRONMENT)
     ]
-    attempts += [([program, "--version"], environment) for program, environment in programs.items()]
+    for program, environment in programs.items():
+        # Through a shell: setpriv itself still has root's rights when it executes a program.
+        attempts.append((["/bin/sh", "-c", '"$0" --version', program], environment))
     for arguments, environment in attempts:
         try:
             ended = subprocess.run(

@@ -105,23 +105,20 @@ class PostgresServer:
         making.rename(self._data)
 
     def remove_stale_lock(self) -> None:
-        """Removes `postmaster.pid` if no postmaster stands behind it.
+        """Removes `postmaster.pid` if another program has its process number by now.
 
-        PostgreSQL itself looks only whether some process has the number, which after a restart of the
-        machine, or in a container, is soon another process of the same user; a zombie counts for it, too.
+        PostgreSQL itself looks only whether there is a process of the same user with that number, which after a
+        restart of the machine, or in a container, there soon is. Where there is none, the file stays: it leads
+        PostgreSQL to what its predecessor's children still have in use.
         """
         lock = self._data / "postmaster.pid"
         try:
-            pid = int(lock.read_text().split("\n", 1)[0])
-        except (FileNotFoundError, ValueError):
+            process = psutil.Process(int(lock.read_text().split("\n", 1)[0]))
+            ours = process.status() == psutil.STATUS_ZOMBIE or str(self._data) in process.cmdline()
+        except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
             return
-        try:
-            process = psutil.Process(pid)
-            if process.status() != psutil.STATUS_ZOMBIE and str(self._data) in process.cmdline():
-                return
-        except psutil.NoSuchProcess:
-            pass
-        lock.unlink(missing_ok=True)
+        if not ours:
+            lock.unlink(missing_ok=True)
 
     def command(self, port: int) -> Sequence[str | Path]:
         settings = {**SETTINGS, "port": str(port)}

@@ -117,13 +117,12 @@ def up(folder: Path, *, with_mysql: bool | None = None, progress: Callable[[str]
     stack.create()
     with stack.being_changed():
         wanted = _named_mysql(stack) is None if with_mysql is None else with_mysql
-        if stack.supervised():
-            state = _wait_until_ready(stack, progress)
-            if wanted and not _has_mysql(state):
-                progress("Stopping the stack to start it again with MariaDB")
-                _stop(stack)
-            else:
-                return _addresses(stack, state, wanted)
+        running = _wait_while_unwell(stack)
+        if running is not None:
+            if _has_mysql(running) or not wanted:
+                return _addresses(stack, running, wanted)
+            progress("Stopping the stack to start it again with MariaDB")
+            _stop(stack)
         if wanted:
             mariadb_programs.provide(stack, progress)
         progress(f"Starting the stack in {stack.path}")
@@ -156,12 +155,7 @@ def status(folder: Path) -> StackStatus:
         phase = "failed" if state.phase == "failed" else "stopped"
         ended = {name: ServerState(server.port) for name, server in state.servers.items()}
         return StackStatus(stack.path, phase, state.message, None, False, ended)
-    healthy = state.phase == "ready" and all(
-        _accepts_connections(stack, name, server.port)
-        for name, server in state.servers.items()
-        if server.pid is not None
-    )
-    return StackStatus(stack.path, state.phase, state.message, state.pid, healthy, state.servers)
+    return StackStatus(stack.path, state.phase, state.message, state.pid, _healthy(stack, state), state.servers)
 
 
 @contextmanager
@@ -203,6 +197,22 @@ def _supervise(stack: StackFolder, with_mysql: bool, bound: str) -> subprocess.P
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+
+
+def _wait_while_unwell(stack: StackFolder) -> StackState | None:
+    """The state of a stack that is up, or None if there is none, or no longer.
+
+    What the supervisor last wrote is not enough: it may be dying, or restarting a server.
+    """
+    deadline = time.monotonic() + START_SECONDS
+    while stack.supervised():
+        state = stack.read_state()
+        if state is not None and _healthy(stack, state):
+            return state
+        if time.monotonic() > deadline:
+            raise StackError(f"the stack in {stack.path} is not well: {_last_words(stack)}")
+        time.sleep(0.1)
+    return None
 
 
 def _wait_until_ready(
@@ -299,6 +309,14 @@ def _write_environment(stack: StackFolder, addresses: StackAddresses) -> None:
     }
     lines = ["# Written by `vector-pipeline stack up`; it is written anew each time."]
     write_private(stack.environment, "\n".join([*lines, *(f"{name}={value}" for name, value in own.items()), ""]))
+
+
+def _healthy(stack: StackFolder, state: StackState) -> bool:
+    return state.phase == "ready" and all(
+        _accepts_connections(stack, name, server.port)
+        for name, server in state.servers.items()
+        if server.pid is not None
+    )
 
 
 def _accepts_connections(stack: StackFolder, name: str, port: int) -> bool:

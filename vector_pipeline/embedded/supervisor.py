@@ -91,7 +91,7 @@ class Supervisor:
     def _prepare(self) -> tuple[Account, list[Server]]:
         self._say("starting", "looking for a way to run the servers")
         servers: list[Server] = [PostgresServer(self._folder)]
-        programs = {binaries() / "postgres": BARE_ENVIRONMENT}
+        programs = {binaries() / name: BARE_ENVIRONMENT for name in ("postgres", "initdb")}
         if self._with_mysql:
             found = mariadb_programs.find(self._folder)
             if found is None:
