@@ -80,8 +80,9 @@ def _from(ranges: Sequence[KeyRange], resume_after: int | None) -> Sequence[KeyR
 
 
 def _check(source: SourceConnection, target: psycopg.Connection, plan: ReadingPlan, key_range: KeyRange) -> int:
+    looked_at = store_ranges.clock(target)
     digest = digest_range(source, plan, key_range)
-    store_ranges.note_source_digest(target, key_range, digest)
+    store_ranges.note_source_digest(target, key_range, digest, looked_at)
     return digest.rows
 
 
@@ -129,7 +130,7 @@ def split(
     """
     added = 0
     with locks.held(target, Lock.RANGES, index.index_id):
-        current = _as_it_is_now(target, index, key_range)
+        current = store_ranges.load_range(target, key_range.range_id)  # somebody else may have cut it meanwhile
         for lower in source_ranges.cut(source, plan, current, range_size):
             with locks.held(target, Lock.RANGE_DOCUMENTS, current.range_id), target.transaction():
                 new = store_ranges.add_range(target, index, current, lower)
@@ -139,18 +140,8 @@ def split(
                 break
         if added and deadline is None:
             # What was digested as one range is now several, each with a digest of its own.
-            for piece in store_ranges.load_ranges(target, index):
-                if piece.lower == key_range.lower:
-                    _check(source, target, plan, piece)
+            _check(source, target, plan, store_ranges.load_range(target, key_range.range_id))
     return added
-
-
-def _as_it_is_now(target: psycopg.Connection, index: RegisteredIndex, key_range: KeyRange) -> KeyRange:
-    """The range with the bounds that it has now that nobody else can cut it."""
-    for current in store_ranges.load_ranges(target, index):
-        if current.range_id == key_range.range_id:
-            return current
-    return key_range
 
 
 def _move_documents(

@@ -41,7 +41,7 @@ from vector_pipeline.core.search import query as query_search
 from vector_pipeline.core.search_index import read_status, refresh_search_index, search_index_is_due
 from vector_pipeline.core.settings import Settings
 from vector_pipeline.core.source import connection as source_connection
-from vector_pipeline.core.source.catalog import read_table
+from vector_pipeline.core.source.catalog import SourceTable, read_table
 from vector_pipeline.core.source.key_ranges import KeyRange
 from vector_pipeline.core.source.plan import ReadingPlan, plan_reading
 from vector_pipeline.core.spec import IndexSpec, OpenAIProviderSpec
@@ -105,10 +105,13 @@ class VectorIndex:
         return self.spec.source.database or self._settings.source.database
 
     @cached_property
-    def _plan(self) -> ReadingPlan:
+    def _table(self) -> SourceTable:
         with self._source_errors():
-            table = preparation.right_table(self._source, self.spec, self._database, self._origin)
-        return plan_reading(self.spec, table)
+            return preparation.right_table(self._source, self.spec, self._database, self._origin)
+
+    @cached_property
+    def _plan(self) -> ReadingPlan:
+        return plan_reading(self.spec, self._table)
 
     @cached_property
     def _wanted(self) -> WantedSpace:
@@ -168,19 +171,19 @@ class VectorIndex:
             IndexSpecError: the declaration is wrong; every field and its remedy are named.
         """
         if self._prepared is None:
-            plan = self._plan
             with self._source_errors():
-                table = preparation.right_table(self._source, self.spec, self._database, self._origin)
-                self._prepared = preparation.prepare(
+                prepared = preparation.prepare(
                     self._source,
                     self._target,
                     self.spec,
-                    table,
+                    self._table,
                     self._wanted,
                     self._provider,
                     self._origin,
                 )
-            view.create_view(self._target, self._prepared, plan, self.spec.document.unique_on)
+            if not view.is_there(self._target, prepared):
+                view.create_view(self._target, prepared, self._plan, self.spec.document.unique_on)
+            self._prepared = prepared
 
     def _ready(self) -> RegisteredIndex:
         self.prepare()

@@ -13,7 +13,6 @@ import psycopg
 from vector_pipeline.core.reports import RangeDocuments
 from vector_pipeline.core.source.connection import Connection as SourceConnection
 from vector_pipeline.core.source.connection import snapshot
-from vector_pipeline.core.source.key_ranges import KeyRange
 from vector_pipeline.core.source.plan import ReadingPlan
 from vector_pipeline.core.source.rows import read_rows
 from vector_pipeline.core.store import key_ranges, locks
@@ -34,13 +33,14 @@ def sync_range(
     started = time.monotonic()
     with locks.held(target, Lock.RANGE_DOCUMENTS, range_id):
         # Read under the lock: the range may have been cut since the run was asked for.
-        key_range = _bounds(target, index, range_id)
+        key_range = key_ranges.load_range(target, range_id)
+        looked_at = key_ranges.clock(target)
         stored = stored_row_hashes(target, index, plan, range_id)
         passages = stored_passages(target, index, range_id)
         with snapshot(source):
             changes = compare(read_rows(source, plan, key_range), stored, passages, index.generation.rendering)
         write_changes(target, index, plan, range_id, changes)
-        key_ranges.note_source_digest(target, key_range, changes.digest)
+        key_ranges.note_source_digest(target, key_range, changes.digest, looked_at)
     return RangeDocuments(
         partition=key_range.partition,
         rows_read=changes.digest.rows,
@@ -51,7 +51,3 @@ def sync_range(
         digest=str(changes.digest),
         seconds=time.monotonic() - started,
     )
-
-
-def _bounds(target: psycopg.Connection, index: RegisteredIndex, range_id: int) -> KeyRange:
-    return next(r for r in key_ranges.load_ranges(target, index) if r.range_id == range_id)

@@ -83,7 +83,7 @@ def _examine(
 ) -> RangeDifference | None:
     """The keys that differ, None where nothing does any more."""
     with locks.held(target, Lock.RANGE_DOCUMENTS, key_range.range_id):
-        current = next(r for r in key_ranges.load_ranges(target, index) if r.range_id == key_range.range_id)
+        current = key_ranges.load_range(target, key_range.range_id)
         with snapshot(source):
             wanted = dict(read_row_hashes(source, plan, current))
         stored = stored_row_hashes(target, index, plan, key_range.range_id)

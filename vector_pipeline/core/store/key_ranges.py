@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import psycopg
 from psycopg import sql
@@ -34,6 +34,31 @@ def load_ranges(connection: psycopg.Connection, index: RegisteredIndex) -> list[
         (index.index_id,),
     ).fetchall()
     return [KeyRange(*row) for row in rows]
+
+
+def load_range(connection: psycopg.Connection, range_id: int) -> KeyRange:
+    """One range with the bounds that it has now."""
+    row = connection.execute(
+        """
+        SELECT r.range_id, r.partition, r.lower_key,
+               (SELECT next.lower_key FROM vector_pipeline.key_ranges next
+                WHERE next.index_id = r.index_id AND next.position > r.position
+                ORDER BY next.position LIMIT 1)
+        FROM vector_pipeline.key_ranges r
+        WHERE r.range_id = %s
+        """,
+        (range_id,),
+    ).fetchone()
+    assert row is not None, f"key range {range_id} is not in the registry"
+    return KeyRange(*row)
+
+
+def clock(connection: psycopg.Connection) -> datetime:
+    """PostgreSQL's time at this moment: take it before looking at the source."""
+    row = connection.execute("SELECT clock_timestamp()").fetchone()
+    assert row is not None
+    moment: datetime = row[0]
+    return moment
 
 
 def load_states(connection: psycopg.Connection, index: RegisteredIndex) -> list[RangeState]:
@@ -102,15 +127,22 @@ def _partition_name(connection: psycopg.Connection, index: RegisteredIndex, lowe
     return f"range-{row[0]:08d}"
 
 
-def note_source_digest(connection: psycopg.Connection, key_range: KeyRange, digest: Digest) -> None:
-    """Keeps what the source looked like just now."""
+def note_source_digest(
+    connection: psycopg.Connection, key_range: KeyRange, digest: Digest, looked_at: datetime
+) -> None:
+    """Keeps what the source looked like at or after `looked_at`, unless a later look has been kept meanwhile."""
     connection.execute(
         """
         UPDATE vector_pipeline.key_ranges
-        SET source_rows = %s, source_digest = %s, source_checked_at = now()
-        WHERE range_id = %s
+        SET source_rows = %(rows)s, source_digest = %(digest)s, source_checked_at = %(looked_at)s
+        WHERE range_id = %(range)s AND (source_checked_at IS NULL OR source_checked_at <= %(looked_at)s)
         """,
-        (digest.rows, str(digest), key_range.range_id),
+        {
+            "rows": digest.rows,
+            "digest": str(digest),
+            "looked_at": looked_at,
+            "range": key_range.range_id,
+        },
     )
 
 

@@ -28,6 +28,14 @@ def view_name(index: RegisteredIndex) -> sql.Identifier:
     return sql.Identifier("public", bounded(index.name))
 
 
+def is_there(connection: psycopg.Connection, index: RegisteredIndex) -> bool:
+    """Whether the view exists; it is brought up to date with the search index, not at each look."""
+    row = connection.execute(
+        "SELECT EXISTS (SELECT FROM pg_views WHERE schemaname = 'public' AND viewname = %s)", (bounded(index.name),)
+    ).fetchone()
+    return bool(row and row[0])
+
+
 def refuse_a_stranger(connection: psycopg.Connection, name: str) -> None:
     """Keeps hands off a table or view of the index's name that this project did not make.
 
