@@ -1,0 +1,42 @@
+"""`python -m benchmarks [--only NAME] [--write FILE]`; exit status 1 if a bound is missed."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks import cold_sync, memory, report
+from benchmarks.figures import Findings
+from benchmarks.machine import describe_machine
+from benchmarks.workplace import Workplace, workplace
+
+BENCHMARKS: Mapping[str, Callable[[Workplace], Findings]] = {
+    "cold_sync": cold_sync.measure,
+    "memory": memory.measure,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measures, shows, and writes if asked to."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measures on servers of its own.")
+    parser.add_argument("--only", action="append", choices=BENCHMARKS, help="measure this one (may be repeated)")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="write the figures as Markdown, too")
+    options = parser.parse_args(arguments)
+    console = Console()
+    found = []
+    with workplace() as place:
+        machine = describe_machine(place)
+        for name in options.only or BENCHMARKS:
+            found.append(BENCHMARKS[name](place))
+            report.show(console, found[-1])
+    if options.write:
+        report.write(options.write, machine, found)
+    return 0 if all(findings.hold for findings in found) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
