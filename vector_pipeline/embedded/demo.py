@@ -19,7 +19,7 @@ from vector_pipeline.embedded import demo_rows, stack
 from vector_pipeline.local_instance import ensure_dagster_home
 
 INDEX = "genie_documents"
-QUESTIONS = ("How can I count how often each word occurs?", "wait for several coroutines at once")
+QUESTIONS = ("Which function opens a web page in the browser?", "How can a password be read without showing it?")
 
 
 def run_demo(console: Console) -> int:
