@@ -184,6 +184,42 @@ def test_two_runs_that_embed_the_same_range_pay_its_texts_once(
     _assert_equal(workbench, spec)
 
 
+def test_a_batch_does_not_wait_for_a_row_that_another_run_is_writing(workbench: Workbench) -> None:
+    spec = question_only(range_size=50)
+    workbench.create_faq(100)
+    workbench.mysql("UPDATE faq SET question = 'twin' WHERE id IN (5, 95)")
+    with workbench.index(spec) as index:
+        index.detect()
+        first, second = (state.partition for state in index.due_ranges())
+        list(index.sync_documents([first, second]))
+        runs = AtOnce()
+        with store_connection.connect(workbench.target) as other, other.transaction():
+            # As a run that writes row 95 does, in the middle of its transaction.
+            other.execute("SELECT FROM faq.passages_1 WHERE key = '95' FOR UPDATE")
+            runs.start(lambda: _embed(workbench, spec, first))
+            runs.finish(seconds=10)
+        assert "95" in index.verify().differences[0].vectors
+        index.embed([second])
+        assert index.verify().equal
+
+
+def test_shells_that_open_an_index_at_once_do_not_trip_over_its_view(workbench: Workbench) -> None:
+    workbench.create_faq(5)
+
+    def open_again_and_again(limit: int) -> None:
+        # Each with a view of its own, so that each replaces the other's.
+        document = {"text": {"question": "question"}, "metadata": {"link": ["link", "answer"][limit % 2]}}
+        for _ in range(8):
+            with workbench.index(faq_spec(document=document)) as index:
+                index.prepare()
+                index.refresh_search_index()
+
+    runs = AtOnce()
+    for number in range(4):
+        runs.start(lambda number=number: open_again_and_again(number))  # type: ignore[misc]
+    runs.finish()
+
+
 def test_a_vector_is_not_retired_from_under_a_sync_that_needs_it(workbench: Workbench) -> None:
     spec = question_only()
     workbench.create_faq(100)

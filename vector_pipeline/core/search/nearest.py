@@ -42,16 +42,32 @@ def nearest(
     """
     best: dict[str, Hit] = {}
     with connection.transaction():
-        connection.execute(
-            "SELECT set_config('hnsw.iterative_scan', 'strict_order', true), set_config('hnsw.ef_search', %s, true)",
-            (str(min(_LARGEST_EF_SEARCH, max(_SMALLEST_EF_SEARCH, 4 * limit))),),
-        )
         methods = present_methods(connection, index)
         for field in fields:
+            choose_scan(connection, methods[field], limit)
             for hit in _nearest_by_field(connection, index, vector, field, limit, unique_on, methods[field]):
                 if hit.score > threshold and (hit.key not in best or hit.score > best[hit.key].score):
                     best[hit.key] = hit
     return sorted(best.values(), key=lambda hit: -hit.score)[:limit]
+
+
+def choose_scan(connection: psycopg.Connection, method: Method, limit: int) -> None:
+    """Has PostgreSQL walk the field's ANN index, where it has one, until the end of the transaction.
+
+    Left to itself the planner reads and sorts all vectors of more than 500 numbers up to several thousand of them: they
+    are stored out of line (TOAST), and what fetching them costs is not in its estimate.
+    """
+    connection.execute(
+        """
+        SELECT set_config('hnsw.iterative_scan', 'strict_order', true),
+               set_config('hnsw.ef_search', %s, true),
+               set_config('enable_sort', %s, true)
+        """,
+        (
+            str(min(_LARGEST_EF_SEARCH, max(_SMALLEST_EF_SEARCH, 4 * limit))),
+            "on" if method is Method.EXACT else "off",
+        ),
+    )
 
 
 def _nearest_by_field(

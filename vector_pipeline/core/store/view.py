@@ -16,7 +16,7 @@ from vector_pipeline.core.errors import TargetUnavailableError
 from vector_pipeline.core.search.nearest import served_once, statement
 from vector_pipeline.core.source.canonical import KeyKind
 from vector_pipeline.core.source.plan import ReadingPlan
-from vector_pipeline.core.store.ann_index import present_methods
+from vector_pipeline.core.store.ann_index import Method, present_methods
 from vector_pipeline.core.store.locks import Lock, in_transaction
 from vector_pipeline.core.store.names import bounded
 from vector_pipeline.core.store.registry import RegisteredIndex
@@ -130,10 +130,15 @@ def create_nearest_function(connection: psycopg.Connection, index: RegisteredInd
     """Creates `<index>.nearest(query vector, result_limit integer, field text)` for SQL users."""
     methods = present_methods(connection, index)
     branches = sql.SQL(" ").join(
-        sql.SQL("IF $3 = {} THEN RETURN QUERY SELECT s.key, 1 - s.distance FROM ({}) s; RETURN; END IF;").format(
-            sql.Literal(field), _as_function_body(index, unique_on, field, connection)
+        sql.SQL(
+            "IF $3 = {} THEN PERFORM set_config('enable_sort', {}, true);"
+            " RETURN QUERY SELECT s.key, 1 - s.distance FROM ({}) s; RETURN; END IF;"
+        ).format(
+            sql.Literal(field),
+            sql.Literal("on" if method is Method.EXACT else "off"),
+            _as_function_body(index, unique_on, field, connection),
         )
-        for field in methods
+        for field, method in methods.items()
     )
     function = sql.Identifier(index.schema, "nearest")
     body = sql.SQL("BEGIN {} RAISE EXCEPTION 'no field % in this index', $3; END").format(branches)
@@ -147,6 +152,7 @@ def create_nearest_function(connection: psycopg.Connection, index: RegisteredInd
                 LANGUAGE plpgsql STABLE
                 SET hnsw.iterative_scan = 'strict_order'
                 SET plan_cache_mode = 'force_custom_plan'
+                SET enable_sort = 'on'
                 AS {}
                 """
             ).format(function, sql.Literal(body.as_string(connection)))
