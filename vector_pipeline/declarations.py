@@ -1,26 +1,34 @@
 """The declared indexes of this deployment, read from their YAML files without loading Dagster.
 
 The command line and the services need the declarations alone; importing Dagster and building assets takes seconds.
-The files are those that `VectorIndexComponent` loads, with the same `{{ env(...) }}` templates.
+The files are those that `VectorIndexComponent` loads, and both make of them the same `Declaration`.
 """
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
-from jinja2 import StrictUndefined, TemplateError
-from jinja2.nativetypes import NativeEnvironment
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
+from vector_pipeline.core.declaration import static_problems
 from vector_pipeline.core.errors import DeclarationProblem, IndexSpecError, VectorPipelineError
 from vector_pipeline.core.spec import IndexSpec
+from vector_pipeline.templates import (
+    FieldPath,
+    UnresolvedTemplateError,
+    is_template,
+    resolve,
+    resolve_all,
+    templates_in,
+)
 
 COMPONENT_TYPE = "VectorIndexComponent"
+FILE_NAMES = ("defs.yaml", "defs.yml", "component.yaml")  # of a folder's, Dagster takes the first
 PACKAGE_PARENT = Path(__file__).resolve().parents[1]
 DEFS_FOLDER = Path(__file__).resolve().parent / "defs"
 
@@ -30,29 +38,54 @@ class UnknownIndexError(VectorPipelineError):
 
 
 @dataclass(frozen=True)
-class Declaration:
-    """A declared index and the file that declares it, relative to the project.
+class Place:
+    """Where a declaration stands: one YAML document of a file."""
 
-    `problems` are those that its file alone shows, such as a name that another file has taken.
+    path: Path
+    document: int = 0
+
+    def __str__(self) -> str:
+        """As errors name it: the file relative to the project, and which of its documents if not the first."""
+        path = self.path.relative_to(PACKAGE_PARENT) if self.path.is_relative_to(PACKAGE_PARENT) else self.path
+        return f"{path} (document {self.document + 1})" if self.document else str(path)
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """A declared index and the file that declares it.
+
+    `problems` are those that the files alone show; what the table and the model show is found when it is used.
     """
 
     spec: IndexSpec
     origin: str
     problems: tuple[DeclarationProblem, ...] = ()
+    path: Path | None = None
+
+    def refuse_if_wrong(self) -> None:
+        """Raises:
+        IndexSpecError: the files alone show that the declaration is wrong.
+        """
+        if self.problems:
+            raise IndexSpecError(self.origin, self.problems)
 
 
 def find_declaration(name: str, folder: Path = DEFS_FOLDER) -> Declaration:
-    """The declaration of one index.
+    """The declaration of one index; others are not looked into.
 
     Raises:
-        UnknownIndexError: naming the indexes that are declared.
+        UnknownIndexError: naming the indexes that are declared, and the files that can't be read.
         IndexSpecError: it is malformed.
     """
-    for attributes, origin in _read_attributes(folder):
-        if attributes.get("name") == name:
-            return _declaration(attributes, origin)
-    names = sorted(str(attributes.get("name")) for attributes, _ in _read_attributes(folder))
-    raise UnknownIndexError(f"no index {name!r} is declared; there are: {', '.join(names) or 'none'}")
+    names = set()
+    for place, attributes in _written(folder):
+        if (found := _name(attributes)) == name:
+            return declare(attributes, place, folder)
+        names.add(found)
+    unreadable = [problem for path in _files(folder) if (problem := _unreadable(path))]
+    raise UnknownIndexError(
+        "; ".join([f"no index {name!r} is declared; there are: {', '.join(sorted(names)) or 'none'}", *unreadable])
+    )
 
 
 def read_declarations(folder: Path = DEFS_FOLDER) -> list[Declaration]:
@@ -61,66 +94,110 @@ def read_declarations(folder: Path = DEFS_FOLDER) -> list[Declaration]:
     Raises:
         IndexSpecError: one of them is malformed.
     """
-    found = [_declaration(attributes, origin) for attributes, origin in _read_attributes(folder)]
-    return sorted(found, key=lambda declaration: declaration.spec.name)
+    for path in _files(folder):
+        if problem := _unreadable(path):
+            raise IndexSpecError(str(Place(path)), [DeclarationProblem("YAML", problem, "see `dg check yaml`")])
+    found = [declare(attributes, place, folder) for place, attributes in _written(folder)]
+    return sorted(found, key=lambda declaration: (declaration.spec.name, declaration.origin))
 
 
-def names_declared_before(path: Path, folder: Path = DEFS_FOLDER) -> dict[str, str]:
-    """The names that files before this one declare, each with its file: the first to declare a name has it."""
-    taken: dict[str, str] = {}
-    for other in sorted(folder.rglob("*.yaml")):
-        if other == path:
-            break
-        for name in re.findall(r"^  name: *([^\s#]+)", other.read_text(), flags=re.MULTILINE):
-            taken.setdefault(name.strip("'\""), str(other.relative_to(folder)))
-    return taken
+def declare(attributes: Mapping[str, Any], place: Place, folder: Path = DEFS_FOLDER) -> Declaration:
+    """Makes a declaration of what stands in a file. What is well-formed but wrong is told by its `problems`.
+
+    Raises:
+        IndexSpecError: it is malformed: a field is missing, unknown or of the wrong type.
+    """
+    spec, problems = _resolved(attributes, str(place))
+    problems += static_problems(spec)
+    first = next((other for other, written in _written(folder) if _name(written) == spec.name), place)
+    if first != place:
+        problems.append(
+            DeclarationProblem("name", f"{spec.name!r} is declared in {first} already", "choose another name")
+        )
+    return Declaration(spec, str(place), tuple(problems), place.path)
 
 
-def _read_attributes(folder: Path) -> Iterator[tuple[dict[str, object], str]]:
-    for path in sorted(folder.rglob("*.yaml")):
-        origin = str(path.relative_to(PACKAGE_PARENT)) if path.is_relative_to(PACKAGE_PARENT) else str(path)
-        try:
-            documents = list(yaml.safe_load_all(path.read_text()))
-        except yaml.YAMLError as error:
-            raise IndexSpecError(
-                origin, [DeclarationProblem("YAML", str(error).replace("\n", " "), "see `dg check yaml`")]
-            ) from None
-        for document in documents:
+def _files(folder: Path) -> list[Path]:
+    """The files that Dagster looks for, one a folder."""
+    folders = sorted({path.parent for name in FILE_NAMES for path in folder.rglob(name)})
+    return [next(path for name in FILE_NAMES if (path := inner / name).exists()) for inner in folders]
+
+
+def _written(folder: Path) -> Iterator[tuple[Place, dict[str, Any]]]:
+    """The attributes of each index as they stand in the files. The first to declare a name has it."""
+    for path in _files(folder):
+        if _unreadable(path) is not None:
+            continue
+        for number, document in enumerate(yaml.safe_load_all(path.read_text())):
             if isinstance(document, dict) and str(document.get("type", "")).endswith(COMPONENT_TYPE):
-                yield _resolved(document.get("attributes") or {}, origin), origin
+                attributes = document.get("attributes")
+                yield Place(path, number), attributes if isinstance(attributes, dict) else {}
 
 
-def _resolved(attributes: dict[str, object], origin: str) -> dict[str, object]:
-    templates = NativeEnvironment(undefined=StrictUndefined)
-
-    def resolve(value: object) -> object:
-        if isinstance(value, dict):
-            return {key: resolve(inner) for key, inner in value.items()}
-        if isinstance(value, list):
-            return [resolve(inner) for inner in value]
-        if not isinstance(value, str) or "{{" not in value:
-            return value
-        try:
-            return templates.from_string(value).render(env=_env)
-        except (TemplateError, KeyError) as error:
-            problem = DeclarationProblem(value, str(error), "set the variable, or give the template a default")
-            raise IndexSpecError(origin, [problem]) from None
-
-    resolved = resolve(attributes)
-    assert isinstance(resolved, dict)
-    return resolved
-
-
-def _env(name: str, *default: str) -> str:
-    return os.environ.get(name, *default) if default else os.environ[name]
-
-
-def _declaration(attributes: dict[str, object], origin: str) -> Declaration:
+def _unreadable(path: Path) -> str | None:
     try:
-        return Declaration(IndexSpec.model_validate(attributes), origin)
-    except ValidationError as error:
-        problems = [
-            DeclarationProblem(".".join(map(str, found["loc"])), found["msg"], "see `dg check yaml`")
-            for found in error.errors()
-        ]
-        raise IndexSpecError(origin, problems) from None
+        list(yaml.safe_load_all(path.read_text()))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        return f"{Place(path)} can't be read: {' '.join(str(error).split())}"
+    return None
+
+
+def _name(attributes: Mapping[str, Any]) -> str:
+    name = attributes.get("name")
+    try:
+        return str(resolve(name)) if isinstance(name, str) and is_template(name) else str(name)
+    except UnresolvedTemplateError:
+        return str(name)
+
+
+def _resolved(attributes: Mapping[str, Any], origin: str) -> tuple[IndexSpec, list[DeclarationProblem]]:
+    """Resolves templates and validates.
+
+    A template that yields nothing usable is a problem of this index alone, not a malformed file: its field stays as
+    written, or is left out, so that the index can be shown with its problem.
+    """
+    values, failures = resolve_all(attributes)
+    templates = dict(templates_in(attributes))
+    while True:
+        try:
+            spec = IndexSpec.model_validate(values)
+        except ValidationError as error:
+            errors = error.errors()
+        else:
+            return spec, [
+                DeclarationProblem(
+                    ".".join(path),
+                    f"{message} (from {templates[path]})",
+                    "set the variable right, or give the template a default",
+                )
+                for path, message in failures.items()
+            ]
+        for found in errors:
+            path = next((path for path in templates if _leads_to(path, found["loc"])), None)
+            if path is None or not _give_up(values, path, templates[path]):
+                raise IndexSpecError(origin, [_malformed(one) for one in errors]) from None
+            failures.setdefault(path, found["msg"])
+
+
+def _leads_to(path: FieldPath, location: Sequence[str | int]) -> bool:
+    """Whether an error's location is that of the field. Locations also name the members of unions on the way."""
+    steps = iter(map(str, location))
+    return all(step in steps for step in path)
+
+
+def _give_up(values: dict[str, Any], path: FieldPath, template: str) -> bool:
+    """Leaves a field as it was written, or where that has been tried, leaves it out; False if that was tried too."""
+    parent = values
+    for step in path[:-1]:
+        parent = parent[step]
+    if path[-1] not in parent:
+        return False
+    if parent[path[-1]] == template:
+        del parent[path[-1]]
+    else:
+        parent[path[-1]] = template
+    return True
+
+
+def _malformed(found: ErrorDetails) -> DeclarationProblem:
+    return DeclarationProblem(".".join(map(str, found["loc"])), found["msg"], "see `dg check yaml`")

@@ -1,7 +1,7 @@
 """A declaration in YAML → assets, checks, sensor and jobs of one index. No code is needed to add an index.
 
-The YAML's schema is the core's own `IndexSpec`. A declaration that can be read but is wrong still loads: its assets say
-what is wrong and their runs fail with it, and no other index is touched.
+The YAML's schema is the core's own `IndexSpec`, in which any value may be a template. A declaration that can be read
+but is wrong still loads: its assets say what is wrong and their runs fail with it, and no other index is touched.
 """
 
 import re
@@ -12,12 +12,13 @@ import dagster as dg
 from dagster.components.component.component import ComponentTypeSpec
 from pydantic import BaseModel, Field
 
-from vector_pipeline.core.declaration import static_problems
-from vector_pipeline.core.errors import DeclarationProblem
 from vector_pipeline.core.spec import IndexSpec
-from vector_pipeline.declarations import PACKAGE_PARENT, Declaration, names_declared_before
+from vector_pipeline.declarations import FILE_NAMES, Declaration, Place, declare
 from vector_pipeline.orchestration.index_context import IndexContext
 from vector_pipeline.orchestration.index_definitions import build_index_definitions
+from vector_pipeline.templates import admit_templates
+
+_SCHEMA = admit_templates(IndexSpec)
 
 
 class VectorIndexScaffoldParams(BaseModel):
@@ -49,12 +50,12 @@ class VectorIndexScaffolder(dg.Scaffolder[VectorIndexScaffoldParams]):
 class VectorIndexComponent(dg.Component):
     """Keeps a vector index in PostgreSQL/pgvector true to a table in MySQL, and makes it searchable."""
 
-    def __init__(self, spec: IndexSpec) -> None:
-        self.spec = spec
+    def __init__(self, declaration: Declaration) -> None:
+        self.declaration = declaration
 
     @classmethod
     def get_model_cls(cls) -> type[BaseModel]:
-        return IndexSpec
+        return _SCHEMA
 
     @classmethod
     def get_spec(cls) -> ComponentTypeSpec:
@@ -62,26 +63,16 @@ class VectorIndexComponent(dg.Component):
 
     @classmethod
     def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> "VectorIndexComponent":
-        assert isinstance(attributes, IndexSpec)
-        given: dict[str, Any] = attributes.model_dump(exclude_unset=True)
-        resolved = context.resolution_context.resolve_value(given)
-        return cls(IndexSpec.model_validate(resolved))
+        written: dict[str, Any] = attributes.model_dump(exclude_unset=True) if attributes else {}
+        return cls(declare(written, _place(context), Path(context.defs_module_path)))
 
-    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        path = _yaml_path(context)
-        origin = str(path.relative_to(PACKAGE_PARENT)) if path.is_relative_to(PACKAGE_PARENT) else str(path)
-        problems = static_problems(self.spec)
-        clash = names_declared_before(path).get(self.spec.name)
-        prefix = re.sub(r"\W", "_", self.spec.name) or "unnamed"
-        if clash is not None:
-            problems.append(
-                DeclarationProblem("name", f"{self.spec.name!r} is declared in {clash} already", "choose another name")
-            )
-            prefix = f"{prefix}_in_{re.sub(r'[^A-Za-z0-9]', '_', path.parent.name)}"
-        return build_index_definitions(IndexContext(Declaration(self.spec, origin, tuple(problems)), prefix, path))
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002
+        return build_index_definitions(IndexContext(self.declaration))
 
 
-def _yaml_path(context: dg.ComponentLoadContext) -> Path:
-    """The file that declares the component."""
-    path = Path(context.path)
-    return path / "defs.yaml" if path.is_dir() else path
+def _place(context: dg.ComponentLoadContext) -> Place:
+    """The file that declares the component, and which of its documents it is."""
+    path, document = Path(context.path), context.component_path.instance_key
+    if path.is_dir():
+        path = next((path / name for name in FILE_NAMES if (path / name).exists()), path / FILE_NAMES[0])
+    return Place(path, document if isinstance(document, int) else 0)

@@ -1,7 +1,7 @@
 """The lineage of one index: rows (in MySQL) → documents → embeddings → search_index. A few lines each over the core."""
 
+import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -16,6 +16,13 @@ from vector_pipeline.orchestration.pools import EMBEDDING_POOL
 from vector_pipeline.orchestration.resources import IndexesResource
 
 ROWS, DOCUMENTS, EMBEDDINGS, SEARCH_INDEX = "rows", "documents", "embeddings", "search_index"
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", dg.BetaWarning)
+    # Dagster itself adds the YAML file and its line.
+    _CODE = dg.CodeReferencesMetadataValue(
+        code_references=[dg.LocalFileCodeReference(file_path=__file__, label="asset")]
+    )
 
 
 def build_assets(index: IndexContext) -> list[dg.AssetSpec | dg.AssetsDefinition]:
@@ -34,6 +41,7 @@ def _rows(index: IndexContext) -> dg.AssetSpec:
         metadata={
             "dagster/table_name": ".".join(filter(None, (spec.source.database, spec.source.table))),
             "dagster/column_schema": _schema(columns),
+            "dagster/code_references": _CODE,
         },
         group_name=index.prefix,
         owners=_owners(index),
@@ -122,6 +130,7 @@ def _search_index(index: IndexContext) -> dg.AssetsDefinition:
         metadata={
             "dagster/table_name": f"public.{bounded(spec.name)}",
             "dagster/column_schema": _schema(columns),
+            "dagster/code_references": _CODE,
         },
         group_name=index.prefix,
         owners=_owners(index),
@@ -142,12 +151,7 @@ def _table(index: IndexContext, table: str, columns: Sequence[str]) -> dict[str,
     return {
         "dagster/table_name": f"{bounded(index.declaration.spec.name)}.{table}",
         "dagster/column_schema": _schema(columns),
-        "dagster/code_references": dg.CodeReferencesMetadataValue(
-            code_references=[
-                dg.LocalFileCodeReference(file_path=str(index.yaml_path), label="declaration"),
-                dg.LocalFileCodeReference(file_path=str(Path(__file__)), label="asset"),
-            ]
-        ),
+        "dagster/code_references": _CODE,
     }
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from vector_pipeline.core.errors import NotYetSyncedError, VectorPipelineError
+from vector_pipeline.core.errors import NotYetSyncedError
 from vector_pipeline.core.index import VectorIndex
 from vector_pipeline.orchestration import metadata
 from vector_pipeline.orchestration.assets import DOCUMENTS, EMBEDDINGS, ROWS, SEARCH_INDEX
@@ -29,19 +29,44 @@ def _declaration(index: IndexContext) -> dg.AssetChecksDefinition:
         asset=index.key(ROWS), name=DECLARATION, description="The declaration fits the table and the model."
     )
     def declaration(indexes: IndexesResource) -> dg.AssetCheckResult:
-        try:
+        problems: Sequence[object] = index.declaration.problems
+        if not problems:
             with indexes.open(index.declaration) as opened:
-                problems: Sequence[object] = opened.check_declaration()
-        except VectorPipelineError as error:
-            problems = [error]
-        listed = "\n".join(f"- {index.declaration.origin}, {problem}" for problem in problems)
-        return dg.AssetCheckResult(
-            passed=not problems,
-            description=listed or "the declaration is right",
-            metadata={"problems": len(problems)} | ({"what": dg.MetadataValue.md(listed)} if problems else {}),
-        )
+                problems = opened.check_declaration()
+        return _declaration_result(index, problems)
 
     return declaration
+
+
+def note_declaration(instance: dg.DagsterInstance, index: IndexContext, problems: Sequence[object]) -> None:
+    """Shows what a look at the declaration found as the check's result, unless that is what it shows already."""
+    key = dg.AssetCheckKey(index.key(ROWS), DECLARATION)
+    found = _declaration_result(index, problems)
+    shown = instance.event_log_storage.get_latest_asset_check_execution_by_key([key]).get(key)
+    event = shown.event.dagster_event if shown is not None and shown.event is not None else None
+    last = event.event_specific_data if event is not None else None
+    if isinstance(last, dg.AssetCheckEvaluation) and (last.passed, last.description) == (
+        found.passed,
+        found.description,
+    ):
+        return
+    evaluation = dg.AssetCheckEvaluation(
+        asset_key=key.asset_key,
+        check_name=key.name,
+        passed=found.passed,
+        metadata=found.metadata,
+        description=found.description,
+    )
+    instance.report_runless_asset_event(evaluation)
+
+
+def _declaration_result(index: IndexContext, problems: Sequence[object]) -> dg.AssetCheckResult:
+    listed = "\n".join(f"- {index.declaration.origin}, {problem}" for problem in problems)
+    return dg.AssetCheckResult(
+        passed=not problems,
+        description=listed or "the declaration is right",
+        metadata={"problems": len(problems)} | ({"what": dg.MetadataValue.md(listed)} if problems else {}),
+    )
 
 
 def _freshness(index: IndexContext) -> dg.AssetChecksDefinition:

@@ -10,7 +10,7 @@ from vector_pipeline.core.errors import VectorPipelineError
 from vector_pipeline.core.index import VectorIndex, open_index
 from vector_pipeline.core.reports import SyncReport
 from vector_pipeline.core.settings import read_settings
-from vector_pipeline.declarations import PACKAGE_PARENT, Declaration
+from vector_pipeline.declarations import Declaration
 from vector_pipeline.orchestration.assets import DOCUMENTS, EMBEDDINGS, SEARCH_INDEX
 from vector_pipeline.orchestration.index_context import IndexContext
 from vector_pipeline.orchestration.index_definitions import build_index_definitions
@@ -45,10 +45,12 @@ def sync_in_process(declaration: Declaration, on_progress: OnProgress | None = N
     """Finds the dirty ranges of an index and materialises their assets, then `search_index` if it is due.
 
     Raises:
+        IndexSpecError: the declaration is wrong.
         VectorPipelineError: what made a run fail; the ranges before it are synced.
     """
     started = time.monotonic()
-    index = IndexContext(declaration, declaration.spec.name, PACKAGE_PARENT / declaration.origin)
+    declaration.refuse_if_wrong()
+    index = IndexContext(declaration)
     definitions = dg.Definitions.merge(
         build_index_definitions(index),
         dg.Definitions(resources={"indexes": indexes_from_environment()}, executor=dg.in_process_executor),
@@ -81,7 +83,7 @@ def _dirty_windows(instance: dg.DagsterInstance, index: IndexContext, opened: Ve
     new = new_partitions(states, instance.get_dynamic_partitions(name))
     if new:
         instance.add_dynamic_partitions(name, new)
-    changed = changed_digests(states)
+    changed = changed_digests(states, new)
     for event in rows_events(index, changed):
         instance.report_runless_asset_event(event)
     opened.note_reported({state.partition: state.source_digest for state in changed if state.source_digest})

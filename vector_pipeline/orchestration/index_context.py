@@ -1,7 +1,8 @@
 """One index as Dagster sees it: how its assets, partitions and runs are named."""
 
+import hashlib
+import re
 from dataclasses import dataclass
-from pathlib import Path
 
 import dagster as dg
 
@@ -11,11 +12,21 @@ from vector_pipeline.declarations import Declaration
 
 @dataclass(frozen=True)
 class IndexContext:
-    """One index as Dagster sees it: `prefix` begins its asset keys and names its group, sensor and jobs."""
+    """One index as Dagster sees it."""
 
     declaration: Declaration
-    prefix: str
-    yaml_path: Path
+
+    @property
+    def prefix(self) -> str:
+        """Begins the asset keys, and names group, sensor and jobs: the index's name.
+
+        One that can't be used, or is taken, is made usable and unique: the wrong index must show beside the right ones.
+        """
+        name = self.declaration.spec.name
+        if all(problem.field != "name" for problem in self.declaration.problems):
+            return name
+        place = hashlib.sha256(self.declaration.origin.encode()).hexdigest()[:6]
+        return f"{re.sub(r'[^A-Za-z0-9_]', '_', name) or 'unnamed'}_{place}"
 
     @property
     def ranges(self) -> dg.DynamicPartitionsDefinition:

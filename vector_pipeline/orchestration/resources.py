@@ -1,7 +1,7 @@
 """Resources: where MySQL, PostgreSQL and the embedding provider are, bound to environment variables.
 
-The location loads with nothing set; a run then fails naming each missing variable. Values of variables never show in
-the UI, only their names.
+The location loads with nothing set; a run then fails naming every missing variable at once (Dagster would name those
+of the first resource alone). Values of variables never show in the UI, only their names.
 """
 
 import os
@@ -11,7 +11,7 @@ from typing import Any
 
 import dagster as dg
 
-from vector_pipeline.core.errors import IndexSpecError
+from vector_pipeline.core.errors import ConfigurationError
 from vector_pipeline.core.index import VectorIndex, open_index
 from vector_pipeline.core.settings import (
     EmbeddingSettings,
@@ -70,6 +70,25 @@ class IndexesResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     similarity_threshold: str | None = None
 
     def settings(self) -> Settings:
+        """The environment as the core takes it.
+
+        Raises:
+            ConfigurationError: naming every variable that is missing.
+        """
+        needed = {
+            "DB_HOST": self.mysql.host,
+            "DB_USER": self.mysql.user,
+            "DB_NAME": self.mysql.database,
+            "PG_HOST": self.postgresql.host,
+            "PG_USER": self.postgresql.user,
+            "PGVECTOR_DB_NAME": self.postgresql.database,
+        }
+        missing = [name for name, value in needed.items() if not value]
+        if missing:
+            raise ConfigurationError(
+                f"not set: {', '.join(missing)}; set them in the environment or in .env (see .env.example) "
+                "and reload the code location, or start the embedded stack: vector-pipeline stack up"
+            )
         return Settings(
             self.mysql.settings(),
             self.postgresql.settings(),
@@ -83,8 +102,7 @@ class IndexesResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         Raises:
             IndexSpecError: its file alone shows that the declaration is wrong.
         """
-        if declaration.problems:
-            raise IndexSpecError(declaration.origin, declaration.problems)
+        declaration.refuse_if_wrong()
         return open_index(declaration.spec, self.settings(), origin=declaration.origin)
 
     @contextmanager
@@ -98,18 +116,18 @@ def indexes_from_environment() -> IndexesResource:
     """The resource bound to the variables of `.env.example`."""
     return IndexesResource(
         mysql=MySQLResource(
-            host=dg.EnvVar("DB_HOST"),
+            host=_text("DB_HOST", ""),
             port=_whole_number("DB_PORT", 3306),
-            user=dg.EnvVar("DB_USER"),
+            user=_text("DB_USER", ""),
             password=_text("DB_PASSWORD", ""),
-            database=dg.EnvVar("DB_NAME"),
+            database=_text("DB_NAME", ""),
         ),
         postgresql=PostgreSQLResource(
-            host=dg.EnvVar("PG_HOST"),
+            host=_text("PG_HOST", ""),
             port=_whole_number("PG_PORT", 5432),
-            user=dg.EnvVar("PG_USER"),
+            user=_text("PG_USER", ""),
             password=_text("PG_PASSWORD", ""),
-            database=dg.EnvVar("PGVECTOR_DB_NAME"),
+            database=_text("PGVECTOR_DB_NAME", ""),
         ),
         embedding=EmbeddingResource(
             host=_text("EMBEDDING_MODEL_HOST", None),
@@ -122,7 +140,7 @@ def indexes_from_environment() -> IndexesResource:
 
 
 def _text(name: str, default: str | None) -> Any:
-    """An optional variable: Dagster refuses an EnvVar that is not set."""
+    """A variable that may be unset: Dagster refuses an EnvVar that is."""
     return dg.EnvVar(name) if os.environ.get(name) else default
 
 

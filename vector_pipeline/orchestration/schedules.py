@@ -1,4 +1,4 @@
-"""What happens each night, whether something changed or not."""
+"""What happens each night and each hour, whether something changed or not."""
 
 from typing import Any
 
@@ -8,11 +8,12 @@ from vector_pipeline.orchestration.assets import SEARCH_INDEX
 from vector_pipeline.orchestration.index_context import IndexContext
 
 NIGHTLY = "17 3 * * *"
+HOURLY = "7 * * * *"
 DAILY_PROOF = "47 3 * * *"
 
 
-def build_schedules(index: IndexContext, verify_job: Any) -> list[dg.ScheduleDefinition]:
-    """The nightly refresh of the search index, and the daily proof of parity."""
+def build_schedules(index: IndexContext, verify_job: Any, freshness_job: Any) -> list[dg.ScheduleDefinition]:
+    """The nightly refresh of the search index, the daily proof of parity, the hourly look at freshness."""
     status = (
         dg.DefaultScheduleStatus.STOPPED
         if index.declaration.spec.automation.paused
@@ -28,5 +29,8 @@ def build_schedules(index: IndexContext, verify_job: Any) -> list[dg.ScheduleDef
         ),
         dg.ScheduleDefinition(
             name=f"{index.prefix}_daily_proof", job=verify_job, cron_schedule=DAILY_PROOF, default_status=status
+        ),
+        dg.ScheduleDefinition(
+            name=f"{index.prefix}_hourly_freshness", job=freshness_job, cron_schedule=HOURLY, default_status=status
         ),
     ]

@@ -5,30 +5,20 @@ next tick. All state of ranges is in PostgreSQL; the cursor only says where the 
 """
 
 import json
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import dagster as dg
 
-from vector_pipeline.core.errors import VectorPipelineError
+from vector_pipeline.core.errors import IndexSpecError, VectorPipelineError
 from vector_pipeline.core.index import VectorIndex
 from vector_pipeline.core.reports import RangeState
 from vector_pipeline.orchestration.assets import DOCUMENTS, EMBEDDINGS, ROWS, SEARCH_INDEX
-from vector_pipeline.orchestration.checks import FRESHNESS, NO_QUARANTINE
+from vector_pipeline.orchestration.checks import FRESHNESS, NO_QUARANTINE, note_declaration
 from vector_pipeline.orchestration.index_context import IndexContext
 from vector_pipeline.orchestration.resources import IndexesResource
-from vector_pipeline.orchestration.windows import cover, covered
+from vector_pipeline.orchestration.runs_in_flight import RunsInFlight, find_runs_in_flight
+from vector_pipeline.orchestration.windows import choose_windows
 
-WAITING = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.MANAGED,
-    dg.DagsterRunStatus.STARTING,
-]
-WORKING = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
-# A started run takes its lock a moment later, and lets go of it for a moment between two assets.
-GRACE_SECONDS = 60.0
 # An event costs some 15 ms, and a tick has 60 s.
 EVENTS_PER_TICK = 200
 
@@ -53,6 +43,8 @@ def build_reconcile_sensor(index: IndexContext) -> dg.SensorDefinition:
             with indexes.open(index.declaration) as opened:
                 return _tick(index, context, opened)
         except VectorPipelineError as error:
+            if isinstance(error, IndexSpecError):
+                note_declaration(context.instance, index, error.problems)
             # Our own errors say all; the driver's traceback would bury it, and could hold what must not show.
             raise dg.DagsterInvariantViolationError(str(error)) from None
 
@@ -65,15 +57,16 @@ def _tick(
     automation = index.declaration.spec.automation
     resume_after = json.loads(context.cursor or "{}").get("resume_after")
     detection = opened.detect(budget_seconds=automation.digest_seconds, resume_after=resume_after)
+    note_declaration(context.instance, index, ())
     states = opened.ranges()
     listed = context.instance.get_dynamic_partitions(_name(index))
     new = new_partitions(states, listed)
     listed = [*listed, *new]
-    in_flight = InFlight.of(index, context.instance, opened, listed)
+    in_flight = find_runs_in_flight(index, context.instance, opened, listed)
     requests = _sync_requests(index, opened, listed, in_flight)
-    if not requests and not in_flight.any and opened.search_index_is_due():
+    if not requests and not in_flight.runs and opened.search_index_is_due():
         requests = [dg.RunRequest(asset_selection=[index.key(SEARCH_INDEX)], tags=index.run_tags)]
-    reported = changed_digests(states)
+    reported = changed_digests(states, new)[:EVENTS_PER_TICK]
     opened.note_reported({state.partition: state.source_digest for state in reported if state.source_digest})
     cursor = json.dumps({"resume_after": detection.resume_after})
     dirty = sum(state.dirty for state in states)
@@ -102,9 +95,14 @@ def new_partitions(states: Sequence[RangeState], listed: Sequence[str]) -> list[
     return [state.partition for state in states if state.partition not in known]
 
 
-def changed_digests(states: Sequence[RangeState]) -> list[RangeState]:
-    """Ranges whose rows are not those that Dagster was last told of, a bounded number of them."""
-    return [s for s in states if s.source_digest and s.source_digest != s.reported_digest][:EVENTS_PER_TICK]
+def changed_digests(states: Sequence[RangeState], new: Sequence[str]) -> list[RangeState]:
+    """Ranges whose rows are not those that Dagster was last told of. An instance that was made anew knows of none."""
+    unknown = set(new)
+    return [
+        state
+        for state in states
+        if state.source_digest and (state.source_digest != state.reported_digest or state.partition in unknown)
+    ]
 
 
 def rows_events(index: IndexContext, states: Sequence[RangeState]) -> list[dg.AssetMaterialization]:
@@ -123,45 +121,13 @@ def rows_events(index: IndexContext, states: Sequence[RangeState]) -> list[dg.As
     ]
 
 
-@dataclass(frozen=True)
-class InFlight:
-    """What unfinished runs already work on."""
-
-    partitions: frozenset[str]
-    runs: int
-
-    @property
-    def any(self) -> bool:
-        return self.runs > 0
-
-    @classmethod
-    def of(
-        cls, index: IndexContext, instance: dg.DagsterInstance, opened: VectorIndex, listed: Sequence[str]
-    ) -> "InFlight":
-        """Runs that wait, and runs whose process is alive: a killed one stays STARTED for a while."""
-        records = instance.get_run_records(
-            dg.RunsFilter(statuses=[*WAITING, *WORKING], tags={"vector/index": index.prefix})
-        )
-        busy: set[str] = set()
-        alive = 0
-        for record in records:
-            run = record.dagster_run
-            young = record.start_time is None or time.time() - record.start_time < GRACE_SECONDS
-            if run.status in WAITING or young or opened.is_run_alive(run.run_id):
-                alive += 1
-                busy |= covered(run, listed)
-        return cls(frozenset(busy), alive)
-
-
 def _sync_requests(
-    index: IndexContext, opened: VectorIndex, listed: Sequence[str], in_flight: InFlight
+    index: IndexContext, opened: VectorIndex, listed: Sequence[str], in_flight: RunsInFlight
 ) -> list[dg.RunRequest]:
     """Runs for the ranges that are due and that nobody works on."""
     automation = index.declaration.spec.automation
     due = [state for state in opened.due_ranges() if state.partition not in in_flight.partitions]
-    failed = {state.partition for state in due if state.attempts > 0}
-    windows = list(cover({state.partition for state in due}, listed, failed, automation.ranges_per_run))
-    windows = windows[: automation.runs_per_look]
+    windows = choose_windows(due, listed, automation.ranges_per_run, automation.runs_per_look)
     opened.note_attempt([partition for window in windows for partition in window.dirty])
     return [
         dg.RunRequest(

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import dagster as dg
 
+from vector_pipeline.core.reports import RangeState
+
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
 
@@ -24,6 +26,24 @@ class Window:
     @property
     def tags(self) -> dict[str, str]:
         return {RANGE_START: self.first, RANGE_END: self.last}
+
+
+def choose_windows(due: Sequence[RangeState], listed: Sequence[str], longest: int, most: int) -> list[Window]:
+    """The runs to request now, at most `most` of at most `longest` ranges each.
+
+    A range that failed before runs alone. Where more have failed than one run holds, the cause is not in a range but
+    in something that all need, such as a provider that was down: a run for each would take days after each outage.
+    """
+    dirty = {state.partition for state in due}
+    failed = {state.partition for state in due if state.attempts > 0}
+    if len(failed) > longest:
+        failed = set()
+    windows = list(cover(dirty, listed, failed, longest))
+    alone = [window for window in windows if window.first in failed]
+    together = [window for window in windows if window.first not in failed]
+    # Neither starves the other.
+    share = max(1, most // 2)
+    return [*alone[:share], *together, *alone[share:]][:most]
 
 
 def cover(dirty: set[str], listed: Sequence[str], alone: set[str], longest: int) -> Iterator[Window]:
