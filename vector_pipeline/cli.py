@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import logging
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +22,7 @@ from vector_pipeline.core.index import VectorIndex, open_index
 from vector_pipeline.core.settings import read_settings
 from vector_pipeline.declarations import Declaration, find_declaration, read_declarations
 from vector_pipeline.embedded.folder import StackFolder, default_folder
+from vector_pipeline.log_level import set_up_logging
 
 console = Console()
 messages = Console(stderr=True)
@@ -49,7 +48,7 @@ def _escaped(error: Exception) -> str:
 def main() -> None:
     """Keeps vector indexes in PostgreSQL/pgvector true to tables in MySQL."""
     _load_environment()
-    logging.basicConfig(level=os.environ.get("APP_DEBUG", "WARNING").upper() or "WARNING")
+    set_up_logging()
 
 
 def _load_environment() -> None:
@@ -194,7 +193,7 @@ def demo() -> None:
 @main.command()
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of the Dagster UI; 3000 if it is free.")
 def dev(port: int | None) -> None:
-    """Start the embedded stack and the Dagster UI, and leave them running."""
+    """Start the embedded stack, and Dagster with its UI until Ctrl-C; the stack stays up."""
     from vector_pipeline.embedded.dev import run_dev  # noqa: PLC0415
 
     sys.exit(run_dev(messages, port))

@@ -1,36 +1,135 @@
-"""`make dev`: the embedded stack, the demo's rows, and Dagster with its UI and daemon, until interrupted."""
+"""`make dev`: the embedded stack, the demo's rows, and Dagster with its UI and daemon, until interrupted.
+
+Dagster is many processes: webserver, daemon, code servers, runs. They get a session of their own, so that Ctrl-C
+reaches this process alone, which asks `dagster dev` to end in its own way and sees to it that nothing of it is left.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import socket
 import subprocess
 import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rich.console import Console
 
+from vector_pipeline.core.errors import ConfigurationError
 from vector_pipeline.declarations import PACKAGE_PARENT
 from vector_pipeline.embedded.demo import bring_up
 from vector_pipeline.local_instance import ensure_dagster_home
+from vector_pipeline.log_level import read_log_level
 
 _USUAL_PORT = 3000
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_STOP_SECONDS = 20.0  # `dagster dev` itself gives its webserver and its daemon five seconds each
+_LEFTOVERS_SECONDS = 5.0
+
+# Nothing that a user could do anything about: `dagster dev` recommends `dg dev`, and its own code uses its own betas.
+_SILENCED = (
+    "Function `dev_command` is superseded",
+    "Parameter `execution_type` of function `AssetsDefinition.__init__`",
+)
 
 
 def run_dev(console: Console, port: int | None) -> int:
-    """Runs `dagster dev` over the stack. The stack stays up afterwards."""
-    ensure_dagster_home()
+    """Runs `dagster dev` over the stack until it is asked to stop. The stack stays up afterwards.
+
+    Raises:
+        ConfigurationError: the port is taken.
+    """
+    port = _choose_port(port)
+    log_level = read_log_level("INFO").lower()
+    home = ensure_dagster_home()
     bring_up(console)
     _set_pool_limits()
-    port = port or _free_port()
-    console.print(f"\nDagster's UI: http://127.0.0.1:{port}  (Ctrl-C ends it; the databases go on: make stack-down)")
-    command = [str(Path(sys.executable).parent / "dagster"), "dev", "-w", "workspace.yaml"]
-    arguments = ["-h", "127.0.0.1", "-p", str(port)]
-    # Our own variables lead every process that Dagster starts to the stack.
+    console.print(
+        f"\n[bold]Dagster's UI: http://127.0.0.1:{port}[/]"
+        "\nCtrl-C ends it. The databases stay up; `vector-pipeline stack down` (make stack-down) ends them.\n",
+        highlight=False,
+        soft_wrap=True,
+    )
+    dagster = str(Path(sys.executable).parent / "dagster")
+    command = [dagster, "dev", "-w", str(PACKAGE_PARENT / "workspace.yaml"), "-h", "127.0.0.1", "-p", str(port)]
+    # Not in the project's folder: Dagster would warn of the dagster.yaml there, from which the one in use is made.
+    status = _run_until_stopped([*command, "--log-level", log_level], home, _environment())
+    console.print("Dagster has ended; the databases are still up.", highlight=False)
+    return status
+
+
+def _environment() -> dict[str, str]:
+    """Our own variables, which lead every process that Dagster starts to the stack, and to this package."""
+    return {
+        **os.environ,
+        "PYTHONPATH": _joined(os.pathsep, str(PACKAGE_PARENT), os.environ.get("PYTHONPATH")),
+        "PYTHONWARNINGS": _joined(",", os.environ.get("PYTHONWARNINGS"), *(f"ignore:{text}" for text in _SILENCED)),
+    }
+
+
+def _joined(separator: str, *parts: str | None) -> str:
+    return separator.join(part for part in parts if part)
+
+
+def _run_until_stopped(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> int:
+    """Runs a program that starts others; none of them outlives this call, or this process.
+
+    Returns:
+        The program's exit status; 0 if it was stopped by a signal to this process.
+    """
+    with _noting_stop_signals() as asked:
+        process = subprocess.Popen(
+            [*_told_when_orphaned(), *command], cwd=folder, env=dict(environment), start_new_session=True
+        )
+        try:
+            deadline = float("inf")
+            while process.poll() is None and len(asked) < 2 and time.monotonic() < deadline:
+                if asked and deadline == float("inf"):
+                    process.send_signal(signal.SIGINT)
+                    deadline = time.monotonic() + _STOP_SECONDS
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(0.2)
+        finally:
+            _end_group(process)
+    return 0 if asked else process.returncode
+
+
+@contextmanager
+def _noting_stop_signals() -> Iterator[list[int]]:
+    """Collects signals that ask this process to stop, instead of stopping it.
+
+    A handler of ours also undoes, for the programs we start, that a shell's background jobs ignore SIGINT.
+    """
+    asked: list[int] = []
+    before = {number: signal.signal(number, lambda given, _: asked.append(given)) for number in _STOP_SIGNALS}
     try:
-        return subprocess.run([*command, *arguments], cwd=PACKAGE_PARENT, env=os.environ, check=False).returncode
-    except KeyboardInterrupt:
-        return 0
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _told_when_orphaned() -> list[str]:
+    """Should this process be killed with no chance to say so, the program gets a SIGTERM (Linux)."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """Ends what is left of the program's session: politely, then for good."""
+    for number, seconds in ((signal.SIGTERM, _LEFTOVERS_SECONDS), (signal.SIGKILL, 1.0)):
+        deadline = time.monotonic() + seconds
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+            while time.monotonic() < deadline:
+                process.poll()  # reaps it: a zombie would count as left
+                os.killpg(process.pid, 0)
+                time.sleep(0.05)
+    process.wait()
 
 
 def _set_pool_limits() -> None:
@@ -42,12 +141,14 @@ def _set_pool_limits() -> None:
         set_pool_limits(instance)
 
 
-def _free_port() -> int:
-    for candidate in (_USUAL_PORT, 0):
+def _choose_port(wanted: int | None) -> int:
+    """The wanted port; else the usual one if it is free; else any."""
+    for candidate in (wanted,) if wanted else (_USUAL_PORT, 0):
         with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # closing connections don't hold it
             try:
                 probe.bind(("127.0.0.1", candidate))
             except OSError:
                 continue
             return int(probe.getsockname()[1])
-    return _USUAL_PORT
+    raise ConfigurationError(f"port {wanted} is taken; name another with --port, or leave it out")
