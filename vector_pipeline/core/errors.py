@@ -39,13 +39,11 @@ class ConfigurationError(VectorPipelineError):
     """An environment variable is missing or unusable."""
 
 
-class RepeatedKeyError(VectorPipelineError):
-    """Two rows of the source have the same key, which was unique when the index was made."""
+class SourceKeyError(VectorPipelineError):
+    """A row of the source has no usable key, though all had one when the index was made."""
 
-    def __init__(self, key: str) -> None:
-        super().__init__(
-            f"source.primary_key: two rows have the key {key!r}; remove one, or declare a unique key or a view with one"
-        )
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"source.primary_key: {problem}; correct the rows, or declare a unique key or a view with one")
 
 
 class SourceUnavailableError(VectorPipelineError):

@@ -181,8 +181,7 @@ class VectorIndex:
                     self._provider,
                     self._origin,
                 )
-            if not view.is_there(self._target, prepared):
-                view.create_view(self._target, prepared, self._plan, self.spec.document.unique_on)
+            view.create_view(self._target, prepared, self._plan, self.spec.document.unique_on)
             self._prepared = prepared
 
     def _ready(self) -> RegisteredIndex:

@@ -8,7 +8,7 @@ import psycopg
 from vector_pipeline.core.declaration import catalogue_problems, key_content_problems, static_problems
 from vector_pipeline.core.embedding.provider import EmbeddingProvider
 from vector_pipeline.core.embedding.requesting import HARMLESS_TEXT, request_with_patience
-from vector_pipeline.core.errors import DeclarationProblem, IndexSpecError
+from vector_pipeline.core.errors import DeclarationProblem, IndexSpecError, ProviderRefusedError
 from vector_pipeline.core.settings import EmbeddingSettings
 from vector_pipeline.core.source.catalog import SourceTable, read_table
 from vector_pipeline.core.source.connection import Connection as SourceConnection
@@ -50,9 +50,23 @@ def measure_dimensions(spec: IndexSpec, wanted: WantedSpace, provider: Embedding
         IndexSpecError: the declared or expected length is not one that the model has.
         ProviderError: the provider is down or refuses us.
     """
-    batch = request_with_patience(provider, [HARMLESS_TEXT], _ATTEMPTS)
-    native = int(batch.lengths[0])
     declared = spec.embedding.dimensions
+    try:
+        batch = request_with_patience(provider, [HARMLESS_TEXT], _ATTEMPTS)
+    except ProviderRefusedError as error:
+        if declared is None:
+            raise
+        raise IndexSpecError(
+            origin,
+            [
+                DeclarationProblem(
+                    "embedding.dimensions",
+                    f"{declared} are declared, and {provider.name} refuses even {HARMLESS_TEXT!r} with them ({error})",
+                    "leave it out, or declare a length that the model has",
+                )
+            ],
+        ) from None
+    native = int(batch.lengths[0])
     if declared is not None and native != declared:
         raise IndexSpecError(
             origin,

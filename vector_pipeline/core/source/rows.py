@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pymysql.cursors
 
+from vector_pipeline.core.errors import SourceKeyError
 from vector_pipeline.core.source.canonical import KeyKind
 from vector_pipeline.core.source.connection import Connection, identifier
 from vector_pipeline.core.source.digest import row_hash_expression
@@ -32,7 +33,11 @@ class SourceRow:
 
 
 def read_rows(connection: Connection, plan: ReadingPlan, key_range: KeyRange) -> Iterator[SourceRow]:
-    """Streams the rows of a range; read them all before the connection is used for anything else."""
+    """Streams the rows of a range; read them all before the connection is used for anything else.
+
+    Raises:
+        SourceKeyError: a row's key can't be one.
+    """
     condition, parameters = key_condition(plan, key_range)
     columns = ", ".join(column.expression for column in plan.columns)
     text_end = 3 + len(plan.texts)
@@ -44,7 +49,15 @@ def read_rows(connection: Connection, plan: ReadingPlan, key_range: KeyRange) ->
         )
         while rows := cursor.fetchmany(_ROWS_PER_FETCH):
             for row in rows:
+                _refuse_unusable_key(row[2])
                 yield SourceRow(row[2], _sort_key(plan, row[2], row[1]), int(row[0]), row[3:text_end], row[text_end:])
+
+
+def _refuse_unusable_key(key: str | None) -> None:
+    if key is None:
+        raise SourceKeyError("a row's key is NULL")
+    if "\0" in key:
+        raise SourceKeyError(f"the key {key!r} has a NUL character, which PostgreSQL can't store")
 
 
 def read_row_hashes(connection: Connection, plan: ReadingPlan, key_range: KeyRange) -> Iterator[tuple[str, int]]:

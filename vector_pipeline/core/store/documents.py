@@ -14,7 +14,7 @@ import psycopg
 from psycopg import sql
 
 from vector_pipeline.core.documents.rendering import ContentHash, Rendering, storable
-from vector_pipeline.core.errors import RepeatedKeyError
+from vector_pipeline.core.errors import SourceKeyError
 from vector_pipeline.core.source.digest import EMPTY, Digest
 from vector_pipeline.core.source.plan import PlannedColumn, ReadingPlan
 from vector_pipeline.core.source.rows import SourceRow
@@ -50,13 +50,13 @@ def compare(
     """Compares the rows of a range with what is stored of it. Consumes `rows` and empties the two dicts.
 
     Raises:
-        RepeatedKeyError: the declared key is not one.
+        SourceKeyError: the declared key is not one.
     """
     changes = RangeChanges()
     seen: set[str] = set()
     for row in rows:
         if row.key in seen:
-            raise RepeatedKeyError(row.key)
+            raise SourceKeyError(f"two rows have the key {row.key!r}")
         seen.add(row.key)
         changes.digest = changes.digest.with_row(row.row_hash)
         known = stored.pop(row.key, None)

@@ -28,14 +28,6 @@ def view_name(index: RegisteredIndex) -> sql.Identifier:
     return sql.Identifier("public", bounded(index.name))
 
 
-def is_there(connection: psycopg.Connection, index: RegisteredIndex) -> bool:
-    """Whether the view exists; it is brought up to date with the search index, not at each look."""
-    row = connection.execute(
-        "SELECT EXISTS (SELECT FROM pg_views WHERE schemaname = 'public' AND viewname = %s)", (bounded(index.name),)
-    ).fetchone()
-    return bool(row and row[0])
-
-
 def refuse_a_stranger(connection: psycopg.Connection, name: str) -> None:
     """Keeps hands off a table or view of the index's name that this project did not make.
 
@@ -69,16 +61,18 @@ def create_view(
 ) -> None:
     """Creates the view, or brings it up to date; the grants on it stay where its columns do.
 
-    A view that is as it should be is left alone: replacing it would wait for everyone who reads it.
+    A view that is as it should be costs one look: replacing it would wait for everyone who reads it.
     """
     view = view_name(index)
     query = _view_query(index, plan, unique_on)
     mark = f"{_MARK}{index.name} {hashlib.sha256(query.as_bytes(connection)).hexdigest()[:12]}"
+    if _mark_of_view(connection, index.name) == mark:
+        return
     with connection.transaction():
         # PostgreSQL fails with "tuple concurrently updated" where two sessions replace the same thing.
         in_transaction(connection, Lock.SCHEMA, 0)
         if _mark_of_view(connection, index.name) == mark:
-            return
+            return  # by another session meanwhile
         try:
             with connection.transaction():
                 connection.execute(sql.SQL("CREATE OR REPLACE VIEW {} AS {}").format(view, query))

@@ -1,0 +1,316 @@
+"""A wrong declaration is refused before anything is made, with the file, the field and the remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from vector_pipeline.core.errors import IndexSpecError
+from vector_pipeline.core.spec import IndexSpec
+from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
+from vector_pipeline_tests.workbench import Workbench, faq_spec, sync_all
+
+ORIGIN = "defs/faq/defs.yaml"
+
+
+def _refusal(workbench: Workbench, spec: IndexSpec) -> IndexSpecError:
+    """What `prepare` says of a declaration that is wrong, checked to be what `check_declaration` says."""
+    with workbench.index(spec) as index:
+        problems = index.check_declaration()
+        with pytest.raises(IndexSpecError) as refused:
+            index.prepare()
+    assert refused.value.problems == tuple(problems)
+    assert str(refused.value).startswith(f"{ORIGIN}, ")
+    return refused.value
+
+
+def _document(text: Mapping[str, Any], **rest: Any) -> dict[str, Any]:
+    return {"document": {"text": dict(text), **rest}}
+
+
+QUESTION = {"question": "question"}
+WRONG: dict[str, tuple[IndexSpec, str, str, str]] = {
+    "no such table": (
+        faq_spec(source={"table": "fak", "primary_key": "id"}),
+        "source.table",
+        "there is no table or view test_",
+        "correct source.table or source.database, or GRANT SELECT on it",
+    ),
+    "no such database": (
+        faq_spec(source={"table": "faq", "primary_key": "id", "database": "nowhere"}),
+        "source.table",
+        "nowhere.faq",
+        "GRANT SELECT",
+    ),
+    "no such text column": (
+        faq_spec(**_document({"question": "frage"})),
+        "document.text.question",
+        "has no column 'frage'",
+        "name one of its columns: id, question, answer, link, asked",
+    ),
+    "no such metadata column": (
+        faq_spec(**_document(QUESTION, metadata={"source": "quelle"})),
+        "document.metadata.source",
+        "has no column 'quelle'",
+        "name one of its columns",
+    ),
+    "no such key": (
+        faq_spec(source={"table": "faq", "primary_key": "nr"}),
+        "source.primary_key",
+        "has no column 'nr'",
+        "name one of its columns",
+    ),
+    "a key of an unusable type": (
+        faq_spec(source={"table": "faq", "primary_key": "asked"}),
+        "source.primary_key",
+        "has type datetime, which can't be a key",
+        "declare a view",
+    ),
+    "a text that is optional and absent": (
+        faq_spec(**_document({"question": "question", "title": {"column": "title", "optional": True}})),
+        "document.text.title",
+        "has no column 'title'",
+        "only metadata can be optional",
+    ),
+    "no text": (faq_spec(**_document({})), "document.text", "no column to embed is named", "name at least one"),
+    "unique_on of no text": (
+        faq_spec(**_document(QUESTION, unique_on="link")),
+        "document.unique_on",
+        "'link' is not a served text",
+        "name one of: question",
+    ),
+    "search by no field": (
+        faq_spec(search={"field": "link"}),
+        "search.field",
+        "'link' is not a field that is embedded",
+        "name one of: best, question, answer",
+    ),
+    "search by a part of what is embedded together": (
+        faq_spec(embedding={"strategy": "concat"}, search={"field": "question"}),
+        "search.field",
+        "'question' is not a field that is embedded",
+        "name one of: best, text",
+    ),
+    "a name that serves twice": (
+        faq_spec(**_document(QUESTION, metadata={"question": "link"})),
+        "document.metadata.question",
+        "'question' is also a served text",
+        "serve it under another name",
+    ),
+}
+WRONG |= {
+    f"the served name {name[:20]!r}": (
+        faq_spec(**_document(QUESTION, metadata={name: "link"})),
+        f"document.metadata.{name}",
+        problem,
+        remedy,
+    )
+    for name, problem, remedy in [
+        ("id", "is a name that every index has for itself", "another name"),
+        ("key", "is a name that every index has for itself", "another name"),
+        ("best", "is a name that every index has for itself", "another name"),
+        ("metadata", "is a name that every index has for itself", "another name"),
+        ("ctid", "is a name that every index has for itself", "another name"),
+        ("question_embedding", "is a name that every index has for itself", "another name"),
+        (" ", "the served name is empty", "1 to 53 bytes"),
+        ("100%", "has a % in it", "without %"),
+        ("ä" * 27, "too long", "1 to 53 bytes"),
+    ]
+}
+WRONG |= {
+    f"the index name {name!r}": (faq_spec(name), "name", problem, remedy)
+    for name, problem, remedy in [
+        ("my index", "can't name an index", "use letters, digits and _"),
+        ("1st", "can't name an index", "not beginning with a digit"),
+        ("fäq", "can't name an index", "use letters, digits and _"),
+        ("", "can't name an index", "use letters, digits and _"),
+        ("Public", "is the name of another PostgreSQL schema", "choose another name"),
+        ("pg_faq", "is the name of another PostgreSQL schema", "choose another name"),
+        ("vector_pipeline", "is the name of another PostgreSQL schema", "choose another name"),
+    ]
+}
+
+
+@pytest.mark.parametrize(("spec", "field", "problem", "remedy"), WRONG.values(), ids=WRONG.keys())
+def test_what_is_wrong_is_named_with_file_field_and_remedy(
+    workbench: Workbench, spec: IndexSpec, field: str, problem: str, remedy: str
+) -> None:
+    workbench.create_faq(1)
+    [found] = _refusal(workbench, spec).problems
+    assert found.field == field
+    assert problem in found.problem
+    assert remedy in found.remedy
+    assert workbench.postgres("SELECT to_regclass('faq.documents')::text") == [(None,)]
+
+
+def test_all_that_is_wrong_is_named_at_once(workbench: Workbench) -> None:
+    workbench.create_faq(1)
+    spec = faq_spec(**_document({"question": "frage", "answer": "antwort"}, metadata={"link": "quelle"}))
+    assert [problem.field for problem in _refusal(workbench, spec).problems] == [
+        "document.text.question",
+        "document.text.answer",
+        "document.metadata.link",
+    ]
+
+
+def _make_view(workbench: Workbench, *keys: str) -> None:
+    workbench.mysql("CREATE TABLE held (id INT, question TEXT, answer TEXT, link TEXT, asked DATETIME)")
+    workbench.mysql("INSERT INTO held (id, question) VALUES " + ", ".join(f"({key}, 'q')" for key in keys))
+    workbench.mysql("CREATE VIEW faq AS SELECT * FROM held")
+
+
+def test_a_key_that_is_not_unique_is_refused(workbench: Workbench) -> None:
+    _make_view(workbench, "1", "2", "2", "2", "3")
+    [problem] = _refusal(workbench, faq_spec()).problems
+    assert problem.field == "source.primary_key"
+    assert "is not unique in" in problem.problem
+    assert "(2 repeated values)" in problem.problem
+    assert problem.remedy == "declare a unique key or a view with one"
+
+
+def test_a_key_that_is_null_is_refused(workbench: Workbench) -> None:
+    _make_view(workbench, "1", "NULL", "NULL")
+    [problem] = _refusal(workbench, faq_spec()).problems
+    assert (problem.field, problem.remedy) == ("source.primary_key", "declare a unique key or a view with one")
+    assert "is NULL in 2 rows" in problem.problem
+
+
+def test_a_key_that_becomes_null_later_fails_the_sync_in_words(workbench: Workbench) -> None:
+    _make_view(workbench, "1", "2")
+    workbench.sync()
+    workbench.mysql("INSERT INTO held (question) VALUES ('without a key')")
+    with pytest.raises(Exception, match=r"source\.primary_key: .*NULL"):
+        workbench.sync()
+
+
+def test_a_view_with_a_unique_key_is_fine(workbench: Workbench) -> None:
+    _make_view(workbench, "1", "2", "3")
+    assert workbench.sync().inserted == 3
+    with workbench.index() as index:
+        assert index.verify().equal
+        assert index.check_declaration() == []
+
+
+def test_repeated_keys_that_the_condition_leaves_out_do_not_matter(workbench: Workbench) -> None:
+    _make_view(workbench, "1", "2", "2")
+    spec = faq_spec(source={"table": "faq", "primary_key": "id", "where": "id <> 2 OR id LIKE '%x%'"})
+    assert workbench.sync(spec).inserted == 1
+
+
+def test_a_dimension_that_the_model_does_not_have_is_refused(workbench: Workbench) -> None:
+    workbench.create_faq(1)
+    provider = {"type": "openai", "attempts": 1}
+    spec = faq_spec(embedding={"dimensions": 4, "provider": provider})
+    assert workbench.sync(spec).inserted == 1  # this model can be asked for fewer
+    with workbench.index(spec) as index:
+        assert index.status().dimensions == 4
+
+
+def test_a_model_that_ignores_the_declared_dimension_is_refused(
+    workbench: Workbench, provider: MisbehavingProvider
+) -> None:
+    workbench.create_faq(1)
+    provider.behave("wrong length")
+    [problem] = _refusal(workbench, faq_spec(embedding={"dimensions": 6})).problems
+    assert problem.field == "embedding.dimensions"
+    assert problem.problem == "6 are declared, but openai:numbers returns vectors of 3 numbers"
+    assert problem.remedy == "declare 3, leave it out, or choose a model that has 6"
+
+
+def test_a_dimension_that_the_provider_refuses_is_refused(workbench: Workbench) -> None:
+    workbench.create_faq(1)
+    [problem] = _refusal(workbench, faq_spec(embedding={"dimensions": 1000})).problems
+    assert problem.field == "embedding.dimensions"
+    assert "dimensions is above 8" in problem.problem
+    assert "leave it out" in problem.remedy
+
+
+def test_an_expected_dimension_below_the_models_is_refused(workbench: Workbench) -> None:
+    workbench.create_faq(1)
+    [problem] = _refusal(workbench.padded_to(7), faq_spec()).problems
+    assert problem.field == "embedding.dimensions"
+    assert problem.problem == "EMBEDDING_EXPECTED_DIM is 7, but openai:numbers returns vectors of 8 numbers"
+    assert problem.remedy == "set EMBEDDING_EXPECTED_DIM to 8 or more, or unset it"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"embedding": {"model": "another"}},
+        {"embedding": {"strategy": "concat"}},
+        {"embedding": {"dimensions": 4}},
+        {"document": {"text": {"question": "question"}}},
+        {"document": {"text": {"question": "answer", "answer": "answer"}}},
+    ],
+    ids=["model", "strategy", "dimensions", "fewer texts", "another column"],
+)
+def test_an_index_is_not_filled_with_texts_or_vectors_of_two_kinds(
+    workbench: Workbench, change: dict[str, Any]
+) -> None:
+    workbench.create_faq(3)
+    workbench.sync()
+    [problem] = _refusal(workbench, faq_spec(**change)).problems
+    assert problem.field == "embedding"
+    assert "search goes on with what was built" in problem.problem
+    assert "put model, dimensions, strategy and text columns back" in problem.remedy
+    assert "vector-pipeline drop faq" in problem.remedy
+
+
+def test_the_same_declaration_with_another_model_in_the_environment_is_refused(workbench: Workbench) -> None:
+    workbench.create_faq(3)
+    workbench.sync()
+    elsewhere = replace(workbench, embedding=replace(workbench.embedding, model="another"))
+    [problem] = _refusal(elsewhere, faq_spec()).problems
+    assert problem.field == "embedding"
+
+
+def test_metadata_and_search_may_change_at_any_time(workbench: Workbench, provider: MisbehavingProvider) -> None:
+    workbench.create_faq(10)
+    workbench.sync()
+    requests = provider.stats()["requests"]
+    spec = faq_spec(
+        document={"text": {"question": "question", "answer": "answer"}, "metadata": {"asked_at": "asked"}},
+        search={"limit": 7},
+    )
+    assert workbench.sync(spec).updated == 10
+    assert provider.stats()["requests"] == requests
+    with workbench.index(spec) as index:
+        assert index.verify().equal
+    assert workbench.postgres("SELECT asked_at FROM faq WHERE id = 3") == [("2026-01-02 03:04:05",)]
+
+
+def test_an_optional_column_may_be_absent_and_is_served_once_the_table_gains_it(
+    workbench: Workbench, provider: MisbehavingProvider
+) -> None:
+    spec = faq_spec(
+        document={
+            "text": {"question": "question", "answer": "answer"},
+            "metadata": {"link": "link", "uniqueid": {"column": "genie_uniqueid", "optional": True}},
+        }
+    )
+    workbench.create_faq(10)
+    workbench.sync(spec)
+    with workbench.index(spec) as index:
+        assert index.check_declaration() == []
+        assert "uniqueid" not in index.search("question number 3?").hits[0].metadata
+    requests = provider.stats()["requests"]
+    workbench.mysql("ALTER TABLE faq ADD COLUMN genie_uniqueid VARCHAR(36)")
+    workbench.mysql("UPDATE faq SET genie_uniqueid = CONCAT('u', id) WHERE id <= 5")
+    synced = workbench.sync(spec)
+    assert synced.updated == 5
+    assert provider.stats()["requests"] == requests
+    assert workbench.postgres("SELECT uniqueid FROM faq WHERE id = 3") == [("u3",)]
+    with workbench.index(spec) as index:
+        assert index.verify().equal
+        assert index.search("question number 3?").hits[0].metadata["uniqueid"] == "u3"
+
+
+def test_a_wrong_index_takes_no_other_down_with_it(workbench: Workbench) -> None:
+    workbench.create_faq(3)
+    _refusal(workbench, faq_spec("wrong", source={"table": "nothing", "primary_key": "id"}))
+    with workbench.index(faq_spec("right")) as index:
+        assert sync_all(index).inserted == 3
+        assert index.verify().equal
