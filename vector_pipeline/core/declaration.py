@@ -33,7 +33,7 @@ def static_problems(spec: IndexSpec) -> list[DeclarationProblem]:
 
 def is_usable_owner(owner: str) -> bool:
     """Whether Dagster takes it: an e-mail address, or `team:` and a name."""
-    return re.fullmatch(r"team:[A-Za-z0-9_]+|[^@\s]+@[^@\s]+\.[^@\s]+", owner) is not None
+    return re.fullmatch(r"team:[A-Za-z0-9_]+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}", owner) is not None
 
 
 def _owner_problems(spec: IndexSpec) -> Iterator[DeclarationProblem]:

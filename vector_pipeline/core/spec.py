@@ -135,7 +135,7 @@ class AutomationSpec(_Declared):
     ranges_per_run: int = Field(default=50, ge=1, description="Key ranges that one run works on, at most.")
     runs_per_look: int = Field(default=4, ge=1, description="Runs that one look requests, at most.")
     fresh_within_minutes: float = Field(
-        default=60.0, gt=0, description="The freshness check fails if the last full look is older."
+        default=60.0, gt=0, le=525_600, description="The freshness check fails if the last full look is older."
     )
 
 
