@@ -1,0 +1,269 @@
+"""What an operator sees: a real Dagster webserver over a synced index, looked at with headless Chromium.
+
+Every picture is kept in the test's temporary folder. With VECTOR_PIPELINE_SCREENSHOTS=docs/images those of the
+documentation are taken anew.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import dagster as dg
+import pymysql
+import pytest
+
+from vector_pipeline.core.reports import SyncReport
+from vector_pipeline.core.settings import SourceSettings, TargetSettings
+from vector_pipeline.declarations import find_declaration
+from vector_pipeline.definitions import defs
+from vector_pipeline.embedded import demo_rows
+from vector_pipeline.embedded.ports import choose_port
+from vector_pipeline.orchestration.in_process import sync_in_process
+from vector_pipeline.orchestration.pools import set_pool_limits
+from vector_pipeline_tests.conftest import PROJECT
+from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
+
+playwright = pytest.importorskip("playwright.sync_api", reason="NO BROWSER TEST: playwright is not installed")
+
+pytestmark = pytest.mark.browser
+
+INDEX = "genie_documents"
+KEEP_IN = "VECTOR_PIPELINE_SCREENSHOTS"
+WINDOW = {"width": 1400, "height": 860}
+# The parts of the window that pictures are of, without what surrounds them.
+LINEAGE = {"x": 290, "y": 410, "width": 1060, "height": 155}
+PLOTS = {"x": 240, "y": 104, "width": 812, "height": 756}
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+DOCUMENTED = ("lineage", "plots", "checks")
+ROWS = 2_500
+PARTITIONS = ("00000000000000000000", "00000000000000001001", "00000000000000002001")
+START_SECONDS = 60
+# The page asks several servers' worth of questions before it shows anything, on two shared cores.
+SHOWN_MILLISECONDS = 30_000
+
+
+def test_the_interface_shows_lineage_partitions_plots_and_checks_of_an_index(
+    mysql_database: SourceSettings, pg_database: TargetSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chromium = _chromium()
+    home = _dagster_home(tmp_path)
+    with MisbehavingProvider(dimensions=64) as provider:
+        for name, value in _environment(mysql_database, pg_database, provider, home).items():
+            monkeypatch.setenv(name, value)
+        with dg.DagsterInstance.get() as instance:  # two processes cannot make its databases at once
+            set_pool_limits(instance)
+        with _webserver(tmp_path) as address:  # it starts while we sync
+            _sync_twice_and_check(mysql_database)
+            _wait_for(f"{address}/server_info")
+            with _browser(chromium, address, tmp_path) as operator:
+                _look_at_lineage(operator)
+                _look_at_partitions(operator)
+                _look_at_plots(operator)
+                _look_at_checks(operator)
+
+
+def _look_at_lineage(operator: Operator) -> None:
+    operator.open(f"/locations/__repository__@vector_pipeline/asset-groups/{INDEX}/lineage")
+    for asset in ("rows", "documents", "embeddings", "search_index"):
+        operator.sees(asset)
+    for kind in ("MySQL", "Postgres", "pgvector", "View"):
+        operator.sees(kind)
+    operator.sees("3 partitions", times=3)
+    operator.sees("100% filled", times=3)
+    operator.sees("1 / 1 Passed", times=3)
+    operator.sees("2 / 2 Passed")
+    operator.photograph("lineage", LINEAGE)
+
+
+def _look_at_partitions(operator: Operator) -> None:
+    operator.open(f"/assets/{INDEX}/embeddings?view=partitions&partition={PARTITIONS[1]}")
+    operator.sees("Materialized (3)")
+    operator.sees("Failed (0)")
+    for partition in PARTITIONS:
+        operator.sees(partition)
+    for number in ("texts_needed", "texts_reused", "texts_embedded", "texts_quarantined", "tokens", "requests"):
+        operator.sees(number)
+    operator.photograph("partitions")
+
+
+def _look_at_plots(operator: Operator) -> None:
+    operator.open(f"/assets/{INDEX}/embeddings?view=overview")
+    operator.page.get_by_text("Plots", exact=True).click()
+    operator.page.get_by_text("Events", exact=True).last.click()  # along time, not along the partitions
+    for number in ("texts_needed", "texts_reused", "texts_embedded", "tokens", "requests", "texts_per_second"):
+        operator.sees(number)
+    operator.page.get_by_text("texts_quarantined", exact=True).scroll_into_view_if_needed()
+    operator.photograph("plots", PLOTS)
+
+
+def _look_at_checks(operator: Operator) -> None:
+    expected = {
+        "rows": ("declaration",),
+        "documents": ("freshness",),
+        "embeddings": ("no_quarantine",),
+        "search_index": ("vector_honesty", "parity"),
+    }
+    for asset, checks in expected.items():
+        operator.open(f"/assets/{INDEX}/{asset}?view=checks")
+        operator.sees("Succeeded", times=len(checks))
+        for check in checks:
+            operator.sees(check)
+        operator.sees("Passed")
+        operator.photograph(f"checks-of-{asset}" if asset != "search_index" else "checks")
+
+
+class Operator:
+    """Someone at a browser: opens pages, and finds texts on them or fails."""
+
+    def __init__(self, page: playwright.Page, address: str, folder: Path) -> None:
+        self.page = page
+        self._address = address
+        self._folder = folder
+
+    def open(self, path: str) -> None:
+        self.page.goto(self._address + path)
+
+    def sees(self, text: str, times: int = 1) -> None:
+        """Waits until the text can be seen, at least so many times."""
+        found = self.page.get_by_text(text, exact=True).locator("visible=true").nth(times - 1)
+        playwright.expect(found, f"{text!r} on {self.page.url}").to_be_visible(timeout=SHOWN_MILLISECONDS)
+
+    def photograph(self, name: str, clip: dict[str, float] | None = None) -> None:
+        """Keeps what is seen as a picture."""
+        self.page.wait_for_timeout(700)  # plots and graphs glide into their places
+        picture = self._folder / f"{name}.png"
+        self.page.screenshot(path=picture, clip=clip)
+        if name in DOCUMENTED and os.environ.get(KEEP_IN):
+            shutil.copy(picture, PROJECT / os.environ[KEEP_IN])
+
+
+def _sync_twice_and_check(database: SourceSettings) -> None:
+    with _connection(database) as connection, connection.cursor() as cursor:
+        demo_rows.load(connection)
+        # Whatever Python runs this: so many rows give three key ranges.
+        cursor.execute(f"DELETE FROM {demo_rows.TABLE} WHERE id > {ROWS}")
+        connection.commit()
+        assert _sync().inserted == ROWS
+        for remainder in (0, 1):
+            cursor.execute(
+                f"UPDATE {demo_rows.TABLE} SET genie_answer = CONCAT(genie_answer, ' (corrected)') WHERE MOD(id, 50) = %s",
+                (remainder,),
+            )
+            connection.commit()
+            assert _sync().updated == ROWS // 50
+    with dg.DagsterInstance.get() as instance:
+        assert defs().resolve_job_def(f"{INDEX}_verify").execute_in_process(instance=instance).success
+
+
+def _sync() -> SyncReport:
+    return sync_in_process(find_declaration(INDEX))
+
+
+def _connection(database: SourceSettings) -> pymysql.Connection[pymysql.cursors.Cursor]:
+    return pymysql.connect(
+        host=database.host,
+        port=database.port,
+        user=database.user,
+        password=database.password,
+        database=database.database,
+        charset="utf8mb4",
+    )
+
+
+def _environment(
+    source: SourceSettings, target: TargetSettings, provider: MisbehavingProvider, home: Path
+) -> dict[str, str]:
+    return {
+        "DAGSTER_HOME": str(home),
+        "DB_HOST": source.host,
+        "DB_PORT": str(source.port),
+        "DB_USER": source.user,
+        "DB_PASSWORD": source.password,
+        "DB_NAME": source.database,
+        "PG_HOST": target.host,
+        "PG_PORT": str(target.port),
+        "PG_USER": target.user,
+        "PG_PASSWORD": target.password,
+        "PGVECTOR_DB_NAME": target.database,
+        "EMBEDDING_MODEL_HOST": provider.url,
+        "EMBEDDING_MODEL_NAME": "numbers",
+    }
+
+
+def _dagster_home(tmp_path: Path) -> Path:
+    home = tmp_path / "dagster-home"
+    home.mkdir()
+    shutil.copy(PROJECT / "dagster.yaml", home)
+    return home
+
+
+@contextmanager
+def _webserver(tmp_path: Path) -> Iterator[str]:
+    """Dagster's webserver, with its code server, in a session of its own that ends with the block."""
+    port = choose_port()
+    program = Path(sys.executable).parent / "dagster-webserver"
+    with (tmp_path / "webserver.log").open("wb") as log:
+        process = subprocess.Popen(
+            [program, "-h", "127.0.0.1", "-p", str(port), "-w", PROJECT / "workspace.yaml"],
+            cwd=PROJECT,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(10)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # its code server lingers
+        process.wait()
+
+
+def _wait_for(address: str) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            urllib.request.urlopen(address).close()
+            return
+        except urllib.error.URLError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+
+
+@contextmanager
+def _browser(chromium: str, address: str, folder: Path) -> Iterator[Operator]:
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=CHROMIUM_ARGUMENTS)
+        try:
+            yield Operator(browser.new_page(viewport=WINDOW, device_scale_factor=1.5), address, folder)
+        finally:
+            browser.close()
+
+
+def _chromium() -> str:
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        found = shutil.which(name)
+        if found:
+            return found
+    pytest.skip("THE USER INTERFACE IS NOT TESTED: there is no chromium (on Debian: apt-get install chromium)")
