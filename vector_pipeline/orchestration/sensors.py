@@ -63,7 +63,7 @@ def _tick(
     new = new_partitions(states, listed)
     listed = [*listed, *new]
     in_flight = find_runs_in_flight(index, context.instance, opened, listed)
-    requests = _sync_requests(index, opened, listed, in_flight)
+    requests = _sync_requests(index, opened, states, listed, in_flight)
     if not requests and not in_flight.runs and opened.search_index_is_due():
         requests = [dg.RunRequest(asset_selection=[index.key(SEARCH_INDEX)], tags=index.run_tags)]
     reported = changed_digests(states, new)[:EVENTS_PER_TICK]
@@ -122,12 +122,23 @@ def rows_events(index: IndexContext, states: Sequence[RangeState]) -> list[dg.As
 
 
 def _sync_requests(
-    index: IndexContext, opened: VectorIndex, listed: Sequence[str], in_flight: RunsInFlight
+    index: IndexContext,
+    opened: VectorIndex,
+    states: Sequence[RangeState],
+    listed: Sequence[str],
+    in_flight: RunsInFlight,
 ) -> list[dg.RunRequest]:
     """Runs for the ranges that are due and that nobody works on."""
     automation = index.declaration.spec.automation
     due = [state for state in opened.due_ranges() if state.partition not in in_flight.partitions]
-    windows = choose_windows(due, listed, automation.ranges_per_run, automation.runs_per_look)
+    pausing = {state.partition for state in states if state.dirty} - {state.partition for state in due}
+    windows = choose_windows(
+        due,
+        listed,
+        automation.ranges_per_run,
+        automation.runs_per_look,
+        avoid=in_flight.partitions | pausing,
+    )
     opened.note_attempt([partition for window in windows for partition in window.dirty])
     return [
         dg.RunRequest(
