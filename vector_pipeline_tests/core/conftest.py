@@ -19,9 +19,7 @@ def provider() -> Iterator[MisbehavingProvider]:
 
 
 @pytest.fixture
-def workbench(
-    mysql_database: SourceSettings, pg_database: TargetSettings, provider: MisbehavingProvider
-) -> Workbench:
+def workbench(mysql_database: SourceSettings, pg_database: TargetSettings, provider: MisbehavingProvider) -> Workbench:
     return Workbench(mysql_database, pg_database, EmbeddingSettings(host=provider.url, model="numbers"))
 
 

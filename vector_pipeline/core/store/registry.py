@@ -74,7 +74,12 @@ class WantedSpace:
 
     @property
     def fingerprint(self) -> str:
-        return json.dumps([self.model, self.dimensions, self.padded_to], ensure_ascii=False)
+        return json.dumps(self.facts, ensure_ascii=False)
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """What makes it another space where it differs."""
+        return {"model": self.model, "dimensions": self.dimensions, "padded to": self.padded_to}
 
 
 def declared_rendering(spec: IndexSpec) -> Rendering:
@@ -173,9 +178,14 @@ def _refuse_a_strangers_schema(connection: psycopg.Connection, name: str) -> Non
 
 
 def generation_fingerprint(spec: IndexSpec, wanted: WantedSpace) -> str:
-    """Everything that shapes the texts and the vectors."""
+    """Everything that shapes the texts and the vectors, and the key that cuts the ranges."""
     columns = {name: source_column_name(entry) for name, entry in spec.document.text.items()}
-    return json.dumps([wanted.fingerprint, spec.embedding.strategy, list(columns.items())], ensure_ascii=False)
+    facts = wanted.facts | {
+        "primary_key": spec.source.primary_key,
+        "strategy": spec.embedding.strategy,
+        "texts": list(columns.items()),
+    }
+    return json.dumps(facts, ensure_ascii=False)
 
 
 def refuse_a_changed_declaration(
@@ -194,17 +204,18 @@ def refuse_a_changed_declaration(
         "SELECT fingerprint FROM vector_pipeline.generations WHERE index_id = %s AND generation = %s",
         (index.index_id, index.generation.number),
     ).fetchone()
-    now = generation_fingerprint(spec, wanted)
-    if row is not None and row[0] != now:
+    built = json.loads(row[0]) if row else {}
+    declared = json.loads(generation_fingerprint(spec, wanted))
+    changed = [f"{name}: {built[name]} → {declared[name]}" for name in built if built[name] != declared[name]]
+    if changed:
         raise IndexSpecError(
             origin,
             [
                 DeclarationProblem(
                     "embedding",
-                    f"index {index.name!r} was built from {row[0]}, and the declaration with its environment "
-                    f"now says {now}; search goes on with what was built",
-                    "put model, dimensions, strategy and text columns back, or remove the index with "
-                    f"`vector-pipeline drop {index.name}` and let it be built anew",
+                    f"index {index.name!r} was built from another declaration or environment ({'; '.join(changed)}), "
+                    "and search goes on with what was built",
+                    f"put it back, or remove the index with `vector-pipeline drop {index.name}` and let it be built anew",
                 )
             ],
         )
