@@ -51,7 +51,8 @@ def detect(
     added += _split_grown(source, target, index, plan, last, checked, range_size)
     done, resume, complete = 1, resume_after, True
     for key_range in _from(ranges[:-1], resume_after):
-        if deadline is not None and time.monotonic() >= deadline:
+        # One at least, or a budget that the last range alone uses up would keep the round where it is for ever.
+        if deadline is not None and done > 1 and time.monotonic() >= deadline:
             complete = False
             break
         rows = _check(source, target, plan, key_range)
