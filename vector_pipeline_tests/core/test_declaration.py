@@ -237,25 +237,28 @@ def test_an_expected_dimension_below_the_models_is_refused(workbench: Workbench)
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "named"),
     [
-        {"embedding": {"model": "another"}},
-        {"embedding": {"strategy": "concat"}},
-        {"embedding": {"dimensions": 4}},
-        {"document": {"text": {"question": "question"}}},
-        {"document": {"text": {"question": "answer", "answer": "answer"}}},
+        ({"embedding": {"model": "another"}}, "model: numbers → another"),
+        ({"embedding": {"strategy": "concat"}}, "strategy: separate → concat"),
+        ({"embedding": {"dimensions": 4}}, "dimensions: None → 4"),
+        ({"document": {"text": {"question": "question"}}}, "texts: "),
+        ({"document": {"text": {"question": "answer", "answer": "answer"}}}, "texts: "),
+        ({"source": {"table": "faq", "primary_key": "id2"}}, "primary_key: id → id2"),
     ],
-    ids=["model", "strategy", "dimensions", "fewer texts", "another column"],
+    ids=["model", "strategy", "dimensions", "fewer texts", "another column", "another key"],
 )
 def test_an_index_is_not_filled_with_texts_or_vectors_of_two_kinds(
-    workbench: Workbench, change: dict[str, Any]
+    workbench: Workbench, change: dict[str, Any], named: str
 ) -> None:
     workbench.create_faq(3)
+    workbench.mysql("ALTER TABLE faq ADD COLUMN id2 BIGINT NOT NULL UNIQUE AUTO_INCREMENT")
     workbench.sync()
     [problem] = _refusal(workbench, faq_spec(**change)).problems
     assert problem.field == "embedding"
+    assert named in problem.problem
     assert "search goes on with what was built" in problem.problem
-    assert "put model, dimensions, strategy and text columns back" in problem.remedy
+    assert "put it back" in problem.remedy
     assert "vector-pipeline drop faq" in problem.remedy
 
 

@@ -215,7 +215,7 @@ def refuse_a_changed_declaration(
                     "embedding",
                     f"index {index.name!r} was built from another declaration or environment ({'; '.join(changed)}), "
                     "and search goes on with what was built",
-                    f"put it back, or remove the index with `vector-pipeline drop {index.name}` and let it be built anew",
+                    f"put it back, or remove the index and let it be built anew: `vector-pipeline drop {index.name}`",
                 )
             ],
         )
