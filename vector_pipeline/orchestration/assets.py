@@ -2,11 +2,13 @@
 
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import dagster as dg
 
 from vector_pipeline.core.declaration import is_usable_owner
+from vector_pipeline.core.index import VectorIndex
 from vector_pipeline.core.reports import RangeDocuments
 from vector_pipeline.core.source.plan import source_column_name
 from vector_pipeline.core.store.names import bounded
@@ -16,6 +18,13 @@ from vector_pipeline.orchestration.pools import EMBEDDING_POOL
 from vector_pipeline.orchestration.resources import IndexesResource
 
 ROWS, DOCUMENTS, EMBEDDINGS, SEARCH_INDEX = "rows", "documents", "embeddings", "search_index"
+
+_PARTITION = "A partition is a key range, named by where it begins."
+_COUNTED = "What begins with `run_` counts all ranges of the run, the rest this one."
+_COUNTED_TEXTS = "Texts, tokens, requests and seconds count all ranges of the run, passages this one."
+# The ANN index and the view follow each vector by themselves. With a version for each run's vectors, `search_index`
+# would be shown as "Unsynced" after every sync until the night, with nothing to be done about it.
+_FOLLOWED = dg.DataVersion("generation 1")
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", dg.BetaWarning)
@@ -36,11 +45,11 @@ def _rows(index: IndexContext) -> dg.AssetSpec:
     return dg.AssetSpec(
         index.key(ROWS),
         partitions_def=index.ranges,
-        description=_described(index, f"The rows of `{spec.source.table}` in MySQL. A partition is a key range."),
+        description=_described(index, f"The rows of `{spec.source.table}` in MySQL. {_PARTITION}"),
         kinds={"mysql", "table"},
         metadata={
             "dagster/table_name": ".".join(filter(None, (spec.source.database, spec.source.table))),
-            "dagster/column_schema": _schema(columns),
+            "dagster/column_schema": dg.TableSchema(columns=[dg.TableColumn(name) for name in columns]),
             "dagster/code_references": _CODE,
         },
         group_name=index.prefix,
@@ -50,14 +59,21 @@ def _rows(index: IndexContext) -> dg.AssetSpec:
 
 def _documents(index: IndexContext) -> dg.AssetsDefinition:
     spec = index.declaration.spec
-    columns = ["key", "range_id", *spec.document.text, "metadata"]
+    columns = [
+        dg.TableColumn("key"),
+        dg.TableColumn("range_id", "integer", "The key range, that is the partition, that the row is in."),
+        *map(dg.TableColumn, spec.document.text),
+        dg.TableColumn("metadata", "jsonb", "Served with a hit, and no reason to embed anew."),
+    ]
 
     @dg.asset(
         key=index.key(DOCUMENTS),
         partitions_def=index.ranges,
         deps=[index.key(ROWS)],
         backfill_policy=dg.BackfillPolicy.multi_run(spec.automation.ranges_per_run),
-        description=_described(index, "One document a row, and its texts; equal to the rows after each run."),
+        description=_described(
+            index, f"One document a row, and its texts; equal to the rows after each run. {_COUNTED}"
+        ),
         kinds={"postgres", "python"},
         metadata=_table(index, "documents", columns),
         group_name=index.prefix,
@@ -92,6 +108,11 @@ def _report_committed(context: dg.AssetExecutionContext, done: Sequence[RangeDoc
 
 def _embeddings(index: IndexContext) -> dg.AssetsDefinition:
     spec = index.declaration.spec
+    columns = [
+        dg.TableColumn("content_hash", "bytea", "Of the text as it is sent to the model: one text has one vector."),
+        dg.TableColumn("field", "text", "The embedded field."),
+        dg.TableColumn("embedding", "vector", "As the model gave it, or padded to EMBEDDING_EXPECTED_DIM."),
+    ]
 
     @dg.asset(
         key=index.key(EMBEDDINGS),
@@ -99,28 +120,44 @@ def _embeddings(index: IndexContext) -> dg.AssetsDefinition:
         deps=[index.key(DOCUMENTS)],
         backfill_policy=dg.BackfillPolicy.multi_run(spec.automation.ranges_per_run),
         pool=EMBEDDING_POOL,
-        description=_described(index, "One vector for each distinct text; a text is paid for once."),
+        description=_described(index, f"One vector for each distinct text; a text is paid for once. {_COUNTED_TEXTS}"),
         kinds={"pgvector", "python"},
-        metadata=_table(index, "vectors_1", ["content_hash", "field", "embedding"]),
+        metadata=_table(index, "vectors_1", columns),
         group_name=index.prefix,
         owners=_owners(index),
     )
     def embeddings(context: dg.AssetExecutionContext, indexes: IndexesResource) -> dg.MaterializeResult[Any]:
         with indexes.open_for_run(index.declaration, context.run.run_id) as opened:
-            report = opened.embed(context.partition_keys)
+            try:
+                report = opened.embed(context.partition_keys)
+            except Exception:
+                _report_embedded(context, opened)
+                raise
             preview = opened.preview_documents(context.partition_keys)
         for facts in report.ranges:
             context.add_asset_metadata(metadata.of_range_embeddings(facts), partition_key=facts.partition)
             if facts.quarantined:
                 context.log.warning("range %s: %d texts are in the quarantine", facts.partition, facts.quarantined)
-        return dg.MaterializeResult(metadata=metadata.of_embeddings(report, preview))
+        return dg.MaterializeResult(metadata=metadata.of_embeddings(report, preview), data_version=_FOLLOWED)
 
     return embeddings
 
 
+def _report_embedded(context: dg.AssetExecutionContext, opened: VectorIndex) -> None:
+    """As `_report_committed`: a range is done when each of its texts has a vector or is in the quarantine."""
+    with suppress(Exception):  # what made the run fail is what to tell
+        done = {state.partition for state in opened.ranges() if state.vectors_complete}
+        for partition in context.partition_keys:
+            if partition in done:
+                context.log_event(dg.AssetMaterialization(context.asset_key, partition=partition))
+
+
 def _search_index(index: IndexContext) -> dg.AssetsDefinition:
     spec = index.declaration.spec
-    columns = ["id", *spec.document.text, *spec.document.metadata, *(f"{field}_embedding" for field in index.fields)]
+    columns = [
+        *map(dg.TableColumn, ("id", *spec.document.text, *spec.document.metadata)),
+        *(dg.TableColumn(f"{field}_embedding", "vector", f"Of the {field}.") for field in index.fields),
+    ]
 
     @dg.asset(
         key=index.key(SEARCH_INDEX),
@@ -129,7 +166,7 @@ def _search_index(index: IndexContext) -> dg.AssetsDefinition:
         kinds={"pgvector", "view"},
         metadata={
             "dagster/table_name": f"public.{bounded(spec.name)}",
-            "dagster/column_schema": _schema(columns),
+            "dagster/column_schema": dg.TableSchema(columns=columns),
             "dagster/code_references": _CODE,
         },
         group_name=index.prefix,
@@ -147,16 +184,12 @@ def _owners(index: IndexContext) -> list[str] | None:
     return [owner for owner in index.declaration.spec.owners if is_usable_owner(owner)] or None
 
 
-def _table(index: IndexContext, table: str, columns: Sequence[str]) -> dict[str, Any]:
+def _table(index: IndexContext, table: str, columns: Sequence[dg.TableColumn]) -> dict[str, Any]:
     return {
         "dagster/table_name": f"{bounded(index.declaration.spec.name)}.{table}",
-        "dagster/column_schema": _schema(columns),
+        "dagster/column_schema": dg.TableSchema(columns=list(columns)),
         "dagster/code_references": _CODE,
     }
-
-
-def _schema(columns: Sequence[str]) -> dg.TableSchema:
-    return dg.TableSchema(columns=[dg.TableColumn(name) for name in columns])
 
 
 def _source_columns(index: IndexContext) -> list[str]:

@@ -1,6 +1,7 @@
 """A sync in this process, on the configured Dagster instance: the UI shows it like any other run."""
 
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -51,10 +52,7 @@ def sync_in_process(declaration: Declaration, on_progress: OnProgress | None = N
     started = time.monotonic()
     declaration.refuse_if_wrong()
     index = IndexContext(declaration)
-    definitions = dg.Definitions.merge(
-        build_index_definitions(index),
-        dg.Definitions(resources={"indexes": indexes_from_environment()}, executor=dg.in_process_executor),
-    )
+    definitions = _definitions(index)
     sums = _Sums()
     synced: list[str] = []
     with (
@@ -73,6 +71,17 @@ def sync_in_process(declaration: Declaration, on_progress: OnProgress | None = N
         if opened.search_index_is_due():
             _run(definitions, instance, [index.key(SEARCH_INDEX)], index.run_tags)
     return _report(declaration.spec.name, sums, synced, time.monotonic() - started)
+
+
+def _definitions(index: IndexContext) -> dg.Definitions:
+    """The index's own, and what its runs need. Users of the command line have no use for Dagster's own warnings."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        return dg.Definitions.merge(
+            build_index_definitions(index),
+            dg.Definitions(resources={"indexes": indexes_from_environment()}, executor=dg.in_process_executor),
+        )
 
 
 def _dirty_windows(instance: dg.DagsterInstance, index: IndexContext, opened: VectorIndex) -> list[Window]:
