@@ -70,12 +70,13 @@ def _declaration_result(index: IndexContext, problems: Sequence[object]) -> dg.A
 
 
 def _freshness(index: IndexContext) -> dg.AssetChecksDefinition:
-    limit = timedelta(minutes=index.declaration.spec.automation.fresh_within_minutes)
+    minutes = index.declaration.spec.automation.fresh_within_minutes
+    limit = timedelta(minutes=minutes)
 
     @dg.asset_check(
         asset=index.key(DOCUMENTS),
         name=FRESHNESS,
-        description=f"Every key range was compared with the source within {limit}.",
+        description=f"Every key range was compared with the source in the last {minutes:g} minutes.",
     )
     def freshness(indexes: IndexesResource) -> dg.AssetCheckResult:
         with indexes.open(index.declaration) as opened:
@@ -84,7 +85,9 @@ def _freshness(index: IndexContext) -> dg.AssetChecksDefinition:
         age = datetime.now(UTC) - oldest if oldest else None
         return dg.AssetCheckResult(
             passed=age is not None and age <= limit,
-            description=f"the oldest comparison is {age} old" if age else "nothing has been compared yet",
+            description=f"the oldest comparison is {age.total_seconds():.1f} seconds old"
+            if age
+            else "nothing has been compared yet",
             metadata={
                 "oldest_comparison_seconds": age.total_seconds() if age else -1.0,
                 "ranges": status.ranges,

@@ -26,7 +26,7 @@ def of_range_documents(facts: RangeDocuments) -> Metadata:
         "inserted": facts.inserted,
         "updated": facts.updated,
         "deleted": facts.deleted,
-        "seconds": facts.seconds,
+        "seconds": _rounded(facts.seconds),
         "rows_per_second": _rate(facts.rows_read, facts.seconds),
         "digest": facts.digest,
         "dagster/partition_row_count": facts.rows_read,
@@ -41,7 +41,7 @@ def of_documents(facts: Sequence[RangeDocuments], preview: pd.DataFrame) -> Meta
         "run_inserted": sum(f.inserted for f in facts),
         "run_updated": sum(f.updated for f in facts),
         "run_deleted": sum(f.deleted for f in facts),
-        "run_seconds": seconds,
+        "run_seconds": _rounded(seconds),
         "run_rows_per_second": _rate(rows, seconds),
         "preview": table(preview),
     }
@@ -60,8 +60,8 @@ def of_embeddings(report: EmbeddingReport, preview: pd.DataFrame) -> Metadata:
         "texts_quarantined": report.texts_quarantined,
         "tokens": report.tokens,
         "requests": report.requests,
-        "seconds": report.seconds,
-        "texts_per_second": report.texts_per_second,
+        "seconds": _rounded(report.seconds),
+        "texts_per_second": _rounded(report.texts_per_second),
         "preview": table(preview),
     }
 
@@ -77,7 +77,7 @@ def of_search_index(report: SearchIndexReport) -> Metadata:
         "vectors": sum(f.vectors for f in report.fields),
         "vectors_retired": report.vectors_retired,
         "index_bytes": sum(f.index_bytes for f in report.fields),
-        "seconds": report.seconds,
+        "seconds": _rounded(report.seconds),
         "fields": table(fields),
     }
 
@@ -99,7 +99,7 @@ def of_parity(report: ParityReport) -> Metadata:
         "passages": report.passages,
         "vectors": report.vectors,
         "quarantined": report.quarantined,
-        "seconds": report.seconds,
+        "seconds": _rounded(report.seconds),
     }
     return found | ({"differences": table(differing)} if report.differences else {})
 
@@ -124,4 +124,9 @@ def table(frame: pd.DataFrame) -> dg.MarkdownMetadataValue:
 
 
 def _rate(count: int, seconds: float) -> float:
-    return count / seconds if seconds > 0 else 0.0
+    return _rounded(count / seconds) if seconds > 0 else 0.0
+
+
+def _rounded(number: float) -> float:
+    """Milliseconds are as much as anybody reads."""
+    return round(number, 3)
