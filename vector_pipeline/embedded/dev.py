@@ -57,7 +57,7 @@ def run_dev(console: Console, port: int | None) -> int:
     dagster = str(Path(sys.executable).parent / "dagster")
     command = [dagster, "dev", "-w", str(PACKAGE_PARENT / "workspace.yaml"), "-h", "127.0.0.1", "-p", str(port)]
     # Not in the project's folder: Dagster would warn of the dagster.yaml there, from which the one in use is made.
-    status = _run_until_stopped([*command, "--log-level", log_level], home, _environment())
+    status = run_until_stopped([*command, "--log-level", log_level], home, _environment())
     console.print("Dagster has ended; the databases are still up.", highlight=False)
     return status
 
@@ -75,7 +75,7 @@ def _joined(separator: str, *parts: str | None) -> str:
     return separator.join(part for part in parts if part)
 
 
-def _run_until_stopped(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> int:
+def run_until_stopped(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> int:
     """Runs a program that starts others; none of them outlives this call, or this process.
 
     Returns:
