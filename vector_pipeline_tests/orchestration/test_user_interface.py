@@ -42,7 +42,8 @@ KEEP_IN = "VECTOR_PIPELINE_SCREENSHOTS"
 WINDOW = {"width": 1400, "height": 860}
 # The parts of the window that pictures are of, without what surrounds them.
 LINEAGE = {"x": 290, "y": 410, "width": 1060, "height": 155}
-PLOTS = {"x": 240, "y": 104, "width": 812, "height": 756}
+PLOTS = {"x": 240, "y": 104, "width": 812, "height": 700}
+CHECKS = {"x": 240, "y": 0, "width": 1160, "height": 760}
 CHROMIUM_ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -90,6 +91,7 @@ def _look_at_lineage(operator: Operator) -> None:
     operator.sees("100% filled", times=3)
     operator.sees("1 / 1 Passed", times=3)
     operator.sees("2 / 2 Passed")
+    operator.misses("Unsynced")  # what follows by itself must not look as if there were something to do
     operator.photograph("lineage", LINEAGE)
 
 
@@ -110,7 +112,7 @@ def _look_at_plots(operator: Operator) -> None:
     operator.page.get_by_text("Events", exact=True).last.click()  # along time, not along the partitions
     for number in ("texts_needed", "texts_reused", "texts_embedded", "tokens", "requests", "texts_per_second"):
         operator.sees(number)
-    operator.page.get_by_text("texts_quarantined", exact=True).scroll_into_view_if_needed()
+    operator.page.get_by_text("texts_embedded", exact=True).evaluate("label => label.scrollIntoView()")
     operator.photograph("plots", PLOTS)
 
 
@@ -127,7 +129,7 @@ def _look_at_checks(operator: Operator) -> None:
         for check in checks:
             operator.sees(check)
         operator.sees("Passed")
-        operator.photograph(f"checks-of-{asset}" if asset != "search_index" else "checks")
+        operator.photograph(f"checks-of-{asset}" if asset != "search_index" else "checks", CHECKS)
 
 
 class Operator:
@@ -145,6 +147,10 @@ class Operator:
         """Waits until the text can be seen, at least so many times."""
         found = self.page.get_by_text(text, exact=True).locator("visible=true").nth(times - 1)
         playwright.expect(found, f"{text!r} on {self.page.url}").to_be_visible(timeout=SHOWN_MILLISECONDS)
+
+    def misses(self, beginning: str) -> None:
+        """The page, which shows what it should already, has no such text."""
+        playwright.expect(self.page.get_by_text(beginning)).to_have_count(0)
 
     def photograph(self, name: str, clip: dict[str, float] | None = None) -> None:
         """Keeps what is seen as a picture."""
@@ -164,7 +170,7 @@ def _sync_twice_and_check(database: SourceSettings) -> None:
         assert _sync().inserted == ROWS
         for remainder in (0, 1):
             cursor.execute(
-                f"UPDATE {demo_rows.TABLE} SET genie_answer = CONCAT(genie_answer, ' (corrected)') WHERE MOD(id, 50) = %s",
+                f"UPDATE {demo_rows.TABLE} SET genie_answer = CONCAT(genie_answer, ' (new)') WHERE MOD(id, 50) = %s",
                 (remainder,),
             )
             connection.commit()
