@@ -19,7 +19,7 @@ MALFORMED = {
     "an unknown field": ("range_size: 10\n", "rangesize: 10\n", "rangesize"),
     "a field out of its bounds": ("range_size: 10\n", "range_size: 0\n", "0"),
     "a missing field": ("primary_key: id\n", "database: shop\n", "primary_key"),
-    "no YAML": ("range_size: 10\n", "range_size: [\n", "range_size"),
+    "no YAML": ("range_size: 10\n", "range_size: [\n", "line 13"),
 }
 
 
@@ -56,7 +56,7 @@ def test_what_is_scaffolded_is_checked_listed_and_read(project: Path) -> None:
     assert not find_declaration("products", folder).problems
     assert [declaration.spec.name for declaration in read_declarations(folder)] == ["genie_documents", "products"]
     listed = json.loads(dg(project, "list", "defs", "--json").stdout)
-    keys = {asset["key"] for asset in listed["assets"]}
+    keys = {asset["asset_key"] for asset in listed["assets"]}
     assert {"products/rows", "products/search_index", "genie_documents/rows"} <= keys
     shutil.rmtree(folder / "products")
 
@@ -75,7 +75,7 @@ def test_malformed_yaml_is_refused_with_file_and_line(project: Path, malformed: 
     assert checked.returncode == 1
     told = checked.stdout + checked.stderr
     assert f"{path.relative_to(project)}:" in told or f"{path}:" in told or f'"{path}", line' in told, told
-    assert said in told
+    assert said in told, told
 
 
 def test_the_schema_is_shown_with_descriptions(project: Path) -> None:
