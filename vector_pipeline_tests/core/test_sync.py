@@ -146,6 +146,21 @@ def test_a_range_grown_in_the_middle_is_cut_without_losing_or_paying_anything(
         assert max(state.rows for state in index.ranges()) <= 200
 
 
+def test_a_range_in_the_middle_is_cut_into_any_number_of_pieces(workbench: Workbench) -> None:
+    spec = question_only(range_size=10)
+    workbench.create_faq(20)
+    workbench.add_faq(range(10_001, 10_021))
+    workbench.sync(spec)
+    workbench.add_faq(range(101, 2001))
+    assert workbench.sync(spec).inserted == 1900
+    with workbench.index(spec) as index:
+        assert index.verify().equal
+        states = index.ranges()
+    assert max(state.rows for state in states) <= 20
+    lower_keys = [int(state.lower) for state in states if state.lower is not None]
+    assert lower_keys == sorted(lower_keys)
+
+
 def test_a_returning_text_costs_nothing(workbench: Workbench, provider: MisbehavingProvider) -> None:
     workbench.create_faq(10)
     workbench.sync()

@@ -92,10 +92,14 @@ def add_first_range(connection: psycopg.Connection, index: RegisteredIndex) -> N
 
 def add_range(connection: psycopg.Connection, index: RegisteredIndex, after: KeyRange, lower: str) -> KeyRange:
     """Adds the range that starts at `lower`, between `after` and the range that follows it."""
+    # A tenth of the gap or less, as a power of ten: exact, where a quotient is rounded and ends up on its neighbour,
+    # and ranges that are cut off one after the other take a digit more only every ninety times.
     row = connection.execute(
         """
         INSERT INTO vector_pipeline.key_ranges (index_id, partition, position, lower_key)
-        SELECT %(index)s, %(partition)s, coalesce((before.position + next.position) / 2, before.position + 1),
+        SELECT %(index)s, %(partition)s,
+               before.position
+                   + coalesce(('1e' || floor(log(next.position - before.position)) - 1)::numeric, 1),
                %(lower)s
         FROM vector_pipeline.key_ranges before
         LEFT JOIN LATERAL (
