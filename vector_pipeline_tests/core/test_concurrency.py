@@ -78,7 +78,12 @@ def _wait_until(condition: Callable[[], bool]) -> None:
 
 
 def _waiting(workbench: Workbench, sessions: int) -> bool:
-    [(waiting,)] = workbench.postgres("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+    """Whether so many sessions do nothing but ask for a lock."""
+    [(waiting,)] = workbench.postgres(
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid() AND state = 'idle'"
+        " AND application_name = 'vector-pipeline faq' AND query LIKE '%pg_try_advisory_lock%'"
+    )
     return bool(waiting >= sessions)
 
 
@@ -218,6 +223,22 @@ def test_shells_that_open_an_index_at_once_do_not_trip_over_its_view(workbench: 
     for number in range(4):
         runs.start(lambda number=number: open_again_and_again(number))  # type: ignore[misc]
     runs.finish()
+
+
+def test_a_refresh_that_waits_for_another_does_not_hinder_its_ann_index(workbench: Workbench) -> None:
+    workbench.create_faq(5)
+    workbench.sync()
+    runs = AtOnce()
+    with store_connection.connect(workbench.target) as connection, workbench.index() as index:
+        [(index_id,)] = workbench.postgres("SELECT index_id FROM vector_pipeline.embedding_indexes")
+        with locks.held(connection, Lock.SEARCH_INDEX, index_id):
+            runs.start(index.refresh_search_index)
+            _wait_until(lambda: _waiting(workbench, 1))
+            connection.execute("SET statement_timeout = '20s'")
+            connection.execute(
+                "CREATE INDEX CONCURRENTLY ann ON faq.vectors_1 USING hnsw (embedding vector_cosine_ops)"
+            )
+        runs.finish()
 
 
 def test_a_vector_is_not_retired_from_under_a_sync_that_needs_it(workbench: Workbench) -> None:

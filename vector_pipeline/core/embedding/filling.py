@@ -177,7 +177,7 @@ class Filling:
     ) -> Iterator[KeyRange]:
         for key_range in ranges:
             if wait:
-                connection.execute("SELECT pg_advisory_lock(%s, %s)", (int(Lock.RANGE_EMBEDDING), key_range.range_id))
+                locks.wait_for(connection, Lock.RANGE_EMBEDDING, key_range.range_id)
             elif not locks.try_hold(connection, Lock.RANGE_EMBEDDING, key_range.range_id):
                 busy.append(key_range)
                 continue

@@ -2,16 +2,23 @@
 
 A lock dies with the process that holds it, so a killed run freezes nothing. The first number of a lock's
 pair says what is locked, the second which one.
+
+Whoever waits for long asks again and again, between statements: a statement that waits keeps its snapshot, and
+CREATE INDEX CONCURRENTLY waits for every snapshot, so the two would wait for each other.
 """
 
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 
 import psycopg
+
+_FIRST_PAUSE_SECONDS = 0.005
+_LONGEST_PAUSE_SECONDS = 0.2
 
 
 class Lock(IntEnum):
@@ -29,11 +36,19 @@ class Lock(IntEnum):
 @contextmanager
 def held(connection: psycopg.Connection, lock: Lock, which: int) -> Iterator[None]:
     """Waits for the lock and holds it. Take it outside of a transaction: it must outlive its commit."""
-    connection.execute("SELECT pg_advisory_lock(%s, %s)", (int(lock), which))
+    wait_for(connection, lock, which)
     try:
         yield
     finally:
         release(connection, lock, which)
+
+
+def wait_for(connection: psycopg.Connection, lock: Lock, which: int) -> None:
+    """Takes the lock as soon as it is free; `release` gives it back. Not for use in a transaction."""
+    pause = _FIRST_PAUSE_SECONDS
+    while not try_hold(connection, lock, which):
+        time.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
 
 def try_hold(connection: psycopg.Connection, lock: Lock, which: int) -> bool:
