@@ -50,8 +50,16 @@ class SourceUnavailableError(VectorPipelineError):
     """MySQL cannot be reached or refuses us."""
 
 
+class SourceRefusedError(VectorPipelineError):
+    """MySQL is there and does not do what was asked of it: no right to, no such column, no such table."""
+
+
 class TargetUnavailableError(VectorPipelineError):
     """PostgreSQL cannot be reached, refuses us, or lacks pgvector."""
+
+
+class TargetRefusedError(VectorPipelineError):
+    """PostgreSQL is there and does not do what was asked of it. Carries its sentence and SQLSTATE, never a row."""
 
 
 class NotYetSyncedError(VectorPipelineError):

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, wraps
+from typing import Concatenate, ParamSpec, TypeVar
 
 import pandas as pd
 import psycopg
@@ -49,6 +50,22 @@ from vector_pipeline.core.store import connection as store_connection
 from vector_pipeline.core.store import key_ranges, locks, quarantine, registry, view
 from vector_pipeline.core.store.locks import Lock
 from vector_pipeline.core.store.registry import RegisteredIndex, WantedSpace
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+def _in_our_words(
+    method: Callable[Concatenate[VectorIndex, _P], _T],
+) -> Callable[Concatenate[VectorIndex, _P], _T]:
+    """A method whose database errors are told as errors of the core. Not for generators: they run later."""
+
+    @wraps(method)
+    def told(self: VectorIndex, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        with self._database_errors():
+            return method(self, *args, **kwargs)
+
+    return told
 
 
 class VectorIndex:
@@ -106,8 +123,7 @@ class VectorIndex:
 
     @cached_property
     def _table(self) -> SourceTable:
-        with self._source_errors():
-            return preparation.right_table(self._source, self.spec, self._database, self._origin)
+        return preparation.right_table(self._source, self.spec, self._database, self._origin)
 
     @cached_property
     def _plan(self) -> ReadingPlan:
@@ -130,13 +146,17 @@ class VectorIndex:
         return registered
 
     @contextmanager
-    def _source_errors(self) -> Iterator[None]:
-        """Errors of the driver, as ours: without secrets, and with the remedy."""
+    def _database_errors(self) -> Iterator[None]:
+        """Errors of both drivers as ours: without secrets, without contents of rows, and with the remedy."""
         try:
             yield
         except pymysql.MySQLError as error:
-            raise source_connection.source_error(self._settings.source, error) from None
+            asked = f"to read {self._database}.{self.spec.source.table}"
+            raise source_connection.source_error(self._settings.source, error, asked) from None
+        except psycopg.Error as error:
+            raise store_connection.target_error(self._settings.target, error) from None
 
+    @_in_our_words
     def check_declaration(self) -> list[DeclarationProblem]:
         """All that is wrong with the declaration, against MySQL's catalogue and the provider; [] if it is right.
 
@@ -146,11 +166,10 @@ class VectorIndex:
         problems = static_problems(self.spec)
         if problems:
             return problems
-        with self._source_errors():
-            table = read_table(self._source, self._database, self.spec.source.table)
-            problems = catalogue_problems(self.spec, self._database, table)
-            if table is not None and not problems:
-                problems = key_content_problems(self._source, self.spec, table)
+        table = read_table(self._source, self._database, self.spec.source.table)
+        problems = catalogue_problems(self.spec, self._database, table)
+        if table is not None and not problems:
+            problems = key_content_problems(self._source, self.spec, table)
         try:
             if registry.load(self._target, self.spec.name) is None:
                 preparation.measure_dimensions(self.spec, self._wanted, self._provider, self._origin)
@@ -164,6 +183,7 @@ class VectorIndex:
             problems.append(DeclarationProblem("embedding", str(error), "see .env.example"))
         return problems
 
+    @_in_our_words
     def prepare(self) -> None:
         """Registers the index and creates its tables where they are missing; does nothing where they are right.
 
@@ -171,16 +191,15 @@ class VectorIndex:
             IndexSpecError: the declaration is wrong; every field and its remedy are named.
         """
         if self._prepared is None:
-            with self._source_errors():
-                prepared = preparation.prepare(
-                    self._source,
-                    self._target,
-                    self.spec,
-                    self._table,
-                    self._wanted,
-                    self._provider,
-                    self._origin,
-                )
+            prepared = preparation.prepare(
+                self._source,
+                self._target,
+                self.spec,
+                self._table,
+                self._wanted,
+                self._provider,
+                self._origin,
+            )
             view.create_view(self._target, prepared, self._plan, self.spec.document.unique_on)
             self._prepared = prepared
 
@@ -189,24 +208,26 @@ class VectorIndex:
         assert self._prepared is not None
         return self._prepared
 
+    @_in_our_words
     def detect(self, *, budget_seconds: float | None = None, resume_after: int | None = None) -> Detection:
         """Cuts new ranges and digests ranges in the source, within the budget (None: a whole round)."""
         index = self._ready()
-        with self._source_errors():
-            return detection.detect(
-                self._source,
-                self._target,
-                index,
-                self._plan,
-                self.spec.range_size,
-                budget_seconds=budget_seconds,
-                resume_after=resume_after,
-            )
+        return detection.detect(
+            self._source,
+            self._target,
+            index,
+            self._plan,
+            self.spec.range_size,
+            budget_seconds=budget_seconds,
+            resume_after=resume_after,
+        )
 
+    @_in_our_words
     def ranges(self) -> list[RangeState]:
         """How each range stands, in key order."""
         return key_ranges.load_states(self._target, self._registered)
 
+    @_in_our_words
     def due_ranges(self) -> list[RangeState]:
         """The dirty ranges, and those with a quarantined text to be tried again, whose pause is over."""
         retry = key_ranges.due_for_retry(self._target, self._registered)
@@ -218,10 +239,12 @@ class VectorIndex:
             and (state.next_attempt_at is None or state.next_attempt_at <= now)
         ]
 
+    @_in_our_words
     def note_attempt(self, partitions: Sequence[str]) -> None:
         """Counts a try of these partitions; until they are in step each try lengthens the pause before the next."""
         key_ranges.note_attempt(self._target, self._registered, partitions)
 
+    @_in_our_words
     def note_reported(self, digests: Mapping[str, str]) -> None:
         """Keeps which source digest of each partition Dagster has been told of."""
         key_ranges.note_reported(self._target, self._registered, digests)
@@ -229,21 +252,29 @@ class VectorIndex:
     @contextmanager
     def hold_run(self, run_id: str) -> Iterator[None]:
         """Says that a run is alive for as long as the block, and this process, last."""
-        with self._open_target() as connection, locks.held(connection, Lock.RUN, locks.number_of(run_id)):
+        with (
+            self._database_errors(),
+            self._open_target() as connection,
+            locks.held(connection, Lock.RUN, locks.number_of(run_id)),
+        ):
             yield
 
+    @_in_our_words
     def is_run_alive(self, run_id: str) -> bool:
         """Whether a process is in `hold_run` for this run."""
         return locks.is_held(self._target, Lock.RUN, locks.number_of(run_id))
 
     def sync_documents(self, partitions: Sequence[str]) -> Iterator[RangeDocuments]:
         """Makes documents and passages equal to the rows, range by range, each in a transaction of its own."""
-        index = self._ready()
-        for key_range in self._key_ranges(partitions):
-            with self._source_errors():
+        with self._database_errors():
+            index = self._ready()
+            ranges = self._key_ranges(partitions)
+        for key_range in ranges:
+            with self._database_errors():
                 facts = sync.sync_range(self._source, self._target, index, self._plan, key_range.range_id)
             yield facts
 
+    @_in_our_words
     def embed(self, partitions: Sequence[str], on_progress: OnProgress | None = None) -> EmbeddingReport:
         """Embeds the texts of these partitions that have no vector."""
         index = self._ready()
@@ -261,41 +292,48 @@ class VectorIndex:
             )
         return ranges
 
+    @_in_our_words
     def refresh_search_index(self) -> SearchIndexReport:
         """Retires vectors that serve nothing, builds ANN indexes worth having, renews view and statistics."""
         return refresh_search_index(self._target, self._ready(), self._plan, self.spec)
 
+    @_in_our_words
     def search_index_is_due(self) -> bool:
         """The first load is complete, or a tenth of the vectors has changed, or the last refresh is a day old."""
         return search_index_is_due(self._target, self._registered)
 
+    @_in_our_words
     def verify(
         self, *, mark_dirty: bool = False, on_progress: Callable[[int, int], None] | None = None
     ) -> ParityReport:
         """The proof of parity. With `mark_dirty` what differs is synced by whoever syncs next."""
         index = self._registered
-        with self._source_errors():
-            report = verify.verify(self._source, self._target, index, self._plan, on_progress)
+        report = verify.verify(self._source, self._target, index, self._plan, on_progress)
         if mark_dirty and report.differences:
             verify.make_repairable(self._target, index, report)
         return report
 
+    @_in_our_words
     def check_honesty(self) -> list[str]:
         """Keys of rows with a stored vector that is not an honest one."""
         return verify.dishonest_keys(self._target, self._registered)
 
+    @_in_our_words
     def quarantine(self) -> list[QuarantineEntry]:
         """What the provider refused, in key order."""
         return quarantine.entries(self._target, self._registered)
 
+    @_in_our_words
     def retry_quarantine(self) -> int:
         """Lets the next sync try every quarantined text again. Returns how many there are."""
         return quarantine.retry(self._target, self._registered)
 
+    @_in_our_words
     def status(self) -> IndexStatus:
         """How the index stands; all zeros before its first sync."""
         return read_status(self._target, registry.load(self._target, self.spec.name), self.spec.name)
 
+    @_in_our_words
     def search(
         self,
         query: str,
@@ -321,6 +359,7 @@ class VectorIndex:
             unique_on=self.spec.document.unique_on,
         )
 
+    @_in_our_words
     def preview_documents(self, partitions: Sequence[str], limit: int = 5) -> pd.DataFrame:
         """The documents of these partitions that were written last, texts cut short."""
         index = self._registered
@@ -337,6 +376,7 @@ class VectorIndex:
         ).fetchall()
         return pd.DataFrame(rows, columns=["key", *names])
 
+    @_in_our_words
     def drop(self) -> None:
         """Removes the index, its vectors included, from PostgreSQL."""
         index = self._registered

@@ -5,10 +5,18 @@ from __future__ import annotations
 import psycopg
 from pgvector.psycopg import register_vector
 
-from vector_pipeline.core.errors import TargetUnavailableError, without_secrets
+from vector_pipeline.core.errors import (
+    TargetRefusedError,
+    TargetUnavailableError,
+    VectorPipelineError,
+    without_secrets,
+)
 from vector_pipeline.core.settings import TargetSettings
 
 Connection = psycopg.Connection[tuple[object, ...]]
+
+# SQLSTATE classes and codes of a server that is going, starting or turning clients away.
+_AWAY = ("08", "57P", "53300")
 
 
 def connect(settings: TargetSettings, application: str = "vector-pipeline") -> psycopg.Connection:
@@ -31,12 +39,7 @@ def connect(settings: TargetSettings, application: str = "vector-pipeline") -> p
             options="-c timezone=UTC -c client_min_messages=warning",
         )
     except psycopg.OperationalError as error:
-        reason = without_secrets(str(error).strip(), [settings.password])
-        raise TargetUnavailableError(
-            f"PostgreSQL at {settings.host}:{settings.port}, database {settings.database!r}, "
-            f"user {settings.user!r}: {reason}; check that it runs and that PG_HOST, PG_PORT, PG_USER, "
-            "PG_PASSWORD and PGVECTOR_DB_NAME are right"
-        ) from None
+        raise _unavailable(settings, str(error).strip()) from None
     try:
         _register(connection, settings)
     except BaseException:
@@ -57,3 +60,31 @@ def _register(connection: psycopg.Connection, settings: TargetSettings) -> None:
                 f"can't create it ({str(error).splitlines()[0]}); have a superuser run there: CREATE EXTENSION vector"
             ) from None
         register_vector(connection)
+
+
+def target_error(settings: TargetSettings, error: psycopg.Error) -> VectorPipelineError:
+    """The driver's error as one for the person at the console.
+
+    PostgreSQL's DETAIL, CONTEXT and statement quote keys and texts of rows, and errors end up in Dagster's event log:
+    only its sentence and the SQLSTATE are taken over.
+    """
+    state = error.sqlstate or ""
+    sentence = error.diag.message_primary or next(iter(str(error).splitlines()), "") or type(error).__name__
+    if isinstance(error, psycopg.OperationalError) and (not state or state.startswith(_AWAY)):
+        return _unavailable(settings, sentence)
+    sentence = without_secrets(sentence, [settings.password])
+    said = f"{_who(settings)}: {sentence}" + (f" (SQLSTATE {state})" if state else "")
+    if isinstance(error, psycopg.OperationalError):
+        return TargetUnavailableError(f"{said}; try again, and look into PostgreSQL's log if it stays so")
+    return TargetRefusedError(f"{said}; PostgreSQL's log has the statement and the details")
+
+
+def _unavailable(settings: TargetSettings, reason: str) -> TargetUnavailableError:
+    return TargetUnavailableError(
+        f"{_who(settings)}: {without_secrets(reason, [settings.password])}; check that it runs and that PG_HOST, "
+        "PG_PORT, PG_USER, PG_PASSWORD and PGVECTOR_DB_NAME are right"
+    )
+
+
+def _who(settings: TargetSettings) -> str:
+    return f"PostgreSQL at {settings.host}:{settings.port}, database {settings.database!r}, user {settings.user!r}"
