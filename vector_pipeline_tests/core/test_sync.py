@@ -70,6 +70,25 @@ def test_a_change_of_metadata_alone_asks_nothing_of_the_provider(
     assert workbench.postgres("SELECT count(*) FROM faq WHERE link = 'https://example.org/moved'") == [(10,)]
 
 
+def test_metadata_that_are_renamed_added_or_left_out_are_served_as_declared(
+    any_workbench: Workbench, provider: MisbehavingProvider
+) -> None:
+    any_workbench.create_faq(150)
+    any_workbench.sync()
+    requests = provider.stats()["requests"]
+    text = {"question": "question", "answer": "answer"}
+    for metadata in ({"page": "link", "asked": "asked"}, {"page": "link"}, {}, {"page": "link", "number": "id"}):
+        spec = faq_spec(document={"text": text, "metadata": metadata})
+        with any_workbench.index(spec) as index:
+            assert not index.verify().equal
+        assert any_workbench.sync(spec).updated == 150
+        keys = any_workbench.postgres("SELECT DISTINCT jsonb_object_keys(metadata) FROM faq.documents")
+        assert {key for (key,) in keys} == set(metadata)
+        with any_workbench.index(spec) as index:
+            assert index.verify().equal
+    assert provider.stats()["requests"] == requests
+
+
 def test_equal_texts_are_sent_once(workbench: Workbench, provider: MisbehavingProvider) -> None:
     workbench.create_faq(100)
     workbench.mysql("UPDATE faq SET question = 'the same for all of us' WHERE id > 90")

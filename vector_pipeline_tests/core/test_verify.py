@@ -37,6 +37,9 @@ DAMAGES = {
     "metadata lose a value": Damage(
         "UPDATE faq.documents SET metadata = metadata - 'link' WHERE key = '5'", {"stale": ("5",)}
     ),
+    "metadata gain a value": Damage(
+        """UPDATE faq.documents SET metadata = metadata || '{"more": 1}' WHERE key = '5'""", {"stale": ("5",)}
+    ),
     "documents are deleted": Damage("DELETE FROM faq.documents WHERE key IN ('5', '150')", {"missing": ("5", "150")}),
     "a document is added": Damage(
         "INSERT INTO faq.documents (key, sort_key, range_id, question, metadata)"

@@ -1,7 +1,8 @@
 """The digest of a key range: how many rows it has, and the XOR of a 64-bit hash of each.
 
 Each column enters the row's hash with its presence (NULL is not '') and its length or its own hash ('ab','c'
-is not 'a','bc'). The key is part of the hash, so equal rows don't cancel out. The same is computed from what
+is not 'a','bc'). The key is part of the hash, so equal rows don't cancel out; so are the names under which the values
+are served, so that a renamed column is a change of its rows. The same is computed from what
 PostgreSQL stores by `vector_pipeline.core.store.stored_digest`. SHA-256 because MySQL 9.7 has no MD5() or
 SHA1() left, and because CRC32 is linear: two salted ones hold no more than one.
 """
@@ -36,7 +37,7 @@ EMPTY = Digest(0, 0)
 def row_hash_expression(plan: ReadingPlan) -> str:
     """SQL for the unsigned 64-bit hash of a row over all columns that the plan reads."""
     parts = ", ".join(_part(column.expression, column.by_hash) for column in plan.columns)
-    return f"CAST(CONV(LEFT(SHA2(CONCAT({parts}), 256), 16), 16, 10) AS UNSIGNED)"
+    return f"CAST(CONV(LEFT(SHA2(CONCAT('{plan.form}', {parts}), 256), 16), 16, 10) AS UNSIGNED)"
 
 
 def _part(expression: str, by_hash: bool) -> str:

@@ -5,6 +5,8 @@ The order of `columns` is the order of a digest: the key, the texts, the metadat
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 
 from vector_pipeline.core.source.canonical import (
@@ -46,6 +48,15 @@ class ReadingPlan:
     @property
     def columns(self) -> tuple[PlannedColumn, ...]:
         return (self.key, *self.texts, *self.metadata)
+
+    @property
+    def form(self) -> str:
+        """Hexadecimal digits that stand for the names under which the values are served.
+
+        Part of each row's hash, so that a name that is new or gone makes every row another one.
+        """
+        served = [[column.served for column in columns] for columns in (self.texts, self.metadata)]
+        return hashlib.sha256(json.dumps(served).encode()).hexdigest()[:16]
 
 
 def source_column_name(reference: ColumnReference) -> str:

@@ -1,6 +1,7 @@
 """The digest of what PostgreSQL stores, computed as `vector_pipeline.core.source.digest` has MySQL compute it.
 
-Nothing remembered enters it: the key, each text and each metadata value are hashed as they stand in the table.
+Nothing remembered enters it: the key, each text and each metadata value are hashed as they stand in the table, and a
+row whose metadata have other names than the plan's counts as another row.
 """
 
 from __future__ import annotations
@@ -19,10 +20,19 @@ _UNSIGNED = 1 << 64
 
 def row_hash(plan: ReadingPlan) -> sql.Composed:
     """SQL over documents (alias d) for a row's hash, as a signed bigint."""
+    values = zip(plan.columns, _values(plan), strict=True)
     parts = sql.SQL(" || ").join(
-        _part(value, column.served, column.by_hash) for column, value in zip(plan.columns, _values(plan), strict=True)
+        [_form(plan), *(_part(value, column.served, column.by_hash) for column, value in values)]
     )
     return sql.SQL("('x' || left(encode(sha256({}), 'hex'), 16))::bit(64)::bigint").format(parts)
+
+
+def _form(plan: ReadingPlan) -> sql.Composed:
+    names = [column.served for column in plan.metadata]
+    return sql.SQL(
+        "CASE WHEN d.metadata ?& {names}::text[] AND d.metadata - {names}::text[] = '{{}}' THEN {form}::bytea"
+        " ELSE '?'::bytea END"
+    ).format(names=sql.Literal(names), form=sql.Literal(plan.form))
 
 
 def _values(plan: ReadingPlan) -> Iterator[sql.Composable]:
