@@ -7,7 +7,12 @@ from typing import Any
 
 import dagster as dg
 
-from vector_pipeline.core.errors import VectorPipelineError
+from vector_pipeline.core.errors import (
+    ProviderError,
+    SourceUnavailableError,
+    TargetUnavailableError,
+    VectorPipelineError,
+)
 from vector_pipeline.core.index import VectorIndex, open_index
 from vector_pipeline.core.reports import SyncReport
 from vector_pipeline.core.settings import read_settings
@@ -16,7 +21,7 @@ from vector_pipeline.orchestration.assets import DOCUMENTS, EMBEDDINGS, SEARCH_I
 from vector_pipeline.orchestration.index_context import IndexContext
 from vector_pipeline.orchestration.index_definitions import build_index_definitions
 from vector_pipeline.orchestration.resources import indexes_from_environment
-from vector_pipeline.orchestration.sensors import changed_digests, new_partitions, rows_events
+from vector_pipeline.orchestration.sensors import changed_digests, new_partitions, rows_events, unknown_partitions
 from vector_pipeline.orchestration.windows import Window, cover
 
 OnProgress = Callable[[int, int], None]
@@ -45,9 +50,11 @@ class _Sums:
 def sync_in_process(declaration: Declaration, on_progress: OnProgress | None = None) -> SyncReport:
     """Finds the dirty ranges of an index and materialises their assets, then `search_index` if it is due.
 
+    A range that fails is left for the end, and next time it runs alone, so that it keeps no other from being synced.
+
     Raises:
         IndexSpecError: the declaration is wrong.
-        VectorPipelineError: what made a run fail; the ranges before it are synced.
+        VectorPipelineError: what made a run fail. Unless a server was down, all other ranges are synced.
     """
     started = time.monotonic()
     declaration.refuse_if_wrong()
@@ -62,14 +69,24 @@ def sync_in_process(declaration: Declaration, on_progress: OnProgress | None = N
         opened.detect()
         windows = _dirty_windows(instance, index, opened)
         total = sum(len(window.dirty) for window in windows)
+        failure: VectorPipelineError | None = None
         for window in windows:
             selection = [index.key(DOCUMENTS), index.key(EMBEDDINGS)]
-            sums.add(_run(definitions, instance, selection, index.run_tags | window.tags), index)
+            opened.note_attempt(window.dirty)
+            try:
+                sums.add(_run(definitions, instance, selection, index.run_tags | window.tags), index)
+            except (ProviderError, SourceUnavailableError, TargetUnavailableError):
+                raise  # the next window would only wait for the same server
+            except VectorPipelineError as error:
+                failure = failure or error
+                continue
             synced += window.dirty
             if on_progress is not None:
                 on_progress(len(synced), total)
         if opened.search_index_is_due():
             _run(definitions, instance, [index.key(SEARCH_INDEX)], index.run_tags)
+    if failure is not None:
+        raise failure
     return _report(declaration.spec.name, sums, synced, time.monotonic() - started)
 
 
@@ -99,7 +116,9 @@ def _dirty_windows(instance: dg.DagsterInstance, index: IndexContext, opened: Ve
     # Whoever syncs by hand has mended something: pauses of failed ranges are not waited for.
     dirty = {state.partition for state in states if state.dirty} | {s.partition for s in opened.due_ranges()}
     listed = instance.get_dynamic_partitions(name)
-    return list(cover(dirty, listed, set(), index.declaration.spec.automation.ranges_per_run))
+    failed = {state.partition for state in states if state.attempts > 0}
+    longest = index.declaration.spec.automation.ranges_per_run
+    return list(cover(dirty, listed, failed & dirty, longest, unknown_partitions(states, listed)))
 
 
 def _run(

@@ -95,6 +95,14 @@ def new_partitions(states: Sequence[RangeState], listed: Sequence[str]) -> list[
     return [state.partition for state in states if state.partition not in known]
 
 
+def unknown_partitions(states: Sequence[RangeState], listed: Sequence[str]) -> set[str]:
+    """Partitions that Dagster lists and the registry lacks: of an index that was removed and built anew, or restored.
+
+    Dagster keeps them, since its order suffers where one is deleted; no run may take them along.
+    """
+    return set(listed) - {state.partition for state in states}
+
+
 def changed_digests(states: Sequence[RangeState], new: Sequence[str]) -> list[RangeState]:
     """Ranges whose rows are not those that Dagster was last told of. An instance that was made anew knows of none."""
     unknown = set(new)
@@ -137,7 +145,7 @@ def _sync_requests(
         listed,
         automation.ranges_per_run,
         automation.runs_per_look,
-        avoid=in_flight.partitions | pausing,
+        avoid=in_flight.partitions | pausing | unknown_partitions(states, listed),
     )
     opened.note_attempt([partition for window in windows for partition in window.dirty])
     return [

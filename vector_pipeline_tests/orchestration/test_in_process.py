@@ -108,3 +108,34 @@ def test_the_pool_of_the_provider_gets_its_limit(location: Location) -> None:
     assert pool.limit == 3
     embeddings = location.definitions.resolve_assets_def(location.index.key("embeddings"))
     assert embeddings.op.pool == EMBEDDING_POOL
+
+
+def test_an_index_that_was_removed_is_built_anew_past_the_partitions_that_dagster_still_lists(
+    location: Location,
+) -> None:
+    location.workbench.create_faq(250)
+    sync(location)
+    with location.opened() as index:
+        index.drop()
+    location.workbench.mysql("DELETE FROM faq WHERE id <= 50")
+    assert sync(location).inserted == 200
+    with location.opened() as index:
+        assert index.verify().equal
+
+
+def test_a_range_that_fails_keeps_no_other_from_being_synced(location: Location) -> None:
+    location.spec = faq_spec(automation={"ranges_per_run": 2}, source={"table": "copies", "primary_key": "id"})
+    location.workbench.create_faq(450)
+    location.workbench.mysql("CREATE VIEW copies AS SELECT * FROM faq")
+    sync(location)
+    location.workbench.mysql(
+        "CREATE OR REPLACE VIEW copies AS SELECT * FROM faq UNION ALL SELECT * FROM faq WHERE id = 5"
+    )
+    location.workbench.mysql("UPDATE faq SET answer = 'corrected' WHERE id IN (150, 430)")
+    for _ in range(2):
+        with pytest.raises(VectorPipelineError, match="5"):
+            sync(location)
+    assert location.workbench.postgres("SELECT key FROM faq.documents WHERE answer = 'corrected' ORDER BY key") == [
+        ("150",),
+        ("430",),
+    ]
