@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+import pymysql
+
 from vector_pipeline.core.documents.rendering import CONCATENATED_FIELD
 from vector_pipeline.core.errors import DeclarationProblem
 from vector_pipeline.core.source.canonical import canonical_expression, key_kind
 from vector_pipeline.core.source.catalog import SourceColumn, SourceTable
-from vector_pipeline.core.source.connection import Connection, identifier
+from vector_pipeline.core.source.connection import Connection, identifier, is_about_the_statement
 from vector_pipeline.core.source.plan import is_optional, source_column_name
 from vector_pipeline.core.spec import IndexSpec
 
@@ -27,6 +29,7 @@ def static_problems(spec: IndexSpec) -> list[DeclarationProblem]:
         *_name_problems(spec),
         *_served_name_problems(spec),
         *_reference_problems(spec),
+        *_condition_problems(spec),
         *_owner_problems(spec),
     ]
 
@@ -77,6 +80,36 @@ def _served_name_problems(spec: IndexSpec) -> Iterator[DeclarationProblem]:
         yield DeclarationProblem(
             f"document.metadata.{name}", f"{name!r} is also a served text", "serve it under another name"
         )
+
+
+# What `where` consists of: quoted text and names, what could end the parentheses that it is put into, and all else.
+_CONDITION_PARTS = re.compile(
+    r"""(?P<quoted>'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*"|`[^`]*`)|(?P<open>\()|(?P<close>\))"""
+    r"""|(?P<comment>--|\#|/\*)|(?P<end>;)|(?P<unclosed>['"`])|[^'"`()\-\#/;]+|.""",
+    re.DOTALL,
+)
+
+
+def _condition_problems(spec: IndexSpec) -> Iterator[DeclarationProblem]:
+    """A condition is put into parentheses beside a range's bounds: nothing in it may end them, or hide what follows."""
+    field, depth = "source.where", 0
+    for part in _CONDITION_PARTS.finditer(spec.source.where or ""):
+        depth += {"open": 1, "close": -1}.get(part.lastgroup or "", 0)
+        if part.lastgroup == "comment":
+            yield DeclarationProblem(
+                field, f"there is a comment ({part.group()}) in the condition", "leave it out; quote it if it is a text"
+            )
+            return
+        if part.lastgroup == "end":
+            yield DeclarationProblem(field, "there is a ; in the condition", "give one condition, without a ;")
+            return
+        if part.lastgroup == "unclosed":
+            yield DeclarationProblem(field, f"a {part.group()} is opened and never closed", "close it")
+            return
+        if depth < 0:
+            break
+    if depth:
+        yield DeclarationProblem(field, "its parentheses don't match", "close each one that is opened, and no more")
 
 
 def _embedded_fields(spec: IndexSpec) -> list[str]:
@@ -155,6 +188,30 @@ def _no_such_column(field: str, name: str, table: SourceTable) -> DeclarationPro
 
 def _full_name(table: SourceTable) -> str:
     return f"{table.database}.{table.name}"
+
+
+def condition_problems(connection: Connection, spec: IndexSpec, table: SourceTable) -> list[DeclarationProblem]:
+    """What MySQL finds wrong with the declared condition. Reads no row."""
+    if not spec.source.where:
+        return []
+    condition = spec.source.where.replace("%", "%%")
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT 1 FROM {identifier(table.database, table.name)} WHERE (\n{condition}\n) LIMIT 0",
+                (),
+            )
+    except pymysql.MySQLError as error:
+        if not is_about_the_statement(error):
+            raise
+        return [
+            DeclarationProblem(
+                "source.where",
+                f"MySQL refuses the condition over {_full_name(table)}: {error.args[-1]} (error {error.args[0]})",
+                "write a condition over the table's columns, as it stands after WHERE",
+            )
+        ]
+    return []
 
 
 def key_content_problems(connection: Connection, spec: IndexSpec, table: SourceTable) -> list[DeclarationProblem]:

@@ -17,7 +17,7 @@ import pymysql
 from psycopg import sql
 
 from vector_pipeline.core import detection, preparation, sync, verify
-from vector_pipeline.core.declaration import catalogue_problems, key_content_problems, static_problems
+from vector_pipeline.core.declaration import key_content_problems, static_problems
 from vector_pipeline.core.embedding.choose import choose_provider
 from vector_pipeline.core.embedding.filling import Filling, OnProgress
 from vector_pipeline.core.embedding.provider import EmbeddingProvider
@@ -42,7 +42,7 @@ from vector_pipeline.core.search import query as query_search
 from vector_pipeline.core.search_index import read_status, refresh_search_index, search_index_is_due
 from vector_pipeline.core.settings import Settings
 from vector_pipeline.core.source import connection as source_connection
-from vector_pipeline.core.source.catalog import SourceTable, read_table
+from vector_pipeline.core.source.catalog import SourceTable
 from vector_pipeline.core.source.key_ranges import KeyRange
 from vector_pipeline.core.source.plan import ReadingPlan, plan_reading
 from vector_pipeline.core.spec import IndexSpec, OpenAIProviderSpec
@@ -166,8 +166,7 @@ class VectorIndex:
         problems = static_problems(self.spec)
         if problems:
             return problems
-        table = read_table(self._source, self._database, self.spec.source.table)
-        problems = catalogue_problems(self.spec, self._database, table)
+        table, problems = preparation.look_at_table(self._source, self.spec, self._database)
         if table is not None and not problems:
             problems = key_content_problems(self._source, self.spec, table)
         try:

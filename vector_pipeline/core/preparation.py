@@ -5,7 +5,12 @@ from __future__ import annotations
 
 import psycopg
 
-from vector_pipeline.core.declaration import catalogue_problems, key_content_problems, static_problems
+from vector_pipeline.core.declaration import (
+    catalogue_problems,
+    condition_problems,
+    key_content_problems,
+    static_problems,
+)
 from vector_pipeline.core.embedding.provider import EmbeddingProvider
 from vector_pipeline.core.embedding.requesting import HARMLESS_TEXT, request_with_patience
 from vector_pipeline.core.errors import DeclarationProblem, IndexSpecError, ProviderRefusedError
@@ -25,14 +30,24 @@ def right_table(source: SourceConnection, spec: IndexSpec, database: str, origin
     Raises:
         IndexSpecError: naming every field that is wrong.
     """
-    problems = static_problems(spec)
-    table = None
-    if not problems:
-        table = read_table(source, database, spec.source.table)
-        problems = catalogue_problems(spec, database, table)
+    table, problems = look_at_table(source, spec, database)
     if problems or table is None:
         raise IndexSpecError(origin, problems)
     return table
+
+
+def look_at_table(
+    source: SourceConnection, spec: IndexSpec, database: str
+) -> tuple[SourceTable | None, list[DeclarationProblem]]:
+    """The declared table and what is wrong with the declaration, whatever the table holds; None if it can't be read."""
+    problems = static_problems(spec)
+    if problems:
+        return None, problems
+    table = read_table(source, database, spec.source.table)
+    problems = catalogue_problems(spec, database, table)
+    if table is not None and not problems:
+        problems = condition_problems(source, spec, table)
+    return table, problems
 
 
 def wanted_space(spec: IndexSpec, settings: EmbeddingSettings, provider: EmbeddingProvider) -> WantedSpace:

@@ -102,6 +102,26 @@ WRONG: dict[str, tuple[IndexSpec, str, str, str]] = {
     ),
 }
 WRONG |= {
+    f"the condition {where!r}": (
+        faq_spec(source={"table": "faq", "primary_key": "id", "where": where}),
+        "source.where",
+        problem,
+        remedy,
+    )
+    for where, problem, remedy in [
+        ("statos = 1", "Unknown column 'statos'", "a condition over the table's columns"),
+        ("id >", "error 1064", "a condition over the table's columns"),
+        ("COUNT(*) > 1", "MySQL refuses the condition", "a condition over the table's columns"),
+        ("id = 1) OR (id = 2", "its parentheses don't match", "close each one that is opened"),
+        ("(id = 1", "its parentheses don't match", "close each one that is opened"),
+        ("id = 1 -- for now", "there is a comment (--)", "leave it out"),
+        ("id = 1 # for now", "there is a comment (#)", "leave it out"),
+        ("id = 1 /* for now */", "there is a comment (/*)", "leave it out"),
+        ("id = 1; DROP TABLE faq", "there is a ;", "without a ;"),
+        ("question = 'open", "a ' is opened and never closed", "close it"),
+    ]
+}
+WRONG |= {
     f"the served name {name[:20]!r}": (
         faq_spec(**_document(QUESTION, metadata={name: "link"})),
         f"document.metadata.{name}",
@@ -144,6 +164,24 @@ def test_what_is_wrong_is_named_with_file_field_and_remedy(
     assert problem in found.problem
     assert remedy in found.remedy
     assert workbench.postgres("SELECT to_regclass('faq.documents')::text") == [(None,)]
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "question <> ')' AND answer <> '-- # /* ;'",
+        'question <> "it\'s (" AND `id` > 0',
+        "question <> 'it''s (' AND question <> 'it\\'s )' AND id - -1 > 0",
+        "id / 2 > 0 AND\n(link LIKE '100%' OR id IN (1, 2))",
+    ],
+)
+def test_a_condition_may_quote_what_it_may_not_hold(workbench: Workbench, where: str) -> None:
+    workbench.create_faq(2)
+    spec = faq_spec(source={"table": "faq", "primary_key": "id", "where": where})
+    with workbench.index(spec) as index:
+        assert index.check_declaration() == []
+        assert sync_all(index).inserted == 2
+        assert index.verify().equal
 
 
 def test_all_that_is_wrong_is_named_at_once(workbench: Workbench) -> None:
