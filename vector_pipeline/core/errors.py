@@ -46,6 +46,10 @@ class SourceKeyError(VectorPipelineError):
         super().__init__(f"source.primary_key: {problem}; correct the rows, or declare a unique key or a view with one")
 
 
+class SourceValueError(VectorPipelineError):
+    """A value of the source can't be read as it is. Names the table, the row and the column."""
+
+
 class SourceUnavailableError(VectorPipelineError):
     """MySQL cannot be reached or refuses us."""
 
@@ -60,6 +64,16 @@ class TargetUnavailableError(VectorPipelineError):
 
 class TargetRefusedError(VectorPipelineError):
     """PostgreSQL is there and does not do what was asked of it. Carries its sentence and SQLSTATE, never a row."""
+
+
+class UnreadableIndexError(VectorPipelineError):
+    """What the registry holds of an index was not written by this version."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"PostgreSQL holds index {name!r} as another version of vector-pipeline wrote it, and this one can't read "
+            f"how it was built; remove it and let it be built anew: `vector-pipeline drop {name}`"
+        )
 
 
 class NotYetSyncedError(VectorPipelineError):

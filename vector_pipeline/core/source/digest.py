@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from vector_pipeline.core.source.connection import Connection, identifier
 from vector_pipeline.core.source.key_ranges import KeyRange, key_condition
-from vector_pipeline.core.source.plan import ReadingPlan
+from vector_pipeline.core.source.plan import PlannedColumn, ReadingPlan
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,16 @@ EMPTY = Digest(0, 0)
 
 def row_hash_expression(plan: ReadingPlan) -> str:
     """SQL for the unsigned 64-bit hash of a row over all columns that the plan reads."""
-    parts = ", ".join(_part(column.expression, column.by_hash) for column in plan.columns)
+    parts = ", ".join(_part(column) for column in plan.columns)
     return f"CAST(CONV(LEFT(SHA2(CONCAT('{plan.form}', {parts}), 256), 16), 16, 10) AS UNSIGNED)"
 
 
-def _part(expression: str, by_hash: bool) -> str:
-    if by_hash:
-        return f"COALESCE(CAST(SHA2({expression}, 256) AS BINARY), '-')"
+def _part(column: PlannedColumn) -> str:
+    expression = column.expression
+    if column.by_hash:
+        # A form longer than max_allowed_packet is NULL: not the same as no value, and equal to nothing that is stored.
+        missing = f"IF({identifier(column.source)} IS NULL, '-', '!')"
+        return f"COALESCE(CAST(SHA2({expression}, 256) AS BINARY), {missing})"
     return f"COALESCE(CAST(CONCAT(LENGTH({expression}), ':', {expression}) AS BINARY), '-')"
 
 

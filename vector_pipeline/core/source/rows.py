@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pymysql.cursors
 
-from vector_pipeline.core.errors import SourceKeyError
+from vector_pipeline.core.errors import SourceKeyError, SourceValueError
 from vector_pipeline.core.source.canonical import KeyKind
 from vector_pipeline.core.source.connection import Connection, identifier
 from vector_pipeline.core.source.digest import row_hash_expression
 from vector_pipeline.core.source.key_ranges import KeyRange, key_condition
-from vector_pipeline.core.source.plan import ReadingPlan
+from vector_pipeline.core.source.plan import PlannedColumn, ReadingPlan
 
 _ROWS_PER_FETCH = 500
 _SIGN_BIT = 1 << 63
@@ -37,20 +38,23 @@ def read_rows(connection: Connection, plan: ReadingPlan, key_range: KeyRange) ->
 
     Raises:
         SourceKeyError: a row's key can't be one.
+        SourceValueError: a value is too long for the server to hand over, or is not text.
     """
     condition, parameters = key_condition(plan, key_range)
     columns = ", ".join(column.expression for column in plan.columns)
-    text_end = 3 + len(plan.texts)
-    with connection.cursor(pymysql.cursors.SSCursor) as cursor:
+    long = [position for position, column in enumerate(plan.columns) if column.by_hash]
+    text_end = 4 + len(plan.texts)
+    with _naming_what_is_not_text(connection, plan, key_range), connection.cursor(pymysql.cursors.SSCursor) as cursor:
         cursor.execute(
-            f"SELECT {row_hash_expression(plan)}, {_weight(plan)}, {columns}"
+            f"SELECT {row_hash_expression(plan)}, {_weight(plan)}, {_presence(plan, long)}, {columns}"
             f" FROM {identifier(plan.database, plan.table)} WHERE {condition}",
             parameters,
         )
         while rows := cursor.fetchmany(_ROWS_PER_FETCH):
             for row in rows:
-                _refuse_unusable_key(row[2])
-                yield SourceRow(row[2], _sort_key(plan, row[2], row[1]), int(row[0]), row[3:text_end], row[text_end:])
+                _refuse_unusable_key(row[3])
+                _refuse_too_long_values(plan, long, row[2], row[3:])
+                yield SourceRow(row[3], _sort_key(plan, row[3], row[1]), int(row[0]), row[4:text_end], row[text_end:])
 
 
 def _refuse_unusable_key(key: str | None) -> None:
@@ -60,10 +64,62 @@ def _refuse_unusable_key(key: str | None) -> None:
         raise SourceKeyError(f"the key {key!r} has a NUL character, which PostgreSQL can't store")
 
 
+def _presence(plan: ReadingPlan, positions: Sequence[int]) -> str:
+    """SQL for a 1 or 0 a column, whether it has a value: the text form of one that is too long is NULL as well."""
+    flags = [f"{identifier(plan.columns[position].source)} IS NOT NULL" for position in positions]
+    return f"CONCAT({', '.join(flags)})" if flags else "''"
+
+
+def _refuse_too_long_values(
+    plan: ReadingPlan, positions: Sequence[int], presence: str, values: Sequence[str | None]
+) -> None:
+    for position, present in zip(positions, presence, strict=True):
+        if present == "1" and values[position] is None:
+            raise SourceValueError(
+                f"{_place(plan, values[0], plan.columns[position])}: the value is longer than MySQL's "
+                "max_allowed_packet lets it be handed over (binary values take twice their length); raise "
+                "max_allowed_packet on the server, or leave the column out of the declaration"
+            )
+
+
+def _place(plan: ReadingPlan, key: str | None, column: PlannedColumn) -> str:
+    return f"{plan.database}.{plan.table}, {plan.key_column} = {key!r}, column {column.source!r}"
+
+
+@contextmanager
+def _naming_what_is_not_text(connection: Connection, plan: ReadingPlan, key_range: KeyRange) -> Iterator[None]:
+    """Bytes that MySQL stores as text and that are none (MariaDB takes half a surrogate), as an error that names them.
+
+    Only after the driver has failed on them is the range read again, as bytes.
+    """
+    try:
+        yield
+    except UnicodeDecodeError:
+        place = _first_that_is_not_text(connection, plan, key_range) or f"{plan.database}.{plan.table}"
+        raise SourceValueError(
+            f"{place}: the stored bytes are not valid UTF-8 text; correct the value, leave the row out by "
+            "source.where, or leave the column out of the declaration"
+        ) from None
+
+
+def _first_that_is_not_text(connection: Connection, plan: ReadingPlan, key_range: KeyRange) -> str | None:
+    condition, parameters = key_condition(plan, key_range)
+    forms = ", ".join(f"HEX({column.expression})" for column in plan.columns)
+    with connection.cursor(pymysql.cursors.SSCursor) as cursor:
+        cursor.execute(f"SELECT {forms} FROM {identifier(plan.database, plan.table)} WHERE {condition}", parameters)
+        for row in cursor:
+            for column, form in zip(plan.columns, row, strict=True):
+                try:
+                    bytes.fromhex(form or "").decode()
+                except UnicodeDecodeError:
+                    return _place(plan, bytes.fromhex(row[0] or "").decode(errors="replace"), column)
+    return None
+
+
 def read_row_hashes(connection: Connection, plan: ReadingPlan, key_range: KeyRange) -> Iterator[tuple[str, int]]:
     """Streams (key, row hash) of a range."""
     condition, parameters = key_condition(plan, key_range)
-    with connection.cursor(pymysql.cursors.SSCursor) as cursor:
+    with _naming_what_is_not_text(connection, plan, key_range), connection.cursor(pymysql.cursors.SSCursor) as cursor:
         cursor.execute(
             f"SELECT {plan.key.expression}, {row_hash_expression(plan)}"
             f" FROM {identifier(plan.database, plan.table)} WHERE {condition}",
