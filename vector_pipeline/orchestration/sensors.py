@@ -1,17 +1,21 @@
 """One level-triggered sensor per index: digests in the source against digests that the target stored with the rows.
 
 Whatever the reason for a difference (failed, killed, overtaken, half done, never seen), it is still a difference at the
-next tick. All state of ranges is in PostgreSQL; the cursor only says where the round of digests goes on.
+next tick. All state of ranges is in PostgreSQL; the cursor says where the round of digests goes on, and when a refresh
+of the search index may be tried again.
 """
 
 import json
+import time
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
 import dagster as dg
 
 from vector_pipeline.core.errors import IndexSpecError, VectorPipelineError
 from vector_pipeline.core.index import VectorIndex
 from vector_pipeline.core.reports import RangeState
+from vector_pipeline.core.store.key_ranges import FIRST_PAUSE, LONGEST_PAUSE
 from vector_pipeline.orchestration.assets import DOCUMENTS, EMBEDDINGS, ROWS, SEARCH_INDEX
 from vector_pipeline.orchestration.checks import FRESHNESS, NO_QUARANTINE, note_declaration
 from vector_pipeline.orchestration.index_context import IndexContext
@@ -21,6 +25,9 @@ from vector_pipeline.orchestration.windows import choose_windows
 
 # An event costs some 15 ms, and a tick has 60 s.
 EVENTS_PER_TICK = 200
+# As the pauses of a range that failed.
+FIRST_PAUSE_SECONDS = FIRST_PAUSE.total_seconds()
+LONGEST_PAUSE_SECONDS = LONGEST_PAUSE.total_seconds()
 
 
 def build_reconcile_sensor(index: IndexContext) -> dg.SensorDefinition:
@@ -55,8 +62,8 @@ def _tick(
     index: IndexContext, context: dg.SensorEvaluationContext, opened: VectorIndex
 ) -> dg.SensorResult | dg.SkipReason:
     automation = index.declaration.spec.automation
-    resume_after = json.loads(context.cursor or "{}").get("resume_after")
-    detection = opened.detect(budget_seconds=automation.digest_seconds, resume_after=resume_after)
+    remembered = json.loads(context.cursor or "{}")
+    detection = opened.detect(budget_seconds=automation.digest_seconds, resume_after=remembered.get("resume_after"))
     note_declaration(context.instance, index, ())
     states = opened.ranges()
     listed = context.instance.get_dynamic_partitions(_name(index))
@@ -64,11 +71,17 @@ def _tick(
     listed = [*listed, *new]
     in_flight = find_runs_in_flight(index, context.instance, opened, listed)
     requests = _sync_requests(index, opened, states, listed, in_flight)
-    if not requests and not in_flight.runs and opened.search_index_is_due():
-        requests = [dg.RunRequest(asset_selection=[index.key(SEARCH_INDEX)], tags=index.run_tags)]
+    refreshes = Refreshes(**remembered.get("refreshes", {}))
+    if not requests and not in_flight.runs:
+        due = opened.search_index_is_due()
+        if due and time.time() >= refreshes.not_before:
+            requests = [dg.RunRequest(asset_selection=[index.key(SEARCH_INDEX)], tags=index.run_tags)]
+            refreshes = refreshes.after_a_try(time.time())
+        elif not due:
+            refreshes = Refreshes()
     reported = changed_digests(states, new)[:EVENTS_PER_TICK]
     opened.note_reported({state.partition: state.source_digest for state in reported if state.source_digest})
-    cursor = json.dumps({"resume_after": detection.resume_after})
+    cursor = json.dumps({"resume_after": detection.resume_after, "refreshes": asdict(refreshes)})
     dirty = sum(state.dirty for state in states)
     context.log.info(
         "%d of %d ranges looked at, %d dirty, %d runs in flight, %d requested",
@@ -87,6 +100,17 @@ def _tick(
         asset_events=rows_events(index, reported),
         cursor=cursor,
     )
+
+
+@dataclass(frozen=True)
+class Refreshes:
+    """Requests of `search_index` since it fell due. One that fails leaves it due: the next waits, longer each time."""
+
+    tries: int = 0
+    not_before: float = 0.0
+
+    def after_a_try(self, now: float) -> "Refreshes":
+        return Refreshes(self.tries + 1, now + min(FIRST_PAUSE_SECONDS * 2**self.tries, LONGEST_PAUSE_SECONDS))
 
 
 def new_partitions(states: Sequence[RangeState], listed: Sequence[str]) -> list[str]:

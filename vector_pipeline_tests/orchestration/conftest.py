@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,11 +43,19 @@ def workbench(
     return Workbench(mysql_database, pg_database, EmbeddingSettings(host=provider.url, model="numbers"))
 
 
-@pytest.fixture
-def instance_folder(tmp_path: Path) -> Path:
-    folder = tmp_path / "dagster"
-    folder.mkdir()
+@pytest.fixture(scope="session")
+def empty_instance(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of an instance with nothing in it: copying them takes a tenth of the time of making them."""
+    folder = tmp_path_factory.mktemp("instance")
+    with dg.instance_for_test(temp_dir=str(folder)) as instance:
+        instance.get_runs()
+        instance.get_dynamic_partitions("none")
     return folder
+
+
+@pytest.fixture
+def instance_folder(tmp_path: Path, empty_instance: Path) -> Path:
+    return Path(shutil.copytree(empty_instance, tmp_path / "dagster"))
 
 
 @pytest.fixture
