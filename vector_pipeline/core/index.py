@@ -17,7 +17,7 @@ import pymysql
 from psycopg import sql
 
 from vector_pipeline.core import detection, preparation, sync, verify
-from vector_pipeline.core.declaration import key_content_problems, static_problems
+from vector_pipeline.core.declaration import BEST_FIELD, key_content_problems, static_problems
 from vector_pipeline.core.embedding.choose import choose_provider
 from vector_pipeline.core.embedding.filling import Filling, OnProgress
 from vector_pipeline.core.embedding.provider import EmbeddingProvider
@@ -45,7 +45,7 @@ from vector_pipeline.core.source import connection as source_connection
 from vector_pipeline.core.source.catalog import SourceTable
 from vector_pipeline.core.source.key_ranges import KeyRange
 from vector_pipeline.core.source.plan import ReadingPlan, plan_reading
-from vector_pipeline.core.spec import IndexSpec, OpenAIProviderSpec
+from vector_pipeline.core.spec import EmbeddingSpec, IndexSpec, OpenAIProviderSpec
 from vector_pipeline.core.store import connection as store_connection
 from vector_pipeline.core.store import key_ranges, locks, quarantine, registry, view
 from vector_pipeline.core.store.locks import Lock
@@ -85,6 +85,7 @@ class VectorIndex:
         self._given_provider = provider
         self._closing = closing
         self._prepared: RegisteredIndex | None = None
+        self._query_provider_of: tuple[EmbeddingSpec, EmbeddingProvider] | None = None
 
     @cached_property
     def _source(self) -> source_connection.Connection:
@@ -341,22 +342,42 @@ class VectorIndex:
         threshold: float | None = None,
         field: str | None = None,
     ) -> SearchAnswer:
-        """The nearest documents; what is left out comes from the declaration, then from the environment."""
+        """The nearest documents; what is left out comes from the declaration, then from the environment.
+
+        Answers from what was built, also where the declaration asks for something else by now.
+        """
         defaults = self.spec.search
         if threshold is None:
             threshold = defaults.threshold
         if threshold is None:
             threshold = self._settings.similarity_threshold
+        index = self._registered
+        accepted = registry.accepted_declaration(self._target, index)
+        fields = index.generation.rendering.fields
         return query_search.search(
             self._target,
-            self._registered,
-            self._provider,
+            index,
+            self._query_provider(index, accepted),
             query,
             limit=defaults.limit if limit is None else limit,
             threshold=threshold,
-            field=field or defaults.field,
-            unique_on=self.spec.document.unique_on,
+            field=field or (defaults.field if defaults.field in fields else BEST_FIELD),
+            unique_on=accepted.document.unique_on,
         )
+
+    def _query_provider(self, index: RegisteredIndex, accepted: IndexSpec) -> EmbeddingProvider:
+        """Embeds queries as the stored vectors were embedded, whatever is declared by now."""
+        if self._given_provider is not None:
+            return self._given_provider
+        space = index.generation.space
+        built = query_search.embedding_as_built(
+            self.spec.embedding, accepted.embedding, self._settings.embedding, space
+        )
+        if self._query_provider_of is None or self._query_provider_of[0] != built:
+            provider = choose_provider(built, self._settings.embedding)
+            self._closing.callback(provider.close)
+            self._query_provider_of = built, provider
+        return self._query_provider_of[1]
 
     @_in_our_words
     def preview_documents(self, partitions: Sequence[str], limit: int = 5) -> pd.DataFrame:

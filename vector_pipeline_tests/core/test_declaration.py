@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from vector_pipeline.core.errors import IndexSpecError
+from vector_pipeline.core.errors import IndexSpecError, UnreadableIndexError
 from vector_pipeline.core.spec import IndexSpec
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.workbench import Workbench, faq_spec, sync_all
@@ -306,6 +306,30 @@ def test_the_same_declaration_with_another_model_in_the_environment_is_refused(w
     elsewhere = replace(workbench, embedding=replace(workbench.embedding, model="another"))
     [problem] = _refusal(elsewhere, faq_spec()).problems
     assert problem.field == "embedding"
+
+
+def test_expecting_the_length_that_the_model_has_anyway_changes_nothing(workbench: Workbench) -> None:
+    workbench.create_faq(3)
+    workbench.padded_to(8).sync()
+    with workbench.index() as without, workbench.padded_to(8).index() as expecting:
+        without.prepare()
+        expecting.prepare()
+    [problem] = _refusal(workbench.padded_to(16), faq_spec()).problems
+    assert "padded to: None → 16" in problem.problem
+
+
+@pytest.mark.parametrize("fingerprint", ['["numbers", null]', "{}", "not JSON"])
+def test_an_index_that_another_version_made_is_told_with_the_remedy(workbench: Workbench, fingerprint: str) -> None:
+    workbench.create_faq(3)
+    workbench.sync()
+    workbench.postgres("UPDATE vector_pipeline.generations SET fingerprint = %s", [fingerprint])
+    with workbench.index() as index:
+        with pytest.raises(UnreadableIndexError, match="vector-pipeline drop faq"):
+            index.prepare()
+        with pytest.raises(UnreadableIndexError, match="another version"):
+            index.check_declaration()
+        index.drop()
+        assert sync_all(index).inserted == 3
 
 
 def test_metadata_and_search_may_change_at_any_time(workbench: Workbench, provider: MisbehavingProvider) -> None:

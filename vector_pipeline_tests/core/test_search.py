@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 from psycopg import sql
 
-from vector_pipeline.core.errors import TargetUnavailableError
+from vector_pipeline.core.errors import IndexSpecError, TargetUnavailableError
 from vector_pipeline.core.index import VectorIndex
 from vector_pipeline.core.search.nearest import choose_scan, statement
 from vector_pipeline.core.search.query import SearchRequestError
@@ -352,6 +352,46 @@ def test_a_dropped_index_is_gone_and_can_be_made_anew(workbench: Workbench) -> N
         index.drop()
     assert workbench.postgres("SELECT to_regclass('public.faq')::text, to_regnamespace('faq')::text") == [(None, None)]
     assert workbench.sync().inserted == 3
+
+
+TWINS = {"text": {"question": "question", "answer": "answer"}, "unique_on": "question"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"document": {"text": {"title": "question", "answer": "answer"}, "unique_on": "title"}},
+        {"document": {"text": {"title": "question"}}, "search": {"threshold": -1.0, "field": "title"}},
+        {"embedding": {"model": "another"}},
+        {"embedding": {"dimensions": 6}},
+        {"embedding": {"dimensions": None}},
+        {"embedding": {"dimensions": 4, "strategy": "concat"}, "search": {"threshold": -1.0, "field": "text"}},
+        {"embedding": {"provider": {"type": "local"}}},
+    ],
+    ids=[
+        "a served name",
+        "fewer texts",
+        "the model",
+        "the dimensions",
+        "no dimensions",
+        "the strategy",
+        "the provider",
+    ],
+)
+def test_search_goes_on_with_what_was_built_where_the_declaration_has_changed(
+    workbench: Workbench, provider: MisbehavingProvider, change: dict[str, Any]
+) -> None:
+    workbench.create_faq(3)
+    workbench.mysql("INSERT INTO faq (id, question) SELECT 4, question FROM faq WHERE id = 2")
+    sections = {"document": TWINS, "embedding": {"dimensions": 4}}
+    workbench.sync(faq_spec(**sections))
+    with workbench.index(faq_spec(**(sections | change))) as index:
+        with pytest.raises(IndexSpecError, match="search goes on with what was built"):
+            sync_all(index)
+        hits = index.search("question number 2?", limit=10).hits
+    assert (hits[0].key, hits[0].field, hits[0].score) == ("2", "question", pytest.approx(1))
+    assert sorted(hit.key for hit in hits) == ["1", "2", "3"]
+    assert (provider.last_request["model"], provider.last_request["dimensions"]) == ("numbers", 4)
 
 
 def test_vectors_are_padded_with_zeros_to_the_expected_dimensions_and_it_says_so(workbench: Workbench) -> None:

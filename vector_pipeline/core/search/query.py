@@ -14,13 +14,37 @@ from vector_pipeline.core.embedding.requesting import request_with_patience
 from vector_pipeline.core.errors import ProviderRefusedError, VectorPipelineError
 from vector_pipeline.core.search.answer import SearchAnswer
 from vector_pipeline.core.search.nearest import nearest
-from vector_pipeline.core.store.registry import RegisteredIndex
+from vector_pipeline.core.settings import EmbeddingSettings
+from vector_pipeline.core.spec import EmbeddingSpec, LocalProviderSpec, OpenAIProviderSpec, ProviderSpec
+from vector_pipeline.core.store.registry import RegisteredIndex, VectorSpace
 
 _ATTEMPTS = 2
 
 
 class SearchRequestError(VectorPipelineError):
     """The request itself can't be answered; the message says what to change."""
+
+
+def embedding_as_built(
+    declared: EmbeddingSpec, accepted: EmbeddingSpec, environment: EmbeddingSettings, space: VectorSpace
+) -> EmbeddingSpec:
+    """How to embed a query for vectors of that space, whatever is declared by now.
+
+    Model and length are those of the space. The server is the one declared now, since servers move; where a provider of
+    another kind is declared, the one last `accepted`.
+    """
+    block = declared.provider
+    if _kind(block, environment) != space.provider:
+        block = accepted.provider
+    if _kind(block, environment) != space.provider:
+        block = LocalProviderSpec() if space.provider == "local" else OpenAIProviderSpec()
+    return EmbeddingSpec(provider=block, model=space.model, dimensions=accepted.dimensions, strategy=accepted.strategy)
+
+
+def _kind(block: ProviderSpec | None, environment: EmbeddingSettings) -> str:
+    if block is not None:
+        return block.type
+    return "openai" if environment.host else "local"
 
 
 def embed_query(

@@ -7,14 +7,16 @@ shapes the texts. Both are known by a fingerprint, so that a changed declaration
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
+from pydantic import ValidationError
 
 from vector_pipeline.core.documents.rendering import Rendering
-from vector_pipeline.core.errors import DeclarationProblem, IndexSpecError, TargetUnavailableError
+from vector_pipeline.core.errors import DeclarationProblem, IndexSpecError, TargetUnavailableError, UnreadableIndexError
 from vector_pipeline.core.source.plan import source_column_name
 from vector_pipeline.core.spec import IndexSpec
 from vector_pipeline.core.store import names, schema
@@ -72,14 +74,14 @@ class WantedSpace:
     dimensions: int | None
     padded_to: int | None
 
-    @property
-    def fingerprint(self) -> str:
-        return json.dumps(self.facts, ensure_ascii=False)
+    def fingerprint(self, native_dimensions: int) -> str:
+        return json.dumps(self.facts(native_dimensions), ensure_ascii=False)
 
-    @property
-    def facts(self) -> dict[str, object]:
-        """What makes it another space where it differs."""
-        return {"model": self.model, "dimensions": self.dimensions, "padded to": self.padded_to}
+    def facts(self, native_dimensions: int) -> dict[str, object]:
+        """What makes it another space where it differs, for a model with vectors of that length."""
+        # Padding to the length that the vectors have anyway is none.
+        padded_to = None if self.padded_to == native_dimensions else self.padded_to
+        return {"model": self.model, "dimensions": self.dimensions, "padded to": padded_to}
 
 
 def declared_rendering(spec: IndexSpec) -> Rendering:
@@ -146,7 +148,7 @@ def register(
                 (index_id, space, fingerprint, provider, model, native_dimensions, stored_dimensions)
             VALUES (%s, 1, %s, %s, %s, %s, %s)
             """,
-            (row[0], wanted.fingerprint, wanted.provider, wanted.model, native_dimensions, stored),
+            (row[0], wanted.fingerprint(native_dimensions), wanted.provider, wanted.model, native_dimensions, stored),
         )
         connection.execute(
             """
@@ -156,7 +158,7 @@ def register(
             """,
             (
                 row[0],
-                generation_fingerprint(spec, wanted),
+                generation_fingerprint(spec, wanted, native_dimensions),
                 Jsonb({"strategy": rendering.strategy, "names": list(rendering.names)}),
             ),
         )
@@ -177,15 +179,47 @@ def _refuse_a_strangers_schema(connection: psycopg.Connection, name: str) -> Non
         )
 
 
-def generation_fingerprint(spec: IndexSpec, wanted: WantedSpace) -> str:
+def generation_fingerprint(spec: IndexSpec, wanted: WantedSpace, native_dimensions: int) -> str:
     """Everything that shapes the texts and the vectors, and the key that cuts the ranges."""
-    columns = {name: source_column_name(entry) for name, entry in spec.document.text.items()}
-    facts = wanted.facts | {
+    return json.dumps(_generation_facts(spec, wanted, native_dimensions), ensure_ascii=False)
+
+
+def _generation_facts(spec: IndexSpec, wanted: WantedSpace, native_dimensions: int) -> dict[str, object]:
+    return wanted.facts(native_dimensions) | {
         "primary_key": spec.source.primary_key,
         "strategy": spec.embedding.strategy,
-        "texts": list(columns.items()),
+        "texts": [[name, source_column_name(entry)] for name, entry in spec.document.text.items()],
     }
-    return json.dumps(facts, ensure_ascii=False)
+
+
+def _read_fingerprint(name: str, fingerprint: str, facts: Iterable[str]) -> dict[str, object]:
+    """The facts of a stored fingerprint.
+
+    Raises:
+        UnreadableIndexError: it doesn't consist of them.
+    """
+    try:
+        built = json.loads(fingerprint)
+    except ValueError:
+        built = None
+    if not isinstance(built, dict) or built.keys() != set(facts):
+        raise UnreadableIndexError(name)
+    return built
+
+
+def accepted_declaration(connection: psycopg.Connection, index: RegisteredIndex) -> IndexSpec:
+    """The declaration that the index was last prepared with: what is served fits it.
+
+    Raises:
+        UnreadableIndexError: another version of this project accepted it.
+    """
+    row = connection.execute(
+        "SELECT declaration FROM vector_pipeline.embedding_indexes WHERE index_id = %s", (index.index_id,)
+    ).fetchone()
+    try:
+        return IndexSpec.model_validate(row[0] if row else None)
+    except ValidationError:
+        raise UnreadableIndexError(index.name) from None
 
 
 def refuse_a_changed_declaration(
@@ -199,13 +233,14 @@ def refuse_a_changed_declaration(
 
     Raises:
         IndexSpecError: the declaration asks for another model, length, strategy or text than the index holds.
+        UnreadableIndexError: another version of this project made the index.
     """
     row = connection.execute(
         "SELECT fingerprint FROM vector_pipeline.generations WHERE index_id = %s AND generation = %s",
         (index.index_id, index.generation.number),
     ).fetchone()
-    built = json.loads(row[0]) if row else {}
-    declared = json.loads(generation_fingerprint(spec, wanted))
+    declared = _generation_facts(spec, wanted, index.generation.space.native_dimensions)
+    built = _read_fingerprint(index.name, row[0] if row else "", declared)
     changed = [f"{name}: {built[name]} → {declared[name]}" for name in built if built[name] != declared[name]]
     if changed:
         raise IndexSpecError(
