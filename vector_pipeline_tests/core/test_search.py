@@ -286,6 +286,68 @@ def test_the_view_and_its_grants_stay_where_nothing_has_changed(workbench: Workb
     assert after == granted != before
 
 
+MORE_METADATA = {
+    "document": {
+        "text": {"question": "question", "answer": "answer"},
+        "metadata": {"link": "link", "asked": "asked", "number": "id"},
+    }
+}
+
+
+def _rights(workbench: Workbench) -> list[tuple[Any, ...]]:
+    return workbench.postgres(
+        """
+        SELECT grantee::regrole::text, privilege_type, is_grantable, column_name
+        FROM (SELECT relowner, NULL AS column_name, (aclexplode(relacl)).* FROM pg_class WHERE relname = 'faq'
+                AND relkind = 'v'
+              UNION ALL
+              SELECT 0, attname, (aclexplode(attacl)).* FROM pg_attribute
+              WHERE attrelid = 'public.faq'::regclass) acl
+        WHERE grantee <> relowner
+        ORDER BY 1, 2, 3, 4
+        """
+    )
+
+
+def test_the_view_keeps_its_grants_where_a_column_comes_in_between(workbench: Workbench) -> None:
+    workbench.create_faq(3)
+    workbench.sync()
+    role = f"Reader of {workbench.target.database}"
+    workbench.postgres(f'CREATE ROLE "{role}"')
+    workbench.postgres("GRANT SELECT ON public.faq TO PUBLIC")
+    workbench.postgres(f'GRANT SELECT ON public.faq TO "{role}" WITH GRANT OPTION')
+    workbench.postgres(f'GRANT UPDATE (link) ON public.faq TO "{role}"')
+    rights = _rights(workbench)
+    assert len(rights) == 3
+    workbench.sync(faq_spec(**MORE_METADATA))
+    assert workbench.postgres("SELECT number FROM faq ORDER BY id") == [("1",), ("2",), ("3",)]
+    assert _rights(workbench) == rights
+    workbench.postgres(f'DROP OWNED BY "{role}"')
+    workbench.postgres(f'DROP ROLE "{role}"')
+
+
+def test_a_view_that_others_build_on_keeps_its_columns_and_fails_no_sync(
+    workbench: Workbench, caplog: pytest.LogCaptureFixture
+) -> None:
+    workbench.create_faq(3)
+    workbench.sync()
+    workbench.postgres("CREATE VIEW public.links AS SELECT id, link FROM public.faq")
+    workbench.add_faq([4])
+    with workbench.index(faq_spec(**MORE_METADATA)) as index:
+        assert sync_all(index).inserted == 1
+        index.refresh_search_index()
+        assert index.verify().equal
+        assert index.search("question number 4?").hits[0].metadata["number"] == 4
+    assert workbench.postgres("SELECT count(*) FROM public.links") == [(4,)]
+    warning = caplog.records[0].getMessage()
+    assert 'the view "public"."faq" keeps the columns that it had' in warning
+    assert "view links depends on view faq" in warning
+    assert "drop what builds on it" in warning
+    workbench.postgres("DROP VIEW public.links")
+    workbench.sync(faq_spec(**MORE_METADATA))
+    assert workbench.postgres("SELECT number FROM faq WHERE id = 4") == [("4",)]
+
+
 def test_the_function_finds_what_the_search_finds(workbench: Workbench) -> None:
     workbench.create_faq(50)
     workbench.sync()

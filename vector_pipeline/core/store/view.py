@@ -8,6 +8,8 @@ function `<index>.nearest` can.
 from __future__ import annotations
 
 import hashlib
+import logging
+from dataclasses import dataclass
 
 import psycopg
 from psycopg import sql
@@ -20,6 +22,8 @@ from vector_pipeline.core.store.ann_index import Method, present_methods
 from vector_pipeline.core.store.locks import Lock, in_transaction
 from vector_pipeline.core.store.names import bounded
 from vector_pipeline.core.store.registry import RegisteredIndex
+
+_log = logging.getLogger(__name__)
 
 _MARK = "vector-pipeline index "
 
@@ -59,7 +63,7 @@ def _mark_of_view(connection: psycopg.Connection, name: str) -> str | None:
 def create_view(
     connection: psycopg.Connection, index: RegisteredIndex, plan: ReadingPlan, unique_on: str | None
 ) -> None:
-    """Creates the view, or brings it up to date; the grants on it stay where its columns do.
+    """Creates the view, or brings it up to date; the grants on it stay.
 
     A view that is as it should be costs one look: replacing it would wait for everyone who reads it.
     """
@@ -73,14 +77,85 @@ def create_view(
         in_transaction(connection, Lock.SCHEMA, 0)
         if _mark_of_view(connection, index.name) == mark:
             return  # by another session meanwhile
-        try:
-            with connection.transaction():
-                connection.execute(sql.SQL("CREATE OR REPLACE VIEW {} AS {}").format(view, query))
-        except psycopg.errors.InvalidTableDefinition:
-            # Its columns have changed, which REPLACE doesn't do.
+        if _replace(connection, view, query) or _make_anew(connection, view, query):
+            connection.execute(sql.SQL("COMMENT ON VIEW {} IS {}").format(view, sql.Literal(mark)))
+
+
+def _replace(connection: psycopg.Connection, view: sql.Identifier, query: sql.Composed) -> bool:
+    """False where columns would go, move or come in between, which PostgreSQL doesn't do to a view."""
+    try:
+        with connection.transaction():
+            connection.execute(sql.SQL("CREATE OR REPLACE VIEW {} AS {}").format(view, query))
+    except psycopg.errors.InvalidTableDefinition:
+        return False
+    return True
+
+
+def _make_anew(connection: psycopg.Connection, view: sql.Identifier, query: sql.Composed) -> bool:
+    """Drops the view and creates it with the grants that it had.
+
+    False where others build on it: the old one stays then, since no sync may fail for what a user made beside it.
+    """
+    grants = _grants(connection, view)
+    try:
+        with connection.transaction():
             connection.execute(sql.SQL("DROP VIEW {}").format(view))
-            connection.execute(sql.SQL("CREATE VIEW {} AS {}").format(view, query))
-        connection.execute(sql.SQL("COMMENT ON VIEW {} IS {}").format(view, sql.Literal(mark)))
+    except psycopg.errors.DependentObjectsStillExist as error:
+        name = view.as_string(connection)
+        _log.warning(
+            "the view %s keeps the columns that it had, since others build on it (%s); to have the declared ones, "
+            "drop what builds on it, sync or refresh the index, and create that again",
+            name,
+            "; ".join((error.diag.message_detail or "").splitlines()),
+        )
+        return False
+    connection.execute(sql.SQL("CREATE VIEW {} AS {}").format(view, query))
+    columns = {name for (name,) in connection.execute(_COLUMNS, (view.as_string(connection),)).fetchall()}
+    for grant in grants:
+        if grant.column is None or grant.column in columns:
+            connection.execute(grant.statement(view))
+    return True
+
+
+_COLUMNS = "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0"
+
+
+@dataclass(frozen=True)
+class _Grant:
+    """A right on the view, or on one of its columns. `role` None is everyone."""
+
+    role: str | None
+    privilege: str
+    grantable: bool
+    column: str | None
+
+    def statement(self, view: sql.Identifier) -> sql.Composed:
+        return sql.SQL("GRANT {}{} ON {} TO {}{}").format(
+            sql.SQL(self.privilege),
+            sql.SQL(" ({})").format(sql.Identifier(self.column)) if self.column is not None else sql.SQL(""),
+            view,
+            sql.Identifier(self.role) if self.role is not None else sql.SQL("PUBLIC"),
+            sql.SQL(" WITH GRANT OPTION") if self.grantable else sql.SQL(""),
+        )
+
+
+def _grants(connection: psycopg.Connection, view: sql.Identifier) -> list[_Grant]:
+    """What others than the owner may do with the view."""
+    rows = connection.execute(
+        """
+        SELECT r.rolname, a.privilege_type, a.is_grantable, a.attname
+        FROM (SELECT relowner, NULL AS attname, (aclexplode(relacl)).*
+              FROM pg_class WHERE oid = %(view)s::regclass
+              UNION ALL
+              SELECT relowner, attname, (aclexplode(attacl)).*
+              FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+              WHERE attrelid = %(view)s::regclass AND NOT attisdropped) a
+        LEFT JOIN pg_roles r ON r.oid = a.grantee
+        WHERE a.grantee <> a.relowner AND (a.grantee = 0 OR r.rolname IS NOT NULL)
+        """,
+        {"view": view.as_string(connection)},
+    ).fetchall()
+    return [_Grant(*row) for row in rows]
 
 
 def _view_query(index: RegisteredIndex, plan: ReadingPlan, unique_on: str | None) -> sql.Composed:
