@@ -22,6 +22,9 @@ Vectors = npt.NDArray[np.float32]
 POISON = "poison"
 """A batch with a text that contains this is refused with 400."""
 
+STUMBLE = "stumble"
+"""A batch with a text that contains this is answered with 500, as llama.cpp and Ollama do if one is too long."""
+
 GIVE_NAN = "give-nan"
 GIVE_INFINITY = "give-infinity"
 GIVE_ZERO = "give-zero"

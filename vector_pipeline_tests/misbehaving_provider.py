@@ -27,7 +27,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO, get_args
 
-from vector_pipeline_tests.misbehaving_answers import POISON, Manner, answer, to_json, vectors_of
+from vector_pipeline_tests.misbehaving_answers import POISON, STUMBLE, Manner, answer, to_json, vectors_of
 
 
 @dataclass(frozen=True)
@@ -275,6 +275,8 @@ class _Handler(BaseHTTPRequestHandler):
             )
         if any(POISON in text for text in texts):
             raise _Refusal(400, f"input[{_first(POISON, texts)}] is not to be embedded", "bad_input")
+        if any(STUMBLE in text for text in texts):
+            raise _Refusal(500, "input is too large to process")
         if request.get("dimensions", 0) > self._provider.dimensions:
             raise _Refusal(400, f"dimensions is above {self._provider.dimensions}", "bad_dimensions")
 

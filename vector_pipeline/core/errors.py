@@ -87,12 +87,18 @@ class ProviderError(VectorPipelineError):
 class ProviderUnavailableError(ProviderError):
     """The provider is down, slow or overloaded: the same request may succeed later.
 
-    `retry_after_seconds` is what the provider itself asked for, where it did.
+    `retry_after_seconds` is what the provider itself asked for, where it did; `status` is that of its answer, if any.
     """
 
-    def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
+    def __init__(self, message: str, retry_after_seconds: float | None = None, *, status: int | None = None) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+        self.status = status
+
+    @property
+    def may_be_due_to_a_text(self) -> bool:
+        """Whether the server stumbled, which llama.cpp and Ollama do over a text that is too long; 503 is overload."""
+        return self.status is not None and self.status >= 500 and self.status != 503
 
 
 class ProviderRefusedError(ProviderError):

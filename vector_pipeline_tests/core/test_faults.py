@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import psycopg
 import pytest
 
 from vector_pipeline.core.errors import (
@@ -17,6 +20,7 @@ from vector_pipeline.core.errors import (
 from vector_pipeline.core.settings import EmbeddingSettings, SourceSettings, TargetSettings
 from vector_pipeline.core.spec import IndexSpec
 from vector_pipeline.core.store import connection as store_connection
+from vector_pipeline.core.store.locks import Lock
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.workbench import Workbench, question_only, sync_all
 
@@ -52,6 +56,18 @@ def test_of_500_changed_rows_one_that_is_refused_costs_the_others_nothing(workbe
     assert (others[0].key, others[0].vector_behind) == ("320", False)
 
 
+def test_a_text_over_which_the_server_stumbles_costs_its_neighbours_nothing(workbench: Workbench) -> None:
+    workbench.create_faq(30)
+    workbench.mysql("UPDATE faq SET question = 'stumble' WHERE id = 7")
+    workbench.sync(_impatient())
+    with workbench.index(_impatient()) as index:
+        [entry] = index.quarantine()
+        assert index.due_ranges() == []
+        assert index.verify().vectors == 29
+    assert entry.key == "7"
+    assert "HTTP 500: input is too large to process" in entry.message
+
+
 def test_a_row_that_never_had_a_vector_is_stored_without_one(workbench: Workbench) -> None:
     workbench.create_faq(3)
     workbench.mysql("UPDATE faq SET question = 'poison from the start' WHERE id = 2")
@@ -78,6 +94,74 @@ def test_a_row_that_changes_leaves_the_quarantine(workbench: Workbench, change: 
     with workbench.index(question_only()) as index:
         assert index.quarantine() == []
         assert index.verify().equal
+
+
+def _quarantined(workbench: Workbench) -> int:
+    [(entries,)] = workbench.postgres("SELECT count(*) FROM vector_pipeline.quarantine")
+    return int(entries)
+
+
+def test_a_text_that_is_refused_after_its_row_has_gone_does_not_enter_the_quarantine(
+    workbench: Workbench, provider: MisbehavingProvider
+) -> None:
+    workbench.create_faq(3)
+    workbench.sync(question_only())
+    workbench.mysql("UPDATE faq SET question = 'poison' WHERE id = 2")
+    with workbench.index(question_only()) as embedding, workbench.index(question_only()) as syncing:
+        [partition] = [state.partition for state in syncing.ranges()]
+        list(syncing.sync_documents([partition]))
+        provider.delay_seconds = 1
+        with ThreadPoolExecutor(1) as thread:
+            asked = provider.stats()["requests"]
+            embedded = thread.submit(embedding.embed, [partition])
+            while provider.stats()["requests"] == asked:
+                time.sleep(0.01)
+            workbench.mysql("DELETE FROM faq WHERE id = 2")
+            list(syncing.sync_documents([partition]))
+            embedded.result()
+    assert _quarantined(workbench) == 0
+
+
+def test_an_entry_without_a_row_leaves_the_quarantine_with_the_next_refresh(workbench: Workbench) -> None:
+    workbench.create_faq(3)
+    workbench.mysql("UPDATE faq SET question = 'poison' WHERE id = 2")
+    workbench.sync(question_only())
+    workbench.postgres(
+        "INSERT INTO vector_pipeline.quarantine (index_id, space, content_hash, reason, message)"
+        " SELECT index_id, space, 'gone', reason, message FROM vector_pipeline.quarantine"
+    )
+    assert _quarantined(workbench) == 2
+    with workbench.index(question_only()) as index:
+        index.refresh_search_index()
+        assert [entry.key for entry in index.quarantine()] == ["2"]
+    assert _quarantined(workbench) == 1
+
+
+def test_a_connection_that_is_lost_is_told_as_such_and_nothing_more_is_paid_for(
+    workbench: Workbench, provider: MisbehavingProvider
+) -> None:
+    block = {"type": "openai", "texts_per_request": 1, "requests_in_flight": 1}
+    spec = question_only(embedding={"provider": block})
+    workbench.create_faq(50)
+    with workbench.index(spec) as index:
+        index.detect()
+        partitions = [state.partition for state in index.due_ranges()]
+        list(index.sync_documents(partitions))
+        provider.reset()
+        provider.delay_seconds = 0.5
+        with ThreadPoolExecutor(1) as thread:
+            embedded = thread.submit(index.embed, partitions)
+            while provider.stats()["requests"] < 2:
+                time.sleep(0.01)
+            workbench.postgres(
+                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND classid = %s",
+                [int(Lock.RANGE_EMBEDDING)],
+            )
+            asked = provider.stats()["requests"]
+            with pytest.raises(psycopg.errors.AdminShutdown):
+                embedded.result()
+    # One that waited in the pool when the loss was not noticed yet.
+    assert provider.stats()["requests"] <= asked + 1
 
 
 def test_a_text_in_quarantine_stays_there_while_another_row_has_it(workbench: Workbench) -> None:

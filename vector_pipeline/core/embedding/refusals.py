@@ -47,7 +47,7 @@ def explain_refusal(
     words = _shorten(without_secrets(_words(error.body), secrets))
     said = f"HTTP {status}: {words}" if words else f"HTTP {status}"
     if status in _LATER or status >= 500:
-        return ProviderUnavailableError(f"{who} answered {said}", retry_after(error.response.headers))
+        return ProviderUnavailableError(f"{who} answered {said}", retry_after(error.response.headers), status=status)
     if status in _ABOUT_US or status < 400 or error.code in _CODES_ABOUT_US:
         return ProviderRejectsUsError(
             f"{who} answered {said}; check the host, the model's name and the key in {api_key_variable}"

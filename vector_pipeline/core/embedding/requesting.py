@@ -4,7 +4,9 @@ Two ideas. *Patience*: what may pass is asked again, after a growing pause. *Hal
 refused is cut in two until the bad text is alone, so that it costs its 127 neighbours nothing but a few
 requests. Before a text is blamed where nothing at all has succeeded, a harmless word is sent: if the
 provider refuses that too, the trouble is not in the texts, and the caller gets the error instead of a
-quarantine full of innocent rows.
+quarantine full of innocent rows. A batch at which the server stumbles again and again (HTTP 5xx, but not 503)
+is treated alike: some servers do so over a text that is too long. As they also do it when they are down, the
+harmless word is sent each time.
 """
 
 from __future__ import annotations
@@ -35,6 +37,8 @@ HARMLESS_TEXT = "probe"
 # An answer that broke on its way is likely whole the second time. While a batch can still be halved, more
 # tries would only delay finding the text that provokes it.
 _ATTEMPTS_AT_A_DISHONEST_BATCH = 2
+# The parts of a batch at which a server stumbled that is up.
+_ATTEMPTS_AT_A_STUMBLING_BLOCK = 2
 # 1 batch and its 2 halves: with a single bad text, one of these succeeds.
 _FAILURES_BEFORE_PROBING = 3
 
@@ -69,6 +73,7 @@ def request_with_patience(
     on_request: OnRequest | None = None,
     *,
     attempts_at_dishonesty: int | None = None,
+    attempts_at_stumbling: int | None = None,
 ) -> EmbeddedBatch:
     """Embeds the texts, asking again while the provider is unavailable or its answer unusable.
 
@@ -76,13 +81,14 @@ def request_with_patience(
         attempts: requests in all, at most.
         sleep: waits that many seconds.
         attempts_at_dishonesty: gives up earlier than `attempts` if the answer is unusable.
+        attempts_at_stumbling: gives up earlier than `attempts` if the server answers with an error of its own.
 
     Raises:
         ProviderError: the last one, or the first that asking again cannot help.
     """
     patience = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type((ProviderUnavailableError, DishonestAnswerError)),
-        stop=_StopAfter(attempts, attempts_at_dishonesty or attempts),
+        stop=_StopAfter(attempts, attempts_at_dishonesty or attempts, attempts_at_stumbling or attempts),
         wait=_pause,
         sleep=sleep,
         reraise=True,
@@ -106,39 +112,79 @@ def request_halving(
         ProviderRejectsUsError: the key, model or address is wrong, or even a harmless text is refused.
         DishonestAnswerError: even a harmless text gets an unusable answer.
     """
-    waiting = deque([range(len(texts))] if texts else [])
+    waiting = deque([_Part(range(len(texts)))] if texts else [])
     failures, trusted = 0, False
     while waiting:
-        positions = waiting.popleft()
-        batch = _embed_part(provider, [texts[i] for i in positions], attempts, on_request, sleep)
+        part = waiting.popleft()
+        batch = _embed_part(provider, [texts[i] for i in part.positions], part.suspect, attempts, on_request, sleep)
         if isinstance(batch, EmbeddedBatch):
             trusted = True
-            yield Embedded(positions, batch)
+            yield Embedded(part.positions, batch)
             continue
         failures += 1
-        if not trusted and (len(positions) == 1 or failures >= _FAILURES_BEFORE_PROBING):
+        stumbled = isinstance(batch, ProviderUnavailableError)
+        if stumbled:
+            _require_up(provider, batch, on_request)
+            trusted = True
+        elif not trusted and (len(part.positions) == 1 or failures >= _FAILURES_BEFORE_PROBING):
             _probe(provider, attempts, on_request, sleep)
             trusted = True
-        if len(positions) == 1:
-            yield Refused(positions[0], str(batch))
+        if len(part.positions) > 1:
+            waiting += part.halves(suspect=part.suspect or stumbled)
+        elif stumbled and not part.suspect:
+            # It may have come up again just before the harmless text.
+            waiting.append(_Part(part.positions, suspect=True))
         else:
-            middle = (len(positions) + 1) // 2
-            waiting += (positions[:middle], positions[middle:])
+            yield Refused(part.positions[0], str(batch))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A part of the texts; `suspect` if the server stumbled over what it was cut from, though it is up."""
+
+    positions: range
+    suspect: bool = False
+
+    def halves(self, *, suspect: bool) -> tuple[_Part, _Part]:
+        middle = (len(self.positions) + 1) // 2
+        return _Part(self.positions[:middle], suspect), _Part(self.positions[middle:], suspect)
 
 
 def _embed_part(
     provider: EmbeddingProvider,
     texts: list[str],
+    suspect: bool,
     attempts: int,
     on_request: OnRequest | None,
     sleep: Callable[[float], None],
 ) -> EmbeddedBatch | ProviderError:
     """The vectors, or the error that the texts may be the reason of."""
     at_dishonesty = min(attempts, _ATTEMPTS_AT_A_DISHONEST_BATCH) if len(texts) > 1 else attempts
+    at_stumbling = min(attempts, _ATTEMPTS_AT_A_STUMBLING_BLOCK) if suspect else attempts
     try:
-        return request_with_patience(provider, texts, attempts, sleep, on_request, attempts_at_dishonesty=at_dishonesty)
+        return request_with_patience(
+            provider,
+            texts,
+            attempts,
+            sleep,
+            on_request,
+            attempts_at_dishonesty=at_dishonesty,
+            attempts_at_stumbling=at_stumbling,
+        )
     except (ProviderRefusedError, DishonestAnswerError) as error:
         return error
+    except ProviderUnavailableError as error:
+        if error.may_be_due_to_a_text:
+            return error
+        raise
+
+
+def _require_up(provider: EmbeddingProvider, error: ProviderError, on_request: OnRequest | None) -> None:
+    """Raises the error, unless the provider embeds a harmless text at once: it was patiently asked already."""
+    try:
+        _request(provider, [HARMLESS_TEXT], on_request)
+    except ProviderError:
+        raise error from None
 
 
 def _probe(
@@ -168,15 +214,21 @@ def _request(provider: EmbeddingProvider, texts: Sequence[str], on_request: OnRe
 
 
 class _StopAfter(tenacity.stop.stop_base):
-    """Stops after `attempts`, or after fewer where the last answer was dishonest."""
+    """Stops after `attempts`, or after fewer where the last answer was dishonest or an error of the server's own."""
 
-    def __init__(self, attempts: int, at_dishonesty: int) -> None:
+    def __init__(self, attempts: int, at_dishonesty: int, at_stumbling: int) -> None:
         self._attempts = attempts
         self._at_dishonesty = at_dishonesty
+        self._at_stumbling = at_stumbling
 
     def __call__(self, retry_state: tenacity.RetryCallState) -> bool:
-        dishonest = isinstance(_last_error(retry_state), DishonestAnswerError)
-        return retry_state.attempt_number >= (self._at_dishonesty if dishonest else self._attempts)
+        error = _last_error(retry_state)
+        enough = self._attempts
+        if isinstance(error, DishonestAnswerError):
+            enough = self._at_dishonesty
+        elif isinstance(error, ProviderUnavailableError) and error.may_be_due_to_a_text:
+            enough = self._at_stumbling
+        return retry_state.attempt_number >= enough
 
 
 _growing = tenacity.wait_exponential(

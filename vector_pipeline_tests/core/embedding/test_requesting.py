@@ -21,7 +21,7 @@ from vector_pipeline.core.errors import (
     ProviderRejectsUsError,
     ProviderUnavailableError,
 )
-from vector_pipeline_tests.misbehaving_answers import GIVE_NOTHING, POISON, vectors_of
+from vector_pipeline_tests.misbehaving_answers import GIVE_NOTHING, POISON, STUMBLE, vectors_of
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 
 
@@ -182,3 +182,32 @@ def test_what_was_embedded_before_the_provider_went_down_is_kept(bench: Bench) -
     bench.server.behave("status", status=503)
     with pytest.raises(ProviderUnavailableError):
         next(outcomes)
+
+
+def test_a_text_over_which_the_server_stumbles_is_found_like_a_refused_one(bench: Bench) -> None:
+    texts = numbered(16, bad={5: STUMBLE})
+    outcomes = bench.halve(texts)
+    assert refused(outcomes) == [5]
+    assert_each_text_once_with_its_vector(outcomes, texts)
+    [message] = [outcome.message for outcome in outcomes if isinstance(outcome, Refused)]
+    assert "HTTP 500: input is too large to process" in message
+
+
+def test_a_single_text_over_which_the_server_stumbles_is_blamed_where_it_is_up(bench: Bench) -> None:
+    assert refused(bench.halve([STUMBLE], attempts=1)) == [0]
+    assert bench.server.times_sent(HARMLESS_TEXT) == 2
+
+
+def test_no_text_is_blamed_by_a_server_that_was_down_until_the_harmless_text_came(bench: Bench) -> None:
+    bench.server.behave("status", status=500, requests=3)
+    texts = ["a"]
+    outcomes = bench.halve(texts, attempts=3)
+    assert_each_text_once_with_its_vector(outcomes, texts)
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503])
+def test_no_text_is_blamed_by_a_server_that_is_down(bench: Bench, status: int) -> None:
+    bench.server.behave("status", status=status)
+    with pytest.raises(ProviderUnavailableError, match=f"HTTP {status}"):
+        bench.halve(numbered(8), attempts=3)
+    assert bench.server.requests == (4 if status in (500, 502) else 3)
