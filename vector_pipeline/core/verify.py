@@ -8,6 +8,7 @@ not taken for damage.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 import psycopg
@@ -85,16 +86,23 @@ def _examine(
     with locks.held(target, Lock.RANGE_DOCUMENTS, key_range.range_id):
         current = key_ranges.load_range(target, key_range.range_id)
         with snapshot(source):
-            wanted = dict(read_row_hashes(source, plan, current))
+            rows = list(read_row_hashes(source, plan, current))
+        wanted = dict(rows)
         stored = stored_row_hashes(target, index, plan, key_range.range_id)
         passages = _differing_passages(target, index, key_range)
         wrong = _wrong_vectors(target, index, key_range.range_id).get(key_range.range_id, ([], []))
+    # Of several rows with one key, as a view can have them, the target holds one at most.
+    repeats = Counter(key for key, _ in rows)
     difference = RangeDifference(
         partition=key_range.partition,
-        source_rows=len(wanted),
+        source_rows=len(rows),
         target_rows=len(stored),
         missing=tuple(key for key in wanted if key not in stored),
-        stale=tuple(key for key, row_hash in wanted.items() if stored.get(key, row_hash) != row_hash),
+        stale=tuple(
+            key
+            for key, row_hash in wanted.items()
+            if (key in stored and repeats[key] > 1) or stored.get(key, row_hash) != row_hash
+        ),
         orphaned=tuple(key for key in stored if key not in wanted),
         passages=tuple(passages),
         vectors=tuple(wrong[0]),

@@ -204,6 +204,20 @@ def test_rows_that_are_not_synced_yet_are_differences(workbench: Workbench) -> N
     assert found == {"orphaned": {"3"}, "stale": {"4"}, "missing": {"21"}}
 
 
+@pytest.mark.parametrize("twins", [1, 2])
+def test_a_key_that_comes_again_in_a_view_is_named(workbench: Workbench, twins: int) -> None:
+    spec = faq_spec(source={"table": "faq_view", "primary_key": "id"})
+    workbench.create_faq(20)
+    workbench.mysql("CREATE VIEW faq_view AS SELECT * FROM faq")
+    workbench.sync(spec)
+    again = " UNION ALL SELECT * FROM faq WHERE id = 7" * twins
+    workbench.mysql(f"CREATE OR REPLACE VIEW faq_view AS SELECT * FROM faq{again}")
+    with workbench.index(spec) as index:
+        [difference] = index.verify().differences
+    assert (difference.stale, difference.missing, difference.orphaned) == (("7",), (), ())
+    assert (difference.source_rows, difference.target_rows) == (20 + twins, 20)
+
+
 def test_progress_is_told_range_by_range(workbench: Workbench) -> None:
     workbench.create_faq(250)
     workbench.sync()
