@@ -149,22 +149,26 @@ class Filling:
         writer.start()
         try:
             with ThreadPoolExecutor(self._provider.requests_in_flight, "embedding-request") as pool:
-                for batch in self._batches(connection, self._take(connection, ranges, taken, busy, wait)):
-                    self._slots.acquire()
-                    if self._failed.is_set():
-                        self._slots.release()
-                        break
-                    pool.submit(self._request, batch).add_done_callback(self._request_done)
+                try:
+                    for batch in self._batches(connection, self._take(connection, ranges, taken, busy, wait)):
+                        self._slots.acquire()
+                        if self._failed.is_set():
+                            self._slots.release()
+                            break
+                        pool.submit(self._request, batch).add_done_callback(self._request_done)
+                except BaseException as error:
+                    # Before the pool is waited for, so that nothing more is asked and paid for.
+                    self._note_error(error)
         finally:
             self._finished.put(_Mark.END)
             writer.join()
-            if self._error is None:
-                for key_range in taken:
-                    self._settle(connection, key_range)
-            for key_range in taken:
-                locks.release(connection, Lock.RANGE_EMBEDDING, key_range.range_id)
         if self._error is not None:
+            # Nothing is asked of the connection, which may be what failed: its locks go when `run` closes it.
             raise self._error
+        for key_range in taken:
+            self._settle(connection, key_range)
+        for key_range in taken:
+            locks.release(connection, Lock.RANGE_EMBEDDING, key_range.range_id)
         return busy
 
     def _take(

@@ -11,6 +11,7 @@ from psycopg import sql
 
 from vector_pipeline.core.documents.rendering import ContentHash
 from vector_pipeline.core.reports import QuarantineEntry
+from vector_pipeline.core.store.locks import Lock, in_transaction
 from vector_pipeline.core.store.registry import RegisteredIndex
 
 FIRST_PAUSE = timedelta(hours=1)
@@ -28,18 +29,29 @@ class Refusal:
 
 
 def put(connection: psycopg.Connection, index: RegisteredIndex, refusals: Sequence[Refusal]) -> None:
-    """Enters refusals, or counts one more attempt of those that are there; the pause grows fourfold each time."""
+    """Enters refusals, or counts one more attempt of those that are there; the pause grows fourfold each time.
+
+    A text that no passage has any more is not entered: nothing would ever take it out again.
+    """
+    # Two conditions, each with its index: a passage that waits for its vector, and one whose vector is lost.
+    insert = sql.SQL(
+        """
+        INSERT INTO vector_pipeline.quarantine AS q
+            (index_id, space, content_hash, reason, message, next_attempt_at)
+        SELECT %(index)s, %(space)s, %(hash)s, %(reason)s, %(message)s, now() + %(first)s
+        WHERE EXISTS (
+            SELECT FROM {passages}
+            WHERE content_hash = %(hash)s AND served_hash IS DISTINCT FROM content_hash)
+           OR EXISTS (SELECT FROM {passages} WHERE served_hash = %(hash)s AND content_hash = %(hash)s)
+        ON CONFLICT (index_id, space, content_hash) DO UPDATE
+        SET reason = excluded.reason, message = excluded.message, attempts = q.attempts + 1,
+            last_failed_at = now(),
+            next_attempt_at = now() + least(%(first)s * power(4, least(q.attempts, 10)), %(longest)s)
+        """
+    ).format(passages=sql.Identifier(index.schema, index.passages))
     with connection.transaction(), connection.cursor() as cursor:
         cursor.executemany(
-            """
-            INSERT INTO vector_pipeline.quarantine AS q
-                (index_id, space, content_hash, reason, message, next_attempt_at)
-            VALUES (%(index)s, %(space)s, %(hash)s, %(reason)s, %(message)s, now() + %(first)s)
-            ON CONFLICT (index_id, space, content_hash) DO UPDATE
-            SET reason = excluded.reason, message = excluded.message, attempts = q.attempts + 1,
-                last_failed_at = now(),
-                next_attempt_at = now() + least(%(first)s * power(4, least(q.attempts, 10)), %(longest)s)
-            """,
+            insert,
             [
                 {
                     "index": index.index_id,
@@ -69,6 +81,25 @@ def release(connection: psycopg.Connection, index: RegisteredIndex, hashes: Sequ
         """,
         {"index": index.index_id, "space": index.generation.space.number, "hashes": list(hashes)},
     )
+
+
+def release_unneeded(connection: psycopg.Connection, index: RegisteredIndex) -> None:
+    """Removes the entries of texts that no passage has any more."""
+    with connection.transaction():
+        # No passage may come to count on an entry that is about to go.
+        in_transaction(connection, Lock.VECTORS, index.index_id)
+        unneeded = connection.execute(
+            sql.SQL(
+                """
+                SELECT q.content_hash FROM vector_pipeline.quarantine q
+                WHERE q.index_id = %s AND q.space = %s
+                  AND NOT EXISTS (SELECT FROM {} p WHERE p.content_hash = q.content_hash)
+                """
+            ).format(sql.Identifier(index.schema, index.passages)),
+            (index.index_id, index.generation.space.number),
+        ).fetchall()
+        if unneeded:
+            release(connection, index, [content_hash for (content_hash,) in unneeded])
 
 
 def entries(connection: psycopg.Connection, index: RegisteredIndex) -> list[QuarantineEntry]:
