@@ -9,13 +9,16 @@ import psycopg
 from vector_pipeline.core.reports import IndexStatus, SearchIndexReport
 from vector_pipeline.core.source.plan import ReadingPlan
 from vector_pipeline.core.spec import IndexSpec
-from vector_pipeline.core.store import ann_index, key_ranges, locks, vectors, view
+from vector_pipeline.core.store import ann_index, key_ranges, locks, quarantine, vectors, view
 from vector_pipeline.core.store.contents import count_contents
 from vector_pipeline.core.store.locks import Lock
 from vector_pipeline.core.store.names import bounded
 from vector_pipeline.core.store.registry import RegisteredIndex
 
 _CHANGED_SHARE = 0.1
+_DIRTY_SHARE = 0.1
+# A range that is still dirty after more tries is not waited for: it may be so for ever.
+_TRIES_AWAITED = 2
 
 
 def refresh_search_index(
@@ -25,6 +28,7 @@ def refresh_search_index(
     started = time.monotonic()
     with locks.held(target, Lock.SEARCH_INDEX, index.index_id):
         retired = vectors.retire_unserved(target, index)
+        quarantine.release_unneeded(target, index)
         fields = ann_index.refresh(target, index, spec.search.ann_from_vectors)
         view.create_view(target, index, plan, spec.document.unique_on)
         view.create_nearest_function(target, index, spec.document.unique_on)
@@ -46,21 +50,26 @@ def refresh_search_index(
 
 
 def search_index_is_due(target: psycopg.Connection, index: RegisteredIndex) -> bool:
-    """Nothing is dirty, and there was no refresh for a day, or a tenth of the vectors came or went since the last."""
+    """There was no refresh for a day; or the ranges are in step, but for a few and for those that fail again and
+    again, and there was none yet, or a tenth of the vectors came or went since the last."""
     row = target.execute(
         """
-        SELECT search_refreshed_at IS NULL OR search_refreshed_at < now() - interval '1 day', vectors_at_refresh
+        SELECT coalesce(search_refreshed_at, created_at) < now() - interval '1 day',
+               search_refreshed_at IS NULL, vectors_at_refresh
         FROM vector_pipeline.embedding_indexes WHERE index_id = %s
         """,
         (index.index_id,),
     ).fetchone()
     assert row is not None
-    overdue, written_then = row
+    overdue, first, written_then = row
     states = key_ranges.load_states(target, index)
-    if not states or any(state.dirty for state in states):
+    if not states or overdue:
+        return bool(states)
+    awaited = sum(state.dirty and state.attempts <= _TRIES_AWAITED for state in states)
+    if awaited > _DIRTY_SHARE * len(states):
         return False
     changed = abs(_vectors_ever_written(target, index) - written_then)
-    return bool(overdue) or changed > _CHANGED_SHARE * max(1, count_contents(target, index).vectors)
+    return bool(first) or changed > _CHANGED_SHARE * max(1, count_contents(target, index).vectors)
 
 
 def _vectors_ever_written(target: psycopg.Connection, index: RegisteredIndex) -> int:
