@@ -131,5 +131,7 @@ def prepare(
             raise IndexSpecError(origin, problems)
         index = registry.register(target, spec, wanted, measure_dimensions(spec, wanted, provider, origin))
     registry.refuse_a_changed_declaration(target, index, spec, wanted, origin)
+    if spec.document.unique_on is not None:
+        schema.ensure_unique_on(target, index.index_id, index.schema, spec.document.unique_on)
     registry.keep_declaration(target, index, spec)
     return index

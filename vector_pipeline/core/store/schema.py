@@ -12,7 +12,7 @@ import psycopg
 from psycopg import sql
 
 from vector_pipeline.core.errors import TargetUnavailableError
-from vector_pipeline.core.store import names
+from vector_pipeline.core.store import locks, names
 from vector_pipeline.core.store.locks import Lock, in_transaction
 
 REGISTRY_VERSION = 1
@@ -156,11 +156,49 @@ def create_documents(connection: psycopg.Connection, schema: str, texts: Sequenc
     )
     connection.execute(sql.SQL("CREATE INDEX IF NOT EXISTS documents_range ON {} (range_id)").format(documents))
     if unique_on is not None:
-        connection.execute(
-            sql.SQL("CREATE INDEX IF NOT EXISTS documents_unique_on ON {} (md5({}), sort_key)").format(
-                documents, sql.Identifier(unique_on)
-            )
-        )
+        connection.execute(_unique_on(schema, unique_on, sql.SQL("IF NOT EXISTS")))
+
+
+def _unique_on(schema: str, unique_on: str, manner: sql.SQL) -> sql.Composed:
+    return sql.SQL("CREATE INDEX {} {} ON {} (md5({}), sort_key)").format(
+        manner,
+        sql.Identifier(names.bounded(f"documents_unique_on_{unique_on}")),
+        sql.Identifier(schema, "documents"),
+        sql.Identifier(unique_on),
+    )
+
+
+def ensure_unique_on(connection: psycopg.Connection, index_id: int, schema: str, unique_on: str) -> None:
+    """Creates the index by which a document's twins are found, for an index that declares `unique_on` only now.
+
+    Keeps no writer waiting. Where another process is building indexes it is left to that one, or to the next time:
+    answers are right without it, only slower. `connection` must be in autocommit mode, outside of a transaction.
+    """
+    if _has_unique_on(connection, schema, unique_on):
+        return
+    if not locks.try_hold(connection, Lock.SEARCH_INDEX, index_id):
+        return
+    try:
+        if not _has_unique_on(connection, schema, unique_on):
+            # A build that was broken off leaves an invalid index behind.
+            wreck = sql.Identifier(schema, names.bounded(f"documents_unique_on_{unique_on}"))
+            connection.execute(sql.SQL("DROP INDEX IF EXISTS {}").format(wreck))
+            connection.execute(_unique_on(schema, unique_on, sql.SQL("CONCURRENTLY")))
+    finally:
+        locks.release(connection, Lock.SEARCH_INDEX, index_id)
+
+
+def _has_unique_on(connection: psycopg.Connection, schema: str, unique_on: str) -> bool:
+    row = connection.execute(
+        """
+        SELECT EXISTS (
+            SELECT FROM pg_index
+            WHERE indrelid = %s::regclass AND indisvalid
+              AND pg_get_indexdef(indexrelid, 1, true) = 'md5(' || quote_ident(%s) || ')')
+        """,
+        (sql.Identifier(schema, "documents").as_string(connection), unique_on),
+    ).fetchone()
+    return bool(row and row[0])
 
 
 def create_passages(connection: psycopg.Connection, schema: str, generation: int) -> None:
