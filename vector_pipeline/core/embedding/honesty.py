@@ -2,11 +2,13 @@
 
 pgvector computes a cosine with float32 sums of squares. A vector whose sum overflows or underflows would
 have the distance NaN, which sorts before every real distance, so the norm is judged with the same
-arithmetic.
+arithmetic. Lengths that are indexed as `halfvec` take only numbers that a float16 can hold: a single larger one
+would break the building of the field's ANN index, and every search that casts the query.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -15,9 +17,13 @@ import numpy.typing as npt
 
 from vector_pipeline.core.embedding.provider import EmbeddedBatch, Vectors
 from vector_pipeline.core.errors import DimensionMismatchError
+from vector_pipeline.core.store.ann_index import Method, suitable_method
 
 # Below the smallest normal float32 a sum of squares has lost its digits or is zero.
 _SMALLEST_SQUARED_NORM = float(np.finfo(np.float32).tiny)
+
+
+_LARGEST_HALF = float(np.finfo(np.float16).max)
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,11 @@ class VectorSpaceLength:
     def __post_init__(self) -> None:
         if not 0 < self.native <= self.stored:
             raise ValueError(f"a vector of {self.native} numbers cannot be stored with {self.stored}")
+
+    @property
+    def largest_number(self) -> float:
+        """The largest that a component may be, by the type that the ANN index of this length has."""
+        return _LARGEST_HALF if suitable_method(self.stored) is Method.HNSW_HALFVEC else math.inf
 
 
 @dataclass(frozen=True)
@@ -58,9 +69,11 @@ def judge(batch: EmbeddedBatch, expected: VectorSpaceLength) -> Judgement:
         with np.errstate(over="ignore", invalid="ignore"):
             squares = np.einsum("ij,ij->i", batch.vectors, batch.vectors)
         honest = (batch.lengths == expected.native) & np.isfinite(squares) & (squares >= _SMALLEST_SQUARED_NORM)
+        if math.isfinite(expected.largest_number):
+            honest &= np.abs(batch.vectors).max(axis=1) <= expected.largest_number
     else:
         honest = np.zeros(len(batch.lengths), np.bool_)
-    reasons = {int(row): _reason(batch, int(row), expected.native) for row in np.flatnonzero(~honest)}
+    reasons = {int(row): _reason(batch, int(row), expected) for row in np.flatnonzero(~honest)}
     return Judgement(honest, _padded(batch.vectors, honest, expected), reasons)
 
 
@@ -73,8 +86,8 @@ def _refuse_other_model(lengths: npt.NDArray[np.int32], native: int) -> None:
         )
 
 
-def _reason(batch: EmbeddedBatch, row: int, native: int) -> str:
-    length, vector = int(batch.lengths[row]), batch.vectors[row]
+def _reason(batch: EmbeddedBatch, row: int, expected: VectorSpaceLength) -> str:
+    native, length, vector = expected.native, int(batch.lengths[row]), batch.vectors[row]
     if length != native:
         return f"has {length} numbers instead of {native}"
     if len(vector) != native:
@@ -85,6 +98,15 @@ def _reason(batch: EmbeddedBatch, row: int, native: int) -> str:
         return "is all zeros"
     if np.abs(vector).max() < 1:
         return "is so small that its norm counts as zero"
+    return _too_large(float(np.abs(vector).max()), expected)
+
+
+def _too_large(largest: float, expected: VectorSpaceLength) -> str:
+    if largest > expected.largest_number:
+        return (
+            f"has a number of {largest:g}, and vectors of {expected.stored} numbers are indexed as halfvec, "
+            f"which holds up to {expected.largest_number:g}"
+        )
     return "is so large that its norm is infinite"
 
 

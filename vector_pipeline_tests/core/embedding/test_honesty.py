@@ -78,6 +78,21 @@ def test_vectors_are_padded_with_zeros_to_a_larger_stored_length() -> None:
     assert judgement.vectors.flags.c_contiguous
 
 
+@pytest.mark.parametrize("length", [2001, 4000])
+def test_a_number_that_the_ann_index_of_the_length_cannot_hold_is_kept_out(length: int) -> None:
+    batch = batch_of([1, 65_504.0], [1, -65_505.0])
+    judgement = judge(batch, VectorSpaceLength(native=2, stored=length))
+    assert judgement.honest.tolist() == [True, False]
+    assert judgement.reasons == {
+        1: f"has a number of 65505, and vectors of {length} numbers are indexed as halfvec, which holds up to 65504"
+    }
+
+
+@pytest.mark.parametrize("length", [2000, 4001])
+def test_large_numbers_are_fine_in_lengths_that_are_indexed_otherwise(length: int) -> None:
+    assert judge(batch_of([1, 1e9]), VectorSpaceLength(native=2, stored=length)).honest.all()
+
+
 def test_an_empty_batch_is_honest() -> None:
     judgement = judge(EmbeddedBatch(np.empty((0, 0), np.float32), np.empty(0, np.int32), None), FOUR)
     assert judgement.vectors.shape == (0, 4)
