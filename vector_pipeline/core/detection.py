@@ -1,13 +1,15 @@
 """Finding out which ranges differ from the source: new keys are cut into ranges, ranges are digested in turn.
 
 Whatever changed a row (insert, update, delete, late commit, repair), its range's digest is another one. A look is
-bounded in time and goes on where the last one stopped; the last range, where new keys come, is looked at each time.
+bounded in time and goes on where the last one stopped; the last range, where new keys come, is looked at each time. A
+range that takes too long is passed over, and the round is not complete until it has been looked at.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 import psycopg
 from psycopg import sql
@@ -18,6 +20,7 @@ from vector_pipeline.core.source.connection import Connection as SourceConnectio
 from vector_pipeline.core.source.digest import digest_range
 from vector_pipeline.core.source.key_ranges import KeyRange
 from vector_pipeline.core.source.plan import ReadingPlan
+from vector_pipeline.core.source.time_limit import StatementTookTooLong, limited_statements, naming_the_limit
 from vector_pipeline.core.store import key_ranges as store_ranges
 from vector_pipeline.core.store import locks
 from vector_pipeline.core.store.locks import Lock
@@ -25,6 +28,8 @@ from vector_pipeline.core.store.registry import RegisteredIndex
 
 # A range in the middle is cut again when it has grown past this many times its size.
 _SPLIT_FACTOR = 2
+# Of a look with a budget. Few statements run past the budget, and Dagster ends a sensor's tick after 60 seconds.
+_LONGEST_STATEMENT_SECONDS = 10.0
 
 
 def detect(
@@ -44,22 +49,28 @@ def detect(
         resume_after: id of the last range that the look before reached.
     """
     deadline = None if budget_seconds is None else time.monotonic() + budget_seconds
-    added = _extend(source, target, index, plan, range_size, deadline)
-    ranges = store_ranges.load_ranges(target, index)
-    last = ranges[-1]
-    checked = _check(source, target, plan, last)
-    added += _split_grown(source, target, index, plan, last, checked, range_size)
-    done, resume, complete = 1, resume_after, True
-    for key_range in _from(ranges[:-1], resume_after):
-        # One at least, or a budget that the last range alone uses up would keep the round where it is for ever.
-        if deadline is not None and done > 1 and time.monotonic() >= deadline:
-            complete = False
-            break
-        rows = _check(source, target, plan, key_range)
-        added += _split_grown(source, target, index, plan, key_range, rows, range_size)
-        done, resume = done + 1, key_range.range_id
-    if complete:
-        store_ranges.note_round_complete(target, index)
+    longest = None if budget_seconds is None else max(budget_seconds, _LONGEST_STATEMENT_SECONDS)
+    added = done = reached = 0
+    resume, at_the_end = resume_after, True
+    with limited_statements(source, longest):
+        store_ranges.add_first_range(target, index)
+        with suppress(StatementTookTooLong), naming_the_limit():
+            added += _extend(source, target, index, plan, range_size, deadline)
+        ranges = store_ranges.load_ranges(target, index)
+        for key_range in (ranges[-1], *_from(ranges[:-1], resume_after)):
+            # One beside the last, or a budget that this alone uses up would keep the round where it is for ever.
+            if deadline is not None and reached > 1 and time.monotonic() >= deadline:
+                at_the_end = False
+                break
+            with suppress(StatementTookTooLong), naming_the_limit():
+                rows = _check(source, target, plan, key_range)
+                done += 1
+                added += _split_grown(source, target, index, plan, key_range, rows, range_size)
+            reached += 1
+            if reached > 1:
+                resume = key_range.range_id
+    complete = at_the_end and done == reached and store_ranges.note_round_complete(target, index)
+    if at_the_end:
         resume = None
     states = store_ranges.load_states(target, index)
     return Detection(
@@ -96,7 +107,6 @@ def _extend(
     deadline: float | None,
 ) -> int:
     """Cuts the last range, which is open above, wherever it holds more than `range_size` rows."""
-    store_ranges.add_first_range(target, index)
     last = store_ranges.load_ranges(target, index)[-1]
     return split(source, target, index, plan, last, range_size, deadline)
 
@@ -111,6 +121,21 @@ def _split_grown(
     range_size: int,
 ) -> int:
     if rows <= _SPLIT_FACTOR * range_size:
+        return 0
+    return split(source, target, index, plan, key_range, range_size, None)
+
+
+def split_if_grown(
+    source: SourceConnection,
+    target: psycopg.Connection,
+    index: RegisteredIndex,
+    plan: ReadingPlan,
+    range_id: int,
+    range_size: int,
+) -> int:
+    """Cuts a range that holds more rows now than a range should. Returns how many ranges were added."""
+    key_range = store_ranges.load_range(target, range_id)
+    if not source_ranges.holds_more_than(source, plan, key_range, _SPLIT_FACTOR * range_size):
         return 0
     return split(source, target, index, plan, key_range, range_size, None)
 

@@ -76,6 +76,11 @@ def cut(connection: Connection, plan: ReadingPlan, key_range: KeyRange, rows_per
         yield lower
 
 
+def holds_more_than(connection: Connection, plan: ReadingPlan, key_range: KeyRange, rows: int) -> bool:
+    """Whether the range has more rows, for the price of walking so far along the key index."""
+    return next(cut(connection, plan, key_range, rows), None) is not None
+
+
 def keys_at_or_above(connection: Connection, plan: ReadingPlan, keys: Sequence[str], bound: str) -> list[str]:
     """Which of these keys the source has at or above the bound."""
     column, placeholder = identifier(plan.key_column), bound_placeholder(plan)

@@ -150,12 +150,21 @@ def note_source_digest(
     )
 
 
-def note_round_complete(connection: psycopg.Connection, index: RegisteredIndex) -> None:
-    """Every range has been looked at since the round began."""
-    connection.execute(
-        "UPDATE vector_pipeline.embedding_indexes SET round_completed_at = now() WHERE index_id = %s",
+def note_round_complete(connection: psycopg.Connection, index: RegisteredIndex) -> bool:
+    """Notes that a round has come to its end. False where a range was last looked at before the round began: it was
+    passed over, in this look or in an earlier one."""
+    cursor = connection.execute(
+        """
+        UPDATE vector_pipeline.embedding_indexes i
+        SET round_completed_at = now()
+        WHERE i.index_id = %s
+          AND NOT EXISTS (
+              SELECT FROM vector_pipeline.key_ranges r
+              WHERE r.index_id = i.index_id AND r.source_checked_at < i.round_completed_at)
+        """,
         (index.index_id,),
     )
+    return cursor.rowcount > 0
 
 
 def note_reported(connection: psycopg.Connection, index: RegisteredIndex, digests: Mapping[str, str]) -> None:
