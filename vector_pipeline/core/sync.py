@@ -10,6 +10,7 @@ import time
 
 import psycopg
 
+from vector_pipeline.core.detection import split_if_grown
 from vector_pipeline.core.reports import RangeDocuments
 from vector_pipeline.core.source.connection import Connection as SourceConnection
 from vector_pipeline.core.source.connection import snapshot
@@ -28,9 +29,17 @@ def sync_range(
     index: RegisteredIndex,
     plan: ReadingPlan,
     range_id: int,
+    range_size: int | None = None,
 ) -> RangeDocuments:
-    """Makes the documents and passages of one range equal to its rows; writes nothing where they are."""
+    """Makes the documents and passages of one range equal to its rows; writes nothing where they are.
+
+    Args:
+        range_size: a range that has grown far past it since it was looked at is cut first, so that no more than its
+            first piece is read at once; the other pieces are dirty ranges of their own.
+    """
     started = time.monotonic()
+    if range_size is not None:
+        split_if_grown(source, target, index, plan, range_id, range_size)
     with locks.held(target, Lock.RANGE_DOCUMENTS, range_id):
         # Read under the lock: the range may have been cut since the run was asked for.
         key_range = key_ranges.load_range(target, range_id)

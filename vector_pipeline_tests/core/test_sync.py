@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vector_pipeline.core.sync import sync_range
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.workbench import Workbench, faq_spec, question_only
 
@@ -178,6 +179,23 @@ def test_a_range_in_the_middle_is_cut_into_any_number_of_pieces(workbench: Workb
     assert max(state.rows for state in states) <= 20
     lower_keys = [int(state.lower) for state in states if state.lower is not None]
     assert lower_keys == sorted(lower_keys)
+
+
+def test_a_range_that_has_grown_since_it_was_looked_at_is_cut_before_it_is_read(workbench: Workbench) -> None:
+    spec = question_only(range_size=10)
+    workbench.create_faq(5)
+    workbench.sync(spec)
+    workbench.add_faq(range(6, 501))
+    with workbench.index(spec) as index:
+        [state] = index.ranges()
+        synced = sync_range(
+            index._source, index._target, index._ready(), index._plan, state.range_id, index.spec.range_size
+        )
+        assert synced.rows_read == 10
+        assert len(index.ranges()) == 50
+    assert workbench.sync(spec).inserted == 490
+    with workbench.index(spec) as index:
+        assert index.verify().equal
 
 
 def test_a_returning_text_costs_nothing(workbench: Workbench, provider: MisbehavingProvider) -> None:
