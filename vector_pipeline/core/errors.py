@@ -62,6 +62,15 @@ class TargetUnavailableError(VectorPipelineError):
     """PostgreSQL cannot be reached, refuses us, or lacks pgvector."""
 
 
+class NameTakenError(TargetUnavailableError):
+    """PostgreSQL has something of the index's name already that this project did not make."""
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        self.problem = problem
+        self.remedy = remedy
+        super().__init__(f"{problem}; {remedy}")
+
+
 class TargetRefusedError(VectorPipelineError):
     """PostgreSQL is there and does not do what was asked of it. Carries its sentence and SQLSTATE, never a row."""
 

@@ -24,8 +24,14 @@ from vector_pipeline.core.embedding.provider import EmbeddingProvider
 from vector_pipeline.core.errors import (
     ConfigurationError,
     DeclarationProblem,
+    DishonestAnswerError,
     IndexSpecError,
+    NameTakenError,
     NotYetSyncedError,
+    ProviderRefusedError,
+    ProviderRejectsUsError,
+    SourceKeyError,
+    SourceValueError,
 )
 from vector_pipeline.core.reports import (
     Detection,
@@ -162,7 +168,8 @@ class VectorIndex:
         """All that is wrong with the declaration, against MySQL's catalogue and the provider; [] if it is right.
 
         Raises:
-            SourceUnavailableError: MySQL is down, so that the rest can't be told.
+            SourceUnavailableError, TargetUnavailableError, ProviderUnavailableError: a server is down, so that the
+                rest can't be told.
         """
         problems = static_problems(self.spec)
         if problems:
@@ -171,17 +178,25 @@ class VectorIndex:
         if table is not None and not problems:
             problems = key_content_problems(self._source, self.spec, table)
         try:
-            if registry.load(self._target, self.spec.name) is None:
-                preparation.measure_dimensions(self.spec, self._wanted, self._provider, self._origin)
-            else:
-                registry.refuse_a_changed_declaration(
-                    self._target, self._registered, self.spec, self._wanted, self._origin
-                )
+            self._check_against_target()
         except IndexSpecError as error:
             problems += error.problems
+        except NameTakenError as error:
+            problems.append(DeclarationProblem("name", error.problem, error.remedy))
         except ConfigurationError as error:
             problems.append(DeclarationProblem("embedding", str(error), "see .env.example"))
+        except (ProviderRejectsUsError, ProviderRefusedError, DishonestAnswerError) as error:
+            problems.append(DeclarationProblem("embedding", str(error), "correct embedding, or see .env.example"))
         return problems
+
+    def _check_against_target(self) -> None:
+        index = registry.load(self._target, self.spec.name)
+        if index is not None:
+            registry.refuse_a_changed_declaration(self._target, index, self.spec, self._wanted, self._origin)
+            return
+        view.refuse_a_stranger(self._target, self.spec.name)
+        registry.refuse_a_strangers_schema(self._target, self.spec.name)
+        preparation.measure_dimensions(self.spec, self._wanted, self._provider, self._origin)
 
     @_in_our_words
     def prepare(self) -> None:
@@ -265,14 +280,26 @@ class VectorIndex:
         return locks.is_held(self._target, Lock.RUN, locks.number_of(run_id))
 
     def sync_documents(self, partitions: Sequence[str]) -> Iterator[RangeDocuments]:
-        """Makes documents and passages equal to the rows, range by range, each in a transaction of its own."""
+        """Makes documents and passages equal to the rows, range by range, each in a transaction of its own.
+
+        Raises:
+            SourceKeyError, SourceValueError: a range holds a row that can't be taken over. The other ranges are
+                finished first, so that one bad row doesn't stop its whole window.
+        """
         with self._database_errors():
             index = self._ready()
             ranges = self._key_ranges(partitions)
+        about_rows: SourceKeyError | SourceValueError | None = None
         for key_range in ranges:
-            with self._database_errors():
-                facts = sync.sync_range(self._source, self._target, index, self._plan, key_range.range_id)
+            try:
+                with self._database_errors():
+                    facts = sync.sync_range(self._source, self._target, index, self._plan, key_range.range_id)
+            except (SourceKeyError, SourceValueError) as error:
+                about_rows = about_rows or error
+                continue
             yield facts
+        if about_rows is not None:
+            raise about_rows
 
     @_in_our_words
     def embed(self, partitions: Sequence[str], on_progress: OnProgress | None = None) -> EmbeddingReport:

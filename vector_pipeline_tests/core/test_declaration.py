@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from vector_pipeline.core.errors import IndexSpecError, UnreadableIndexError
+from vector_pipeline.core.errors import IndexSpecError, ProviderUnavailableError, UnreadableIndexError
 from vector_pipeline.core.spec import IndexSpec
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.workbench import Workbench, faq_spec, sync_all
@@ -365,12 +365,53 @@ def test_an_optional_column_may_be_absent_and_is_served_once_the_table_gains_it(
     workbench.mysql("ALTER TABLE faq ADD COLUMN genie_uniqueid VARCHAR(36)")
     workbench.mysql("UPDATE faq SET genie_uniqueid = CONCAT('u', id) WHERE id <= 5")
     synced = workbench.sync(spec)
-    assert synced.updated == 5
+    assert synced.updated == 10  # a row without a value is served with the column too, as null
     assert provider.stats()["requests"] == requests
     assert workbench.postgres("SELECT uniqueid FROM faq WHERE id = 3") == [("u3",)]
     with workbench.index(spec) as index:
         assert index.verify().equal
         assert index.search("question number 3?").hits[0].metadata["uniqueid"] == "u3"
+
+
+@pytest.mark.parametrize(
+    ("stranger", "remedy"),
+    [
+        ("CREATE TABLE public.faq (id int)", 'ALTER TABLE public."faq" RENAME TO "faq_old"'),
+        ("CREATE SCHEMA faq", 'ALTER SCHEMA "faq" RENAME TO "faq_old"'),
+    ],
+    ids=["table", "schema"],
+)
+def test_a_name_that_somebody_else_has_in_postgresql_is_a_problem_of_the_name(
+    workbench: Workbench, stranger: str, remedy: str
+) -> None:
+    workbench.create_faq(1)
+    workbench.postgres(stranger)
+    with workbench.index() as index:
+        [problem] = index.check_declaration()
+    assert problem.field == "name"
+    assert "which vector-pipeline did not make" in problem.problem
+    assert remedy in problem.remedy
+
+
+@pytest.mark.parametrize(("status", "said"), [(401, "EMBEDDING_API_KEY"), (404, "HTTP 404"), (400, "HTTP 400")])
+def test_a_provider_that_rejects_us_is_a_problem_of_the_embedding(
+    workbench: Workbench, provider: MisbehavingProvider, status: int, said: str
+) -> None:
+    workbench.create_faq(1)
+    provider.behave("status", status=status)
+    with workbench.index() as index:
+        [problem] = index.check_declaration()
+    assert problem.field == "embedding"
+    assert said in problem.problem
+
+
+def test_a_provider_that_is_merely_down_says_nothing_of_the_declaration(
+    workbench: Workbench, provider: MisbehavingProvider
+) -> None:
+    workbench.create_faq(1)
+    provider.behave("status", status=503, retry_after_ms="1")
+    with workbench.index() as index, pytest.raises(ProviderUnavailableError, match="HTTP 503"):
+        index.check_declaration()
 
 
 def test_a_wrong_index_takes_no_other_down_with_it(workbench: Workbench) -> None:

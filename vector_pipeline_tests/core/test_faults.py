@@ -12,6 +12,7 @@ from vector_pipeline.core.errors import (
     DimensionMismatchError,
     ProviderRejectsUsError,
     ProviderUnavailableError,
+    SourceKeyError,
     SourceUnavailableError,
     TargetUnavailableError,
     VectorPipelineError,
@@ -343,3 +344,19 @@ def test_a_key_that_comes_twice_fails_the_sync_by_name(workbench: Workbench) -> 
     workbench.mysql("INSERT INTO rows_of_faq (id, question) VALUES (2, 'two again')")
     with pytest.raises(VectorPipelineError, match=r"source\.primary_key: two rows have the key '2'.*declare"):
         workbench.sync(question_only())
+
+
+def test_a_row_without_a_usable_key_stops_no_other_range(workbench: Workbench) -> None:
+    workbench.mysql("CREATE TABLE rows_of_faq (id INT, question TEXT, answer TEXT, link TEXT)")
+    numbers = range(1, 301)
+    workbench.mysql("INSERT INTO rows_of_faq (id, question) VALUES (%s, 'one')", [(i,) for i in numbers])
+    workbench.mysql("CREATE VIEW faq AS SELECT * FROM rows_of_faq")
+    workbench.sync(question_only())
+    workbench.mysql("UPDATE rows_of_faq SET question = 'changed'")
+    workbench.mysql("INSERT INTO rows_of_faq (id, question) VALUES (2, 'two again')")
+    with workbench.index(question_only()) as index:
+        partitions = [state.partition for state in index.ranges()]
+        with pytest.raises(SourceKeyError, match="two rows have the key '2'"):
+            list(index.sync_documents(partitions))
+    changed = workbench.postgres("SELECT count(*) FROM faq.documents WHERE question = 'changed'")
+    assert (len(partitions), changed) == (3, [(200,)])

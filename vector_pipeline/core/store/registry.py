@@ -16,7 +16,7 @@ from psycopg.types.json import Jsonb
 from pydantic import ValidationError
 
 from vector_pipeline.core.documents.rendering import Rendering
-from vector_pipeline.core.errors import DeclarationProblem, IndexSpecError, TargetUnavailableError, UnreadableIndexError
+from vector_pipeline.core.errors import DeclarationProblem, IndexSpecError, NameTakenError, UnreadableIndexError
 from vector_pipeline.core.source.plan import source_column_name
 from vector_pipeline.core.spec import IndexSpec
 from vector_pipeline.core.store import names, schema
@@ -132,7 +132,7 @@ def register(
         existing = load(connection, spec.name)
         if existing is not None:
             return existing
-        _refuse_a_strangers_schema(connection, schema_name)
+        refuse_a_strangers_schema(connection, spec.name)
         row = connection.execute(
             """
             INSERT INTO vector_pipeline.embedding_indexes (name, schema_name, declaration, active_generation)
@@ -170,12 +170,18 @@ def register(
     return registered
 
 
-def _refuse_a_strangers_schema(connection: psycopg.Connection, name: str) -> None:
-    """Keeps the tables of others apart from ours, which are removed with their schema when the index is dropped."""
-    if connection.execute("SELECT FROM pg_namespace WHERE nspname = %s", (name,)).fetchone() is not None:
-        raise TargetUnavailableError(
-            f"PostgreSQL already has a schema {name!r}, which vector-pipeline did not make; give the index another "
-            f'name, or rename the schema: ALTER SCHEMA "{name}" RENAME TO "{names.bounded(name + "_old")}"'
+def refuse_a_strangers_schema(connection: psycopg.Connection, name: str) -> None:
+    """Keeps the tables of others apart from ours, which are removed with their schema when the index is dropped.
+
+    Raises:
+        NameTakenError: with the way out.
+    """
+    schema_name = names.bounded(name)
+    if connection.execute("SELECT FROM pg_namespace WHERE nspname = %s", (schema_name,)).fetchone() is not None:
+        raise NameTakenError(
+            f"PostgreSQL already has a schema {schema_name!r}, which vector-pipeline did not make",
+            f'give the index another name, or rename the schema: ALTER SCHEMA "{schema_name}" RENAME TO '
+            f'"{names.bounded(name + "_old")}"',
         )
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
-from vector_pipeline.core.errors import TargetUnavailableError
+from vector_pipeline.core.errors import NameTakenError
 from vector_pipeline.core.search.nearest import served_once, statement
 from vector_pipeline.core.source.canonical import KeyKind
 from vector_pipeline.core.source.plan import ReadingPlan
@@ -36,7 +36,7 @@ def refuse_a_stranger(connection: psycopg.Connection, name: str) -> None:
     """Keeps hands off a table or view of the index's name that this project did not make.
 
     Raises:
-        TargetUnavailableError: with the way out.
+        NameTakenError: with the way out.
     """
     _mark_of_view(connection, name)
 
@@ -52,10 +52,10 @@ def _mark_of_view(connection: psycopg.Connection, name: str) -> str | None:
         (bounded(name),),
     ).fetchone()
     if row is not None and not (row[0] == "v" and (row[1] or "").startswith(_MARK)):
-        raise TargetUnavailableError(
-            f"PostgreSQL already has public.{bounded(name)}, which vector-pipeline did not make; rename it "
-            f'(ALTER TABLE public."{bounded(name)}" RENAME TO "{bounded(name + "_old")}") and sync: the rows are '
-            "read from MySQL again, and the renamed table stays for an import"
+        raise NameTakenError(
+            f"PostgreSQL already has public.{bounded(name)}, which vector-pipeline did not make",
+            f'rename it (ALTER TABLE public."{bounded(name)}" RENAME TO "{bounded(name + "_old")}") and sync: the rows '
+            "are read from MySQL again, and the renamed table stays for an import",
         )
     return row[1] if row is not None else None
 
