@@ -293,7 +293,9 @@ class VectorIndex:
         for key_range in ranges:
             try:
                 with self._database_errors():
-                    facts = sync.sync_range(self._source, self._target, index, self._plan, key_range.range_id)
+                    facts = sync.sync_range(
+                        self._source, self._target, index, self._plan, key_range.range_id, self.spec.range_size
+                    )
             except (SourceKeyError, SourceValueError) as error:
                 about_rows = about_rows or error
                 continue

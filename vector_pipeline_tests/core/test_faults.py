@@ -360,3 +360,15 @@ def test_a_row_without_a_usable_key_stops_no_other_range(workbench: Workbench) -
             list(index.sync_documents(partitions))
     changed = workbench.postgres("SELECT count(*) FROM faq.documents WHERE question = 'changed'")
     assert (len(partitions), changed) == (3, [(200,)])
+
+
+def test_a_range_that_grew_since_it_was_looked_at_is_cut_before_it_is_read(workbench: Workbench) -> None:
+    workbench.create_faq(50)
+    with workbench.index(question_only()) as index:
+        index.detect()
+        partitions = [state.partition for state in index.due_ranges()]
+        workbench.add_faq(range(51, 501))
+        [facts] = index.sync_documents(partitions)
+        assert facts.rows_read == 100
+        sync_all(index)
+        assert index.verify().equal
