@@ -66,7 +66,7 @@ def search_index_is_due(target: psycopg.Connection, index: RegisteredIndex) -> b
     if not states or overdue:
         return bool(states)
     awaited = sum(state.dirty and state.attempts <= _TRIES_AWAITED for state in states)
-    if awaited > _DIRTY_SHARE * len(states):
+    if awaited > _DIRTY_SHARE * len(states) or all(state.dirty for state in states):
         return False
     changed = abs(_vectors_ever_written(target, index) - written_then)
     return bool(first) or changed > _CHANGED_SHARE * max(1, count_contents(target, index).vectors)
