@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def dg(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"PYTHONPATH": str(project), "COLUMNS": "200", "NO_COLOR": "1"}
     return subprocess.run(
-        ["dg", *arguments], cwd=project, env=environment, capture_output=True, text=True, check=False, timeout=120
+        [str(Path(sys.executable).parent / "dg"), *arguments],
+        cwd=project,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )
 
 

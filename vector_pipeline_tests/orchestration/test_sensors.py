@@ -13,6 +13,7 @@ from dagster._core.test_utils import create_run_for_test
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 from vector_pipeline.orchestration import runs_in_flight
+from vector_pipeline.orchestration.windows import RANGE_START
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.orchestration.location import BREAK_RANGE_OF_150, Location, covered_by
 from vector_pipeline_tests.workbench import faq_spec
@@ -191,14 +192,19 @@ def test_a_failed_range_runs_alone_the_next_time_and_sinks_no_neighbour(location
         assert index.verify().equal
 
 
+def requests_for_ranges(location: Location) -> list[dg.RunRequest]:
+    """What a tick requests, but for a renewal of the search index."""
+    return [request for request in location.tick().run_requests or [] if RANGE_START in request.tags]
+
+
 def test_a_failed_range_is_left_alone_for_a_growing_pause(location: Location) -> None:
     location.workbench.create_faq(50)
     with location.opened() as index:
         index.prepare()
     pauses = []
     for _ in range(3):
-        assert len(location.tick().run_requests or []) == 1
-        assert location.tick().run_requests == []
+        assert len(requests_for_ranges(location)) == 1
+        assert requests_for_ranges(location) == []
         [(pause,)] = location.workbench.postgres(
             "SELECT extract(epoch FROM next_attempt_at - now())::float FROM vector_pipeline.key_ranges"
         )
