@@ -15,6 +15,8 @@ from vector_pipeline.declarations import find_declaration, read_declarations
 from vector_pipeline_tests.components.declared import COMPONENT, faq_attributes, written
 from vector_pipeline_tests.conftest import PROJECT
 
+DG = Path(sys.executable).parent / "dg"
+
 MALFORMED = {
     "a value of the wrong type": ("range_size: 10\n", "range_size: many\n", "many"),
     "an unknown field": ("range_size: 10\n", "rangesize: 10\n", "rangesize"),
@@ -40,7 +42,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def dg(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"PYTHONPATH": str(project), "COLUMNS": "200", "NO_COLOR": "1"}
     return subprocess.run(
-        [str(Path(sys.executable).parent / "dg"), *arguments],
+        [DG, *arguments],
         cwd=project,
         env=environment,
         capture_output=True,
