@@ -64,7 +64,9 @@ class OpenAIProviderSpec(_Declared):
     type: Literal["openai"] = "openai"
     host: str | None = Field(default=None, description="Base URL; the environment's EMBEDDING_MODEL_HOST if left out.")
     api_key_variable: str = Field(
-        default="EMBEDDING_API_KEY", description="Name of the environment variable that holds the key."
+        default="EMBEDDING_API_KEY",
+        description="Name of the environment variable that holds the key. If left out, the environment's key is "
+        "sent to the environment's host alone.",
     )
     texts_per_request: int = Field(default=128, ge=1, le=1024, description="Texts in one request.")
     requests_in_flight: int = Field(default=8, ge=1, le=64, description="Requests under way at once.")

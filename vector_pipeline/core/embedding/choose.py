@@ -51,6 +51,16 @@ def _local(spec: EmbeddingSpec, block: LocalProviderSpec) -> EmbeddingProvider:
     return LocalModelProvider(texts_per_request=block.texts_per_request)
 
 
+def _key(block: OpenAIProviderSpec, settings: EmbeddingSettings, environment: Mapping[str, str]) -> str | None:
+    """The key of the variable that the index names. The environment's own key goes to no other host unasked."""
+    if "api_key_variable" in block.model_fields_set and block.api_key_variable != _DEFAULT_KEY_VARIABLE:
+        return environment.get(block.api_key_variable)
+    unasked = "api_key_variable" not in block.model_fields_set
+    if unasked and block.host is not None and block.host != settings.host:
+        return None
+    return settings.api_key or environment.get(_DEFAULT_KEY_VARIABLE)
+
+
 def _openai_compatible(
     spec: EmbeddingSpec,
     block: OpenAIProviderSpec,
@@ -68,9 +78,7 @@ def _openai_compatible(
         raise ConfigurationError(
             f"no model is named for the provider at {host}; set EMBEDDING_MODEL_NAME or embedding.model"
         )
-    key = environment.get(block.api_key_variable)
-    if not key and block.api_key_variable == _DEFAULT_KEY_VARIABLE:
-        key = settings.api_key
+    key = _key(block, settings, environment)
     # Here and not above, so that an index with the local model does not load the openai package.
     from vector_pipeline.core.embedding.openai_compatible import OpenAICompatibleProvider  # noqa: PLC0415
 

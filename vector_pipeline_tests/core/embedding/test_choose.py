@@ -75,3 +75,13 @@ def test_the_key_of_the_settings_serves_where_no_variable_is_named() -> None:
     with MisbehavingProvider(dimensions=3, api_key="right") as server:
         settings = EmbeddingSettings(host=server.url, api_key="right", model="m")
         assert len(choose_provider(EmbeddingSpec(), settings, {}).embed(["a"]).vectors) == 1
+
+
+def test_the_environments_key_is_not_sent_to_a_host_that_an_index_names_for_itself() -> None:
+    with MisbehavingProvider(dimensions=3, api_key="right") as server:
+        settings = EmbeddingSettings(host="http://elsewhere.internal", api_key="right", model="m")
+        unasked = EmbeddingSpec(provider=OpenAIProviderSpec(host=server.url))
+        with pytest.raises(ProviderRejectsUsError):
+            choose_provider(unasked, settings, {"EMBEDDING_API_KEY": "right"}).embed(["a"])
+        asked = EmbeddingSpec(provider=OpenAIProviderSpec(host=server.url, api_key_variable="EMBEDDING_API_KEY"))
+        assert len(choose_provider(asked, settings, {}).embed(["a"]).vectors) == 1
