@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from vector_pipeline import display
 from vector_pipeline.core.errors import VectorPipelineError
 from vector_pipeline.core.index import VectorIndex, open_index
+from vector_pipeline.core.reports import ParityReport, SyncReport
 from vector_pipeline.core.settings import read_settings
 from vector_pipeline.declarations import Declaration, find_declaration, read_declarations
 from vector_pipeline.embedded.folder import StackFolder, default_folder
@@ -65,15 +66,7 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON inste
 @as_json
 def sync(index: str, as_json: bool) -> None:
     """Find the dirty key ranges of INDEX and materialise their assets in this process."""
-    from vector_pipeline.local_instance import ensure_dagster_home  # noqa: PLC0415
-
-    ensure_dagster_home()
-    from vector_pipeline.orchestration.in_process import sync_in_process  # noqa: PLC0415
-
-    declaration = find_declaration(index)
-    with _progress("ranges", quiet=as_json) as advance:
-        report = sync_in_process(declaration, on_progress=advance)
-    _print(report, as_json, display.sync_report)
+    _print(_sync(index, quiet=as_json), as_json, display.sync_report)
 
 
 @main.command()
@@ -94,11 +87,16 @@ def search(
 
 @main.command()
 @click.argument("index")
+@click.option("--repair", is_flag=True, help="Mark what differs, sync it, and prove again.")
 @as_json
-def verify(index: str, as_json: bool) -> None:
+def verify(index: str, repair: bool, as_json: bool) -> None:
     """Prove that INDEX equals its table; exit status 1 if it does not."""
-    with _opened(index) as opened, _progress("ranges", quiet=as_json) as advance:
-        report = opened.verify(on_progress=advance)
+    report = _verify(index, mark_dirty=repair, quiet=as_json)
+    if repair and not report.equal:
+        if not as_json:
+            console.print(display.parity_report(report))
+        _sync(index, quiet=as_json)
+        report = _verify(index, mark_dirty=False, quiet=as_json)
     _print(report, as_json, display.parity_report, equal=report.equal)
     sys.exit(0 if report.equal else 1)
 
@@ -197,6 +195,21 @@ def dev(port: int | None) -> None:
     from vector_pipeline.embedded.dev import run_dev  # noqa: PLC0415
 
     sys.exit(run_dev(messages, port))
+
+
+def _sync(index: str, *, quiet: bool) -> SyncReport:
+    from vector_pipeline.local_instance import ensure_dagster_home  # noqa: PLC0415
+
+    ensure_dagster_home()
+    from vector_pipeline.orchestration.in_process import sync_in_process  # noqa: PLC0415 - loads Dagster: seconds
+
+    with _progress("ranges", quiet=quiet) as advance:
+        return sync_in_process(find_declaration(index), on_progress=advance)
+
+
+def _verify(index: str, *, mark_dirty: bool, quiet: bool) -> ParityReport:
+    with _opened(index) as opened, _progress("ranges", quiet=quiet) as advance:
+        return opened.verify(mark_dirty=mark_dirty, on_progress=advance)
 
 
 @contextmanager

@@ -103,6 +103,15 @@ def test_verify_exits_with_1_and_names_the_keys_that_differ(workbench: Workbench
     assert "parity: DIFFERENT" in shown.stdout
 
 
+def test_damage_done_to_the_target_by_hand_is_repaired_on_request(workbench: Workbench) -> None:
+    run("sync", "genie_documents")
+    workbench.postgres("UPDATE genie_documents.documents SET answer = 'forged' WHERE key = '2'")
+    workbench.postgres("DELETE FROM genie_documents.vectors_1 WHERE field = 'question'")
+    assert run("verify", "genie_documents").exit_code == 1
+    assert run("verify", "genie_documents", "--repair").exit_code == 0
+    assert printed("verify", "genie_documents")["equal"] is True
+
+
 @pytest.mark.usefixtures("workbench")
 def test_a_removed_index_is_gone_and_can_be_built_anew() -> None:
     run("sync", "genie_documents")
