@@ -5,6 +5,7 @@ Connections are made when they are first needed and closed with the block of `op
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -56,6 +57,8 @@ from vector_pipeline.core.store import connection as store_connection
 from vector_pipeline.core.store import key_ranges, locks, quarantine, registry, view
 from vector_pipeline.core.store.locks import Lock
 from vector_pipeline.core.store.registry import RegisteredIndex, WantedSpace
+
+_log = logging.getLogger(__name__)
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -311,14 +314,21 @@ class VectorIndex:
         return Filling(self._open_target, index, self._provider, self._attempts, on_progress).run(ranges)
 
     def _key_ranges(self, partitions: Sequence[str]) -> list[KeyRange]:
+        """The ranges of these partitions. Names left over from an index that was removed are passed over.
+
+        Raises:
+            NotYetSyncedError: none of them is a range of this index.
+        """
         wanted = set(partitions)
         ranges = [r for r in key_ranges.load_ranges(self._target, self._registered) if r.partition in wanted]
-        unknown = wanted - {key_range.partition for key_range in ranges}
-        if unknown:
+        unknown = sorted(wanted - {key_range.partition for key_range in ranges})
+        if unknown and not ranges:
             raise NotYetSyncedError(
-                f"index {self.spec.name!r} has no key range {', '.join(sorted(unknown))}; "
+                f"index {self.spec.name!r} has no key range {', '.join(unknown)}; "
                 "the index was made anew since the partition was added; choose another partition"
             )
+        if unknown:
+            _log.warning("index %s has no key range %s any more: passed over", self.spec.name, ", ".join(unknown))
         return ranges
 
     @_in_our_words

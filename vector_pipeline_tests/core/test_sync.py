@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from vector_pipeline.core.errors import NotYetSyncedError
 from vector_pipeline.core.sync import sync_range
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.workbench import Workbench, faq_spec, question_only
@@ -233,3 +236,13 @@ def test_a_declared_condition_leaves_rows_out_and_follows_them(workbench: Workbe
     assert (synced.inserted, synced.deleted) == (1, 1)
     with workbench.index(spec) as index:
         assert index.verify().equal
+
+
+def test_names_of_ranges_that_are_gone_are_passed_over_beside_those_that_are_there(workbench: Workbench) -> None:
+    workbench.create_faq(150)
+    workbench.sync()
+    with workbench.index() as index:
+        partitions = [state.partition for state in index.ranges()]
+        assert [facts.partition for facts in index.sync_documents([*partitions, "long-gone"])] == partitions
+        with pytest.raises(NotYetSyncedError, match="long-gone"):
+            list(index.sync_documents(["long-gone"]))
