@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import psycopg
 import pymysql
 from psycopg import sql
 
 from vector_pipeline.core.settings import EmbeddingSettings, SourceSettings, TargetSettings
 from vector_pipeline.embedded.stack import StackAddresses, temporary_stack
+from vector_pipeline_tests.servers import mysql_administrator, postgres
 from vector_pipeline_tests.workbench import Workbench
 
 MODEL = "numbers"
@@ -78,22 +78,10 @@ def questions(count: int) -> list[str]:
 
 @contextmanager
 def _administrate(server: SourceSettings) -> Iterator[pymysql.cursors.Cursor]:
-    with (
-        pymysql.connect(
-            host=server.host, port=server.port, user=server.user, password=server.password, autocommit=True
-        ) as connection,
-        connection.cursor() as cursor,
-    ):
+    with mysql_administrator(server) as connection, connection.cursor() as cursor:
         yield cursor
 
 
 def _postgres(target: TargetSettings, statement: sql.SQL | sql.Composed) -> None:
-    with psycopg.connect(
-        host=target.host,
-        port=target.port,
-        user=target.user,
-        password=target.password,
-        dbname=target.database,
-        autocommit=True,
-    ) as connection:
+    with postgres(target) as connection:
         connection.execute(statement)

@@ -16,7 +16,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import psutil
-import psycopg
 import pymysql
 import pytest
 from psycopg import sql
@@ -24,6 +23,7 @@ from psycopg import sql
 from vector_pipeline.core.settings import SourceSettings, TargetSettings
 from vector_pipeline.embedded.ports import choose_port
 from vector_pipeline.embedded.stack import StackAddresses, temporary_stack
+from vector_pipeline_tests.servers import mysql_administrator, postgres
 
 PROJECT = Path(__file__).resolve().parents[1]
 SHARED = PROJECT.parent / "shared"
@@ -130,10 +130,10 @@ def pg_database(pg_template: TargetSettings) -> Iterator[TargetSettings]:
 @contextmanager
 def _fresh_mysql_database(server: SourceSettings) -> Iterator[SourceSettings]:
     fresh = replace(server, database=f"test_{uuid.uuid4().hex[:12]}")
-    with _administrator(server) as connection, connection.cursor() as cursor:
+    with mysql_administrator(server) as connection, connection.cursor() as cursor:
         cursor.execute(f"CREATE DATABASE {fresh.database} CHARACTER SET utf8mb4")
     yield fresh
-    with _administrator(server) as connection, connection.cursor() as cursor:
+    with mysql_administrator(server) as connection, connection.cursor() as cursor:
         # A connection that a test left open in a transaction would make the DROP wait for ever.
         cursor.execute("SELECT id FROM information_schema.processlist WHERE db = %s", (fresh.database,))
         for (connection_id,) in cursor.fetchall():
@@ -144,21 +144,8 @@ def _fresh_mysql_database(server: SourceSettings) -> Iterator[SourceSettings]:
         cursor.execute(f"DROP DATABASE {fresh.database}")
 
 
-def _administrator(server: SourceSettings) -> pymysql.Connection:  # type: ignore[type-arg]
-    return pymysql.connect(
-        host=server.host, port=server.port, user=server.user, password=server.password, autocommit=True
-    )
-
-
 def _execute(target: TargetSettings, statement: sql.SQL | sql.Composed) -> None:
-    with psycopg.connect(
-        host=target.host,
-        port=target.port,
-        user=target.user,
-        password=target.password,
-        dbname=target.database,
-        autocommit=True,
-    ) as connection:
+    with postgres(target) as connection:
         connection.execute(statement)
 
 

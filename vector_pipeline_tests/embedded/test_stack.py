@@ -23,6 +23,7 @@ import pytest
 from vector_pipeline.core.settings import SourceSettings, TargetSettings
 from vector_pipeline.embedded import stack as embedded
 from vector_pipeline.embedded.folder import StackFolder
+from vector_pipeline_tests.servers import postgres
 
 PROJECT = Path(__file__).resolve().parents[2]
 SOMEBODY = 64123  # a user id that nothing else has
@@ -65,7 +66,7 @@ def folder() -> Iterator[Path]:
 
 
 def test_postgres_answers_with_pgvector(pg_database: TargetSettings) -> None:
-    with _postgres(pg_database) as connection:
+    with postgres(pg_database) as connection:
         connection.execute("CREATE TABLE items (embedding vector(3))")
         connection.execute("INSERT INTO items VALUES ('[1,0,0]'), ('[0,1,0]')")
         connection.execute("CREATE INDEX ON items USING hnsw (embedding vector_cosine_ops)")
@@ -101,7 +102,7 @@ def test_nobody_comes_in_without_the_password(stack: embedded.StackAddresses) ->
 def test_data_and_addresses_are_kept_between_starts(folder: Path) -> None:
     first = embedded.up(folder, with_mysql=True)
     assert embedded.read_environment(folder) == first.environment()
-    with _postgres(first.target) as connection:
+    with postgres(first.target) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 1 AS one")
     with _mysql(first.source) as connection, connection.cursor() as cursor:
         cursor.execute("CREATE TABLE kept AS SELECT 1 AS one")
@@ -112,7 +113,7 @@ def test_data_and_addresses_are_kept_between_starts(folder: Path) -> None:
 
     assert embedded.up(folder, with_mysql=True) == first
     assert embedded.status(folder).healthy
-    with _postgres(first.target) as connection:
+    with postgres(first.target) as connection:
         assert connection.execute("SELECT one FROM kept").fetchall() == [(1,)]
     with _mysql(first.source) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT one FROM kept")
@@ -134,7 +135,7 @@ def test_a_server_that_was_killed_comes_back_on_its_port(folder: Path) -> None:
         os.kill(pid, signal.SIGKILL)
         _wait_for(lambda server=server: embedded.status(folder).servers[server].restarts >= 1)  # type: ignore[misc]
         _wait_for(lambda: embedded.status(folder).healthy)
-    with _postgres(addresses.target) as connection:
+    with postgres(addresses.target) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
     with _mysql(addresses.source) as connection:
         connection.ping(reconnect=False)
@@ -142,12 +143,12 @@ def test_a_server_that_was_killed_comes_back_on_its_port(folder: Path) -> None:
 
 def test_when_everything_was_killed_it_comes_up_again(folder: Path) -> None:
     first = embedded.up(folder, with_mysql=True)
-    with _postgres(first.target) as connection:
+    with postgres(first.target) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 1 AS one")
     for process in _processes_of(folder):
         process.kill()
     # At once: the dead supervisor's state still says that all is well.
-    with _postgres(embedded.up(folder, with_mysql=True).target) as connection:
+    with postgres(embedded.up(folder, with_mysql=True).target) as connection:
         assert connection.execute("SELECT one FROM kept").fetchall() == [(1,)]
 
 
@@ -319,17 +320,6 @@ def _wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.1)
-
-
-def _postgres(target: TargetSettings) -> psycopg.Connection:
-    return psycopg.connect(
-        host=target.host,
-        port=target.port,
-        user=target.user,
-        password=target.password,
-        dbname=target.database,
-        autocommit=True,
-    )
 
 
 def _mysql(source: SourceSettings) -> pymysql.Connection:  # type: ignore[type-arg]

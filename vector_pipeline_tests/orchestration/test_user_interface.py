@@ -23,7 +23,7 @@ import pymysql
 import pytest
 
 from vector_pipeline.core.reports import SyncReport
-from vector_pipeline.core.settings import SourceSettings, TargetSettings
+from vector_pipeline.core.settings import EmbeddingSettings, Settings, SourceSettings, TargetSettings
 from vector_pipeline.declarations import find_declaration
 from vector_pipeline.definitions import defs
 from vector_pipeline.embedded import demo_rows
@@ -32,6 +32,7 @@ from vector_pipeline.orchestration.in_process import sync_in_process
 from vector_pipeline.orchestration.pools import set_pool_limits
 from vector_pipeline_tests.conftest import PROJECT
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
+from vector_pipeline_tests.syncing_process import environment_of
 
 playwright = pytest.importorskip("playwright.sync_api", reason="NO BROWSER TEST: playwright is not installed")
 
@@ -197,21 +198,8 @@ def _connection(database: SourceSettings) -> pymysql.Connection[pymysql.cursors.
 def _environment(
     source: SourceSettings, target: TargetSettings, provider: MisbehavingProvider, home: Path
 ) -> dict[str, str]:
-    return {
-        "DAGSTER_HOME": str(home),
-        "DB_HOST": source.host,
-        "DB_PORT": str(source.port),
-        "DB_USER": source.user,
-        "DB_PASSWORD": source.password,
-        "DB_NAME": source.database,
-        "PG_HOST": target.host,
-        "PG_PORT": str(target.port),
-        "PG_USER": target.user,
-        "PG_PASSWORD": target.password,
-        "PGVECTOR_DB_NAME": target.database,
-        "EMBEDDING_MODEL_HOST": provider.url,
-        "EMBEDDING_MODEL_NAME": "numbers",
-    }
+    settings = Settings(source, target, EmbeddingSettings(host=provider.url, model="numbers"))
+    return {"DAGSTER_HOME": str(home)} | environment_of(settings)
 
 
 def _dagster_home(tmp_path: Path) -> Path:

@@ -27,7 +27,6 @@ class SourceTable:
     name: str
     columns: Mapping[str, SourceColumn]
     unique_columns: frozenset[str]
-    is_view: bool
 
     def column(self, name: str) -> SourceColumn | None:
         """The column of that name; MySQL's column names ignore case."""
@@ -38,7 +37,7 @@ def read_table(connection: Connection, database: str, table: str) -> SourceTable
     """Reads the catalogue; None where there is no such table or view, or the user may not see it."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = %s AND table_name = %s",
+            "SELECT table_name FROM information_schema.tables WHERE table_schema = %s AND table_name = %s",
             (database, table),
         )
         found = cursor.fetchone()
@@ -68,7 +67,7 @@ def read_table(connection: Connection, database: str, table: str) -> SourceTable
             (database, table),
         )
         unique = frozenset(str(name).lower() for (name,) in cursor.fetchall())
-    return SourceTable(database, str(found[0]), columns, unique, found[1] != "BASE TABLE")
+    return SourceTable(database, str(found[0]), columns, unique)
 
 
 def _text(value: str | bytes) -> str:
