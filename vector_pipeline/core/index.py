@@ -17,8 +17,9 @@ import psycopg
 import pymysql
 from psycopg import sql
 
-from vector_pipeline.core import detection, preparation, sync, verify
+from vector_pipeline.core import preparation, sync, verify
 from vector_pipeline.core.declaration import BEST_FIELD, key_content_problems, static_problems
+from vector_pipeline.core.detection import round as detection
 from vector_pipeline.core.embedding.choose import choose_provider
 from vector_pipeline.core.embedding.filling import Filling, OnProgress
 from vector_pipeline.core.embedding.provider import EmbeddingProvider

@@ -27,6 +27,25 @@ class ColumnSpec(_Declared):
 ColumnReference = str | ColumnSpec
 
 
+class ThrottleSpec(_Declared):
+    """How gently the source is read."""
+
+    rows_per_second: int | None = Field(
+        default=None, ge=1, description="Rows that digests and syncs of this index read a second, at most."
+    )
+    longest_lag_seconds: float | None = Field(
+        default=None,
+        gt=0,
+        description="Reading pauses while a replica is further behind: the server that is read, if it is one, "
+        "and those of `replicas`.",
+    )
+    replicas: list[str] = Field(
+        default_factory=list,
+        description="Replicas that must not fall behind, as host or host:port; reached with the user of the source.",
+        examples=[["replica-1:3306"]],
+    )
+
+
 class SourceSpec(_Declared):
     """The MySQL table or view that the index is kept true to."""
 
@@ -38,6 +57,23 @@ class SourceSpec(_Declared):
         description="SQL condition over the table's columns; rows that it leaves out are not indexed.",
         examples=["status = 'published'"],
     )
+    updated_at: str | None = Field(
+        default=None,
+        description="An indexed DATETIME or TIMESTAMP column that each change of a row moves on: changes are found "
+        "sooner by it. What it misses is found by digests, as without it.",
+    )
+    updated_at_overlap_seconds: int = Field(
+        default=300, ge=0, description="How long a transaction may be open for its rows to be found by `updated_at`."
+    )
+    binlog: bool = Field(
+        default=False,
+        description="True: changes are found by reading the binary log (extra `binlog`; needs REPLICATION SLAVE and "
+        "REPLICATION CLIENT). What it misses is found by digests, as without it.",
+    )
+    statement_seconds: float = Field(
+        default=300.0, gt=0, description="MySQL ends a statement of this index that takes longer."
+    )
+    throttle: ThrottleSpec = Field(default_factory=ThrottleSpec)
 
 
 class DocumentSpec(_Declared):
@@ -130,15 +166,31 @@ class AutomationSpec(_Declared):
     """How the reconciling sensor works for this index."""
 
     paused: bool = Field(default=False, description="True: nothing is synced by itself; search goes on.")
-    interval_seconds: int = Field(default=30, ge=1, description="Pause between two looks at the source.")
-    digest_seconds: float = Field(
-        default=10.0, gt=0, le=45, description="Time that one look may spend on digests of key ranges."
+    interval_seconds: int = Field(default=10, ge=1, description="Pause between two looks at the source.")
+    scrub_seconds: float = Field(
+        default=2.0, gt=0, le=30, description="Time that one look may spend on comparing ranges that nobody suspects."
+    )
+    look_seconds: float = Field(
+        default=15.0,
+        gt=0,
+        le=30,
+        description="Time that one look may spend on cutting new ranges and comparing suspected ones.",
     )
     ranges_per_run: int = Field(default=50, ge=1, description="Key ranges that one run works on, at most.")
-    runs_per_look: int = Field(default=4, ge=1, description="Runs that one look requests, at most.")
+    runs_in_flight: int = Field(default=4, ge=1, description="Runs that wait or work for this index at once, at most.")
     fresh_within_minutes: float = Field(
         default=60.0, gt=0, le=525_600, description="The freshness check fails if the last full look is older."
     )
+
+
+class DeletionGuardSpec(_Declared):
+    """What counts as a mass deletion: more than the share *and* at least so many rows, within a round of digests.
+
+    It is held until somebody approves it, since an emptied or mistaken source looks just like it.
+    """
+
+    share: float = Field(default=0.2, ge=0, le=1, description="Share of the index's documents; 1 switches it off.")
+    rows: int = Field(default=1000, ge=1, description="Fewer deleted rows are never held.")
 
 
 class IndexSpec(_Declared):
@@ -150,6 +202,7 @@ class IndexSpec(_Declared):
     embedding: EmbeddingSpec = Field(default_factory=EmbeddingSpec)
     search: SearchSpec = Field(default_factory=SearchSpec)
     automation: AutomationSpec = Field(default_factory=AutomationSpec)
+    deletion_guard: DeletionGuardSpec = Field(default_factory=DeletionGuardSpec)
     range_size: int = Field(
         default=1000, ge=1, description="Rows in a key range, about; a range is a Dagster partition."
     )

@@ -10,7 +10,7 @@ import time
 
 import psycopg
 
-from vector_pipeline.core.detection import split_if_grown
+from vector_pipeline.core.detection.round import split_if_grown
 from vector_pipeline.core.reports import RangeDocuments
 from vector_pipeline.core.source.connection import Connection as SourceConnection
 from vector_pipeline.core.source.connection import snapshot

@@ -63,7 +63,7 @@ def _tick(
 ) -> dg.SensorResult | dg.SkipReason:
     automation = index.declaration.spec.automation
     remembered = json.loads(context.cursor or "{}")
-    detection = opened.detect(budget_seconds=automation.digest_seconds, resume_after=remembered.get("resume_after"))
+    detection = opened.detect(budget_seconds=automation.scrub_seconds, resume_after=remembered.get("resume_after"))
     note_declaration(context.instance, index, ())
     states = opened.ranges()
     listed = context.instance.get_dynamic_partitions(_name(index))
@@ -168,7 +168,7 @@ def _sync_requests(
         due,
         listed,
         automation.ranges_per_run,
-        automation.runs_per_look,
+        automation.runs_in_flight,
         avoid=in_flight.partitions | pausing | unknown_partitions(states, listed),
     )
     opened.note_attempt([partition for window in windows for partition in window.dirty])

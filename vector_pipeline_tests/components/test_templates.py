@@ -15,7 +15,7 @@ OF_EVERY_KIND = faq_attributes(
     source={"table": "{{ env('FAQ_TABLE', 'faq') }}_{{ env.FAQ_SUFFIX }}", "primary_key": "id"},
     range_size="{{ env('FAQ_RANGE', 500) }}",
     search={"threshold": "{{ env('FAQ_THRESHOLD', '0.7') }}", "limit": "{{ env('FAQ_LIMIT', '9') }}"},
-    automation={"paused": "{{ env('FAQ_PAUSED', 'no') }}", "digest_seconds": "{{ env('FAQ_SECONDS', '2.5') }}"},
+    automation={"paused": "{{ env('FAQ_PAUSED', 'no') }}", "scrub_seconds": "{{ env('FAQ_SECONDS', '2.5') }}"},
     embedding={
         "provider": {"type": "openai", "timeout_seconds": "{{ env('FAQ_TIMEOUT', '8') }}"},
         "strategy": "{{ env('FAQ_STRATEGY', 'concat') }}",
@@ -44,7 +44,7 @@ def test_strings_numbers_truth_values_and_choices_may_be_templates() -> None:
         spec = spec_in(loaded)
     assert spec.source.table == "faq_2024"
     assert (spec.search.threshold, spec.search.limit, spec.range_size) == (0.35, 9, 20)
-    assert (spec.automation.paused, spec.automation.digest_seconds) == (False, 2.5)
+    assert (spec.automation.paused, spec.automation.scrub_seconds) == (False, 2.5)
     assert spec.embedding.strategy == "concat"
     assert spec.embedding.model is None
     assert spec.embedding.provider is not None

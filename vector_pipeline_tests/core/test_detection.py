@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vector_pipeline.core import detection
+from vector_pipeline.core.detection import round as detection
 from vector_pipeline_tests.workbench import Workbench, faq_spec
 
 SLOW = (

@@ -52,7 +52,7 @@ def test_the_first_look_adds_the_ranges_and_requests_one_run_for_all(location: L
 
 
 def test_no_more_runs_are_requested_at_once_than_declared(location: Location) -> None:
-    location.spec = faq_spec(automation={"ranges_per_run": 2, "runs_per_look": 3})
+    location.spec = faq_spec(automation={"ranges_per_run": 2, "runs_in_flight": 3})
     location.workbench.create_faq(1000)
     windows = [covered_by(request) for request in location.tick().run_requests or []]
     names = location.partitions()
@@ -227,7 +227,7 @@ def test_a_provider_that_was_down_is_forgotten_without_a_run_for_each_range(
     location: Location, provider: MisbehavingProvider
 ) -> None:
     embedding = {"provider": {"type": "openai", "attempts": 1}}
-    location.spec = faq_spec(embedding=embedding, automation={"ranges_per_run": 4, "runs_per_look": 2})
+    location.spec = faq_spec(embedding=embedding, automation={"ranges_per_run": 4, "runs_in_flight": 2})
     location.workbench.create_faq(800)
     with location.opened() as index:
         index.prepare()
@@ -247,7 +247,7 @@ def test_the_search_index_follows_when_the_first_load_is_complete(location: Loca
 
 
 def test_a_look_stays_within_its_budget_and_the_next_goes_on(location: Location) -> None:
-    location.spec = faq_spec(automation={"digest_seconds": 1e-6})
+    location.spec = faq_spec(automation={"scrub_seconds": 1e-6})
     location.workbench.create_faq(1000)
     with location.opened() as index:
         index.detect()

@@ -15,9 +15,7 @@ from vector_pipeline.core.errors import TargetUnavailableError
 from vector_pipeline.core.store import locks, names
 from vector_pipeline.core.store.locks import Lock, in_transaction
 
-REGISTRY_VERSION = 1
-
-_REGISTRY_DDL = """
+_FIRST_VERSION = """
 CREATE SCHEMA IF NOT EXISTS vector_pipeline;
 
 CREATE TABLE IF NOT EXISTS vector_pipeline.schema_version (
@@ -103,33 +101,71 @@ CREATE TABLE IF NOT EXISTS vector_pipeline.quarantine (
 );
 """
 
+_DETECTORS_AND_GUARDS = """
+ALTER TABLE vector_pipeline.embedding_indexes
+    ADD COLUMN source_columns jsonb;
+
+ALTER TABLE vector_pipeline.key_ranges
+    ADD COLUMN suspected_at timestamptz,
+    ADD COLUMN dirty_since timestamptz,
+    ADD COLUMN refused_digest text,
+    ADD COLUMN refused_deletions bigint;
+
+CREATE TABLE vector_pipeline.detector_states (
+    index_id integer NOT NULL REFERENCES vector_pipeline.embedding_indexes ON DELETE CASCADE,
+    detector text NOT NULL,
+    state jsonb,
+    problem text,
+    problem_since timestamptz,
+    PRIMARY KEY (index_id, detector)
+);
+
+CREATE TABLE vector_pipeline.deletion_guards (
+    index_id integer PRIMARY KEY REFERENCES vector_pipeline.embedding_indexes ON DELETE CASCADE,
+    round_documents bigint NOT NULL,
+    round_deletions bigint NOT NULL DEFAULT 0,
+    approved_deletions bigint NOT NULL DEFAULT 0,
+    held_since timestamptz,
+    held_deletions bigint,
+    rejected_at timestamptz
+);
+"""
+
+# Each brings the tables from the version before to its own; the last one's number is the version that this program
+# knows. Never changed once released.
+_MIGRATIONS = (_FIRST_VERSION, _DETECTORS_AND_GUARDS)
+REGISTRY_VERSION = len(_MIGRATIONS)
+
 
 def create_registry(connection: psycopg.Connection) -> None:
-    """Creates the registry if it is missing; safe to run from several processes at once.
+    """Creates the registry, or brings it to this version; safe to run from several processes at once.
 
     Raises:
         TargetUnavailableError: the database was made by a newer version of this project.
     """
+    if _version(connection) == REGISTRY_VERSION:
+        return
+    with connection.transaction():
+        in_transaction(connection, Lock.SCHEMA, 0)
+        version = _version(connection)
+        if version > REGISTRY_VERSION:
+            raise TargetUnavailableError(
+                f"the tables in this database have version {version}, this program knows version "
+                f"{REGISTRY_VERSION}: run the version of vector-pipeline that made them, or a newer one"
+            )
+        for number, migration in enumerate(_MIGRATIONS[version:], start=version + 1):
+            connection.execute(migration)
+            connection.execute("INSERT INTO vector_pipeline.schema_version (version) VALUES (%s)", (number,))
+
+
+def _version(connection: psycopg.Connection) -> int:
+    """The version of the tables that are there; 0 where there are none."""
     present = connection.execute("SELECT to_regclass('vector_pipeline.schema_version')").fetchone()
     if present is None or present[0] is None:
-        with connection.transaction():
-            in_transaction(connection, Lock.SCHEMA, 0)
-            connection.execute(_REGISTRY_DDL)
-            if _version(connection) is None:
-                connection.execute(
-                    "INSERT INTO vector_pipeline.schema_version (version) VALUES (%s)", (REGISTRY_VERSION,)
-                )
-    version = _version(connection)
-    if version != REGISTRY_VERSION:
-        raise TargetUnavailableError(
-            f"the tables in this database have version {version}, this program knows version "
-            f"{REGISTRY_VERSION}: run the version of vector-pipeline that made them, or a newer one"
-        )
-
-
-def _version(connection: psycopg.Connection) -> int | None:
-    row = connection.execute("SELECT max(version) FROM vector_pipeline.schema_version").fetchone()
-    return None if row is None else row[0]
+        return 0
+    row = connection.execute("SELECT coalesce(max(version), 0) FROM vector_pipeline.schema_version").fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def create_documents(connection: psycopg.Connection, schema: str, texts: Sequence[str], unique_on: str | None) -> None:

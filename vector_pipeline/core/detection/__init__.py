@@ -1,0 +1,1 @@
+"""Getting to know which key ranges differ from the source."""
