@@ -76,6 +76,21 @@ def cut(connection: Connection, plan: ReadingPlan, key_range: KeyRange, rows_per
         yield lower
 
 
+def greatest_key(connection: Connection, plan: ReadingPlan) -> str | None:
+    """The last key of the table, in canonical text; None where there is none.
+
+    The declaration's condition does not count: where it leaves out much, its last row can be far from the end.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {plan.key.expression} FROM {identifier(plan.database, plan.table)}"
+            f" ORDER BY {identifier(plan.key_column)} DESC LIMIT 1",
+            (),
+        )
+        row = cursor.fetchone()
+    return None if row is None or row[0] is None else str(row[0])
+
+
 def holds_more_than(connection: Connection, plan: ReadingPlan, key_range: KeyRange, rows: int) -> bool:
     """Whether the range has more rows, for the price of walking so far along the key index."""
     return next(cut(connection, plan, key_range, rows), None) is not None
