@@ -8,10 +8,40 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 
 from vector_pipeline.core.errors import ConfigurationError
 
 DEFAULT_SIMILARITY_THRESHOLD = 0.7
+
+
+class TLSMode(Enum):
+    """How the source is reached, in the words of MySQL's own client. `PREFERRED` verifies nothing, as `REQUIRED`."""
+
+    DISABLED = "disabled"
+    PREFERRED = "preferred"
+    REQUIRED = "required"
+    VERIFY_CA = "verify_ca"
+    VERIFY_IDENTITY = "verify_identity"
+
+    @property
+    def verifies(self) -> bool:
+        return self in {TLSMode.VERIFY_CA, TLSMode.VERIFY_IDENTITY}
+
+    @property
+    def insists(self) -> bool:
+        """Whether there is no connection without TLS."""
+        return self.verifies or self is TLSMode.REQUIRED
+
+
+@dataclass(frozen=True)
+class TLSSettings:
+    """TLS to the source; the files are PEM. `ca` None means the system's authorities."""
+
+    mode: TLSMode = TLSMode.PREFERRED
+    ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
 
 
 @dataclass(frozen=True)
@@ -23,6 +53,7 @@ class SourceSettings:
     user: str
     password: str = field(repr=False)
     database: str
+    tls: TLSSettings = TLSSettings()
 
 
 @dataclass(frozen=True)
@@ -80,6 +111,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
             user=variables["DB_USER"],
             password=variables.get("DB_PASSWORD", ""),
             database=variables["DB_NAME"],
+            tls=read_tls(*(variables.get(f"DB_SSL_{name}") for name in ("MODE", "CA", "CERT", "KEY"))),
         ),
         target=TargetSettings(
             host=variables["PG_HOST"],
@@ -109,6 +141,38 @@ def read_threshold(text: str | None) -> float:
     if not -1 <= threshold <= 1:
         raise ConfigurationError(f"SIMILARITY_THRESHOLD is {text!r}: give a number from -1 to 1")
     return threshold
+
+
+def read_tls(mode: str | None, ca: str | None, cert: str | None, key: str | None) -> TLSSettings:
+    """DB_SSL_MODE, DB_SSL_CA, DB_SSL_CERT and DB_SSL_KEY as settings.
+
+    An authority alone means `verify_ca`, as with MySQL's own client, and a certificate of ours alone `required`: what
+    somebody has set is never passed over in silence.
+
+    Raises:
+        ConfigurationError: naming the variable that is unusable, or unused by the mode.
+    """
+    if not mode:
+        chosen = TLSMode.VERIFY_CA if ca else TLSMode.REQUIRED if cert or key else TLSMode.PREFERRED
+    else:
+        modes = {known.value: known for known in TLSMode}
+        name = mode.strip().lower().replace("-", "_")
+        if name not in modes:
+            raise ConfigurationError(f"DB_SSL_MODE is {mode!r}: give one of {', '.join(modes)}")
+        chosen = modes[name]
+    if ca and not chosen.verifies:
+        raise ConfigurationError(
+            f"DB_SSL_CA is set, and DB_SSL_MODE={chosen.value} verifies nothing: set DB_SSL_MODE to verify_ca or "
+            "verify_identity, or unset DB_SSL_CA"
+        )
+    if (cert or key) and not chosen.insists:
+        raise ConfigurationError(
+            f"DB_SSL_CERT or DB_SSL_KEY is set, and DB_SSL_MODE={chosen.value} does without TLS: set DB_SSL_MODE to "
+            "required, verify_ca or verify_identity, or unset them"
+        )
+    if key and not cert:
+        raise ConfigurationError("DB_SSL_KEY is set without DB_SSL_CERT: set both, or neither")
+    return TLSSettings(chosen, ca or None, cert or None, key or None)
 
 
 def _whole_number(variables: Mapping[str, str], name: str) -> int | None:

@@ -19,6 +19,7 @@ from vector_pipeline.core.settings import (
     SourceSettings,
     TargetSettings,
     read_threshold,
+    read_tls,
 )
 from vector_pipeline.declarations import Declaration
 
@@ -31,9 +32,19 @@ class MySQLResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     user: str
     password: str = ""
     database: str
+    ssl_mode: str | None = None
+    ssl_ca: str | None = None
+    ssl_cert: str | None = None
+    ssl_key: str | None = None
 
     def settings(self) -> SourceSettings:
-        return SourceSettings(self.host, self.port, self.user, self.password, self.database)
+        """Where the source is.
+
+        Raises:
+            ConfigurationError: naming the variable of TLS that is unusable.
+        """
+        tls = read_tls(self.ssl_mode, self.ssl_ca, self.ssl_cert, self.ssl_key)
+        return SourceSettings(self.host, self.port, self.user, self.password, self.database, tls)
 
 
 class PostgreSQLResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -121,6 +132,10 @@ def indexes_from_environment() -> IndexesResource:
             user=_text("DB_USER", ""),
             password=_text("DB_PASSWORD", ""),
             database=_text("DB_NAME", ""),
+            ssl_mode=_text("DB_SSL_MODE", None),
+            ssl_ca=_text("DB_SSL_CA", None),
+            ssl_cert=_text("DB_SSL_CERT", None),
+            ssl_key=_text("DB_SSL_KEY", None),
         ),
         postgresql=PostgreSQLResource(
             host=_text("PG_HOST", ""),

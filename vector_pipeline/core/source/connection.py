@@ -1,10 +1,15 @@
 """Connections to MySQL: read-only, in a fixed session, so that a value has one text form whoever reads it.
 
-Time zone, SQL mode and character set are part of what a digest means; they are set here and nowhere else.
+Time zone, SQL mode and character set are part of what a digest means; they are set here and nowhere else. So is the
+longest time that a statement may take. Both MySQL 9.7 and MariaDB 10.11 go on counting while a client is slow to take
+the rows of a streamed result that no buffer holds (measured: a limit of 2 s ends a read of 60 MB that pauses for 6 s,
+and lets one of 3 MB pass). So whoever streams takes the rows without waiting for anything else in between: neither for
+PostgreSQL nor for a provider nor for a throttle.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -14,6 +19,7 @@ import pymysql.cursors
 
 from vector_pipeline.core.errors import SourceRefusedError, SourceUnavailableError, without_secrets
 from vector_pipeline.core.settings import SourceSettings
+from vector_pipeline.core.source.tls import no_tls, tls_arguments, tls_problem
 
 if TYPE_CHECKING:
     Connection = pymysql.connections.Connection[pymysql.cursors.Cursor]  # generic in the stubs alone
@@ -27,14 +33,25 @@ _ABOUT_THE_CONNECTION = frozenset(
 )
 _SESSION = "SET SESSION time_zone = '+00:00', sql_mode = '', transaction_read_only = ON"
 _MARIADB_SESSION = "SET SESSION time_zone = '+00:00', sql_mode = '', tx_read_only = ON"
+# ER_STATEMENT_TIMEOUT of MariaDB, ER_QUERY_TIMEOUT of MySQL.
+STATEMENT_TIMEOUTS = frozenset({1969, 3024})
+# More than a statement's limit, so that it is the server that ends one: a client that goes away leaves it running.
+_PATIENCE_SECONDS = 60
+_LONGEST_LIMIT_SECONDS = 4_000_000  # MySQL takes 32 bits of milliseconds
 
 
-def connect(settings: SourceSettings) -> Connection:
+def connect(settings: SourceSettings, statement_seconds: float | None = None) -> Connection:
     """Opens a read-only session.
 
+    Args:
+        statement_seconds: the server ends each statement that reads for longer; None: the server's own limit.
+
     Raises:
-        SourceUnavailableError: naming host, port, user and database, never the password.
+        SourceUnavailableError: naming host, port, user and database, never the password; also where there is no such
+            TLS as DB_SSL_MODE asks for.
+        ConfigurationError: a file for TLS can't be used.
     """
+    tls = tls_arguments(settings.tls)
     try:
         connection = pymysql.connect(
             host=settings.host,
@@ -45,23 +62,85 @@ def connect(settings: SourceSettings) -> Connection:
             charset="utf8mb4",
             autocommit=True,
             connect_timeout=10,
-            read_timeout=600,
+            read_timeout=max(600, int(statement_seconds or 0) + _PATIENCE_SECONDS),
             write_timeout=60,
+            **tls,
         )
-        with connection.cursor() as cursor:
-            mariadb = "mariadb" in connection.get_server_info().lower()  # type: ignore[no-untyped-call]
-            cursor.execute(_MARIADB_SESSION if mariadb else _SESSION)
     except pymysql.MySQLError as error:
+        problem = tls_problem(settings, error)
+        if problem is not None:
+            raise SourceUnavailableError(f"{_who(settings)}: {problem}") from None
         raise source_error(settings, error) from None
+    try:
+        _begin(connection, settings, statement_seconds)
+    except BaseException as error:
+        close(connection)
+        if isinstance(error, pymysql.MySQLError):
+            raise source_error(settings, error) from None
+        raise
     return connection
 
 
+def _begin(connection: Connection, settings: SourceSettings, statement_seconds: float | None) -> None:
+    with connection.cursor() as cursor:
+        if settings.tls.mode.insists:
+            # Older drivers go on without TLS where the server has none.
+            cursor.execute("SHOW SESSION STATUS LIKE 'Ssl_cipher'")
+            found = cursor.fetchone()
+            if not found or not found[1]:
+                raise SourceUnavailableError(f"{_who(settings)}: {no_tls(settings.tls)}")
+        cursor.execute(_MARIADB_SESSION if is_mariadb(connection) else _SESSION)
+    if statement_seconds is not None:
+        set_statement_limit(connection, statement_seconds)
+
+
+def is_mariadb(connection: Connection) -> bool:
+    """Whether the server is MariaDB, by what it calls itself."""
+    return "mariadb" in connection.get_server_info().lower()  # type: ignore[no-untyped-call]
+
+
+def statement_limit(connection: Connection) -> float:
+    """The longest time that a statement of this session may take, in seconds; 0 for no limit."""
+    with connection.cursor() as cursor:
+        if is_mariadb(connection):
+            cursor.execute("SELECT @@SESSION.max_statement_time")
+        else:
+            cursor.execute("SELECT @@SESSION.max_execution_time / 1000")
+        row = cursor.fetchone()
+    assert row is not None
+    return float(row[0])
+
+
+def set_statement_limit(connection: Connection, seconds: float) -> None:
+    """Has the server end statements of this session that take longer; 0 for no limit."""
+    seconds = min(seconds, _LONGEST_LIMIT_SECONDS)
+    with connection.cursor() as cursor:
+        if is_mariadb(connection):
+            cursor.execute("SET SESSION max_statement_time = %s", (seconds,))
+        else:
+            cursor.execute("SET SESSION max_execution_time = %s", (math.ceil(1000 * seconds),))
+
+
 def source_error(
-    settings: SourceSettings, error: pymysql.MySQLError, asked: str = "to be connected to"
+    settings: SourceSettings,
+    error: pymysql.MySQLError,
+    asked: str = "to be connected to",
+    statement_seconds: float | None = None,
 ) -> SourceUnavailableError | SourceRefusedError:
-    """The driver's error as one for the person at the console. `asked` says what MySQL was to do."""
+    """The driver's error as one for the person at the console.
+
+    Args:
+        asked: what MySQL was to do.
+        statement_seconds: the limit that the session was opened with.
+    """
     reason = without_secrets(str(error.args[-1] if error.args else error), [settings.password])
-    where = f"MySQL at {settings.host}:{settings.port}, database {settings.database!r}, user {settings.user!r}"
+    where = _who(settings)
+    if error.args and error.args[0] in STATEMENT_TIMEOUTS:
+        limit = "its limit" if statement_seconds is None else f"its limit of {statement_seconds:g} s"
+        return SourceRefusedError(
+            f"{where}, asked {asked}, ended a statement that took longer than {limit} (error {error.args[0]}); raise "
+            "source.statement_seconds, choose a smaller range_size, or see that source.primary_key has an index"
+        )
     if is_about_the_statement(error):
         return SourceRefusedError(
             f"{where}, asked {asked}, says: {reason} (error {error.args[0]}); check that table, columns and condition "
@@ -70,6 +149,10 @@ def source_error(
     return SourceUnavailableError(
         f"{where}: {reason}; check that it runs and that DB_HOST, DB_PORT, DB_USER, DB_PASSWORD and DB_NAME are right"
     )
+
+
+def _who(settings: SourceSettings) -> str:
+    return f"MySQL at {settings.host}:{settings.port}, database {settings.database!r}, user {settings.user!r}"
 
 
 def is_about_the_statement(error: pymysql.MySQLError) -> bool:

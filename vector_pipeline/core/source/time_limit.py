@@ -7,10 +7,12 @@ from contextlib import contextmanager
 
 import pymysql
 
-from vector_pipeline.core.source.connection import Connection
-
-# ER_STATEMENT_TIMEOUT of MariaDB, ER_QUERY_TIMEOUT of MySQL.
-_TOOK_TOO_LONG = frozenset({1969, 3024})
+from vector_pipeline.core.source.connection import (
+    STATEMENT_TIMEOUTS,
+    Connection,
+    set_statement_limit,
+    statement_limit,
+)
 
 
 class StatementTookTooLong(Exception):
@@ -19,20 +21,20 @@ class StatementTookTooLong(Exception):
 
 @contextmanager
 def limited_statements(connection: Connection, seconds: float | None) -> Iterator[None]:
-    """The server ends each statement inside that takes longer; None for no limit but the server's own."""
+    """The server ends each statement inside that takes longer; None for no limit but the session's own.
+
+    A session whose own limit is shorter keeps it.
+    """
     if seconds is None:
         yield
         return
-    mariadb = "mariadb" in connection.get_server_info().lower()  # type: ignore[no-untyped-call]
-    variable = "max_statement_time" if mariadb else "max_execution_time"
-    with connection.cursor() as cursor:
-        cursor.execute(f"SET SESSION {variable} = {seconds if mariadb else round(1000 * seconds)}")
+    own = statement_limit(connection)
+    set_statement_limit(connection, min(seconds, own or seconds))
     try:
         yield
     finally:
         if connection.open:
-            with connection.cursor() as cursor:
-                cursor.execute(f"SET SESSION {variable} = DEFAULT")
+            set_statement_limit(connection, own)
 
 
 @contextmanager
@@ -41,6 +43,6 @@ def naming_the_limit() -> Iterator[None]:
     try:
         yield
     except pymysql.MySQLError as error:
-        if error.args and error.args[0] in _TOOK_TOO_LONG:
+        if error.args and error.args[0] in STATEMENT_TIMEOUTS:
             raise StatementTookTooLong from None
         raise

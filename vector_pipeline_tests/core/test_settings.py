@@ -1,0 +1,52 @@
+"""What the environment says of TLS to MySQL, as settings."""
+
+from __future__ import annotations
+
+import pytest
+
+from vector_pipeline.core.errors import ConfigurationError
+from vector_pipeline.core.settings import TLSMode, read_settings, read_tls
+
+NEEDED = {
+    "DB_HOST": "db",
+    "DB_USER": "reader",
+    "DB_NAME": "shop",
+    "PG_HOST": "pg",
+    "PG_USER": "writer",
+    "PGVECTOR_DB_NAME": "vectors",
+}
+
+
+def test_tls_is_preferred_where_nothing_is_said() -> None:
+    assert read_settings(NEEDED).source.tls.mode is TLSMode.PREFERRED
+
+
+def test_the_mode_and_the_files_are_read_from_the_environment() -> None:
+    files = {"DB_SSL_CA": "ca.pem", "DB_SSL_CERT": "cert.pem", "DB_SSL_KEY": "key.pem"}
+    tls = read_settings(NEEDED | files | {"DB_SSL_MODE": "VERIFY_IDENTITY"}).source.tls
+    assert (tls.mode, tls.ca, tls.cert, tls.key) == (TLSMode.VERIFY_IDENTITY, "ca.pem", "cert.pem", "key.pem")
+
+
+def test_an_authority_alone_is_verified() -> None:
+    assert read_tls(None, "ca.pem", None, None).mode is TLSMode.VERIFY_CA
+
+
+def test_a_certificate_alone_asks_for_tls() -> None:
+    assert read_tls(None, None, "cert.pem", "key.pem").mode is TLSMode.REQUIRED
+
+
+@pytest.mark.parametrize(
+    ("variables", "named"),
+    [
+        (("always", None, None, None), "DB_SSL_MODE is 'always': give one of disabled, preferred"),
+        (("required", "ca.pem", None, None), "DB_SSL_CA is set, and DB_SSL_MODE=required verifies nothing"),
+        (("preferred", None, "cert.pem", "key.pem"), "DB_SSL_CERT or DB_SSL_KEY is set, and DB_SSL_MODE=preferred"),
+        (("required", None, None, "key.pem"), "DB_SSL_KEY is set without DB_SSL_CERT"),
+    ],
+    ids=["unknown mode", "unused authority", "unused certificate", "key without certificate"],
+)
+def test_what_would_be_passed_over_is_refused_by_its_name(variables: tuple[str | None, ...], named: str) -> None:
+    mode, ca, cert, key = variables
+    with pytest.raises(ConfigurationError) as refused:
+        read_tls(mode, ca, cert, key)
+    assert named in str(refused.value)
