@@ -19,7 +19,9 @@ from psycopg import sql
 
 from vector_pipeline.core import preparation, sync, verify
 from vector_pipeline.core.declaration import BEST_FIELD, key_content_problems, static_problems
-from vector_pipeline.core.detection import round as detection
+from vector_pipeline.core.detection.detector import Detector
+from vector_pipeline.core.detection.round import Budget, look
+from vector_pipeline.core.detection.tail import Tail
 from vector_pipeline.core.embedding.choose import choose_provider
 from vector_pipeline.core.embedding.filling import Filling, OnProgress
 from vector_pipeline.core.embedding.provider import EmbeddingProvider
@@ -99,7 +101,7 @@ class VectorIndex:
 
     @cached_property
     def _source(self) -> source_connection.Connection:
-        connection = source_connection.connect(self._settings.source)
+        connection = source_connection.connect(self._settings.source, self.spec.source.statement_seconds)
         self._closing.callback(source_connection.close, connection)
         return connection
 
@@ -163,7 +165,8 @@ class VectorIndex:
             yield
         except pymysql.MySQLError as error:
             asked = f"to read {self._database}.{self.spec.source.table}"
-            raise source_connection.source_error(self._settings.source, error, asked) from None
+            limit = self.spec.source.statement_seconds
+            raise source_connection.source_error(self._settings.source, error, asked, limit) from None
         except psycopg.Error as error:
             raise store_connection.target_error(self._settings.target, error) from None
 
@@ -228,18 +231,14 @@ class VectorIndex:
         return self._prepared
 
     @_in_our_words
-    def detect(self, *, budget_seconds: float | None = None, resume_after: int | None = None) -> Detection:
-        """Cuts new ranges and digests ranges in the source, within the budget (None: a whole round)."""
+    def detect(self, budget: Budget | None = None) -> Detection:
+        """Cuts new ranges and compares ranges with the source, within the budget (None: a whole round)."""
         index = self._ready()
-        return detection.detect(
-            self._source,
-            self._target,
-            index,
-            self._plan,
-            self.spec.range_size,
-            budget_seconds=budget_seconds,
-            resume_after=resume_after,
-        )
+        return look(self._source, self._target, index, self._plan, self._detectors, self.spec.range_size, budget)
+
+    @property
+    def _detectors(self) -> list[Detector]:
+        return [Tail()]
 
     @_in_our_words
     def ranges(self) -> list[RangeState]:

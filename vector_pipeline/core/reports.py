@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -75,16 +76,13 @@ class SearchIndexReport:
 
 @dataclass(frozen=True)
 class Detection:
-    """What one look at the source found.
-
-    `resume_after` is the range after which the next look goes on, None when the round is complete.
-    """
+    """What one look at the source found. `suspects` tells how many ranges each detector but the scrub has named."""
 
     ranges_total: int
     ranges_added: int
     ranges_checked: int
     ranges_dirty: int
-    resume_after: int | None
+    suspects: Mapping[str, int]
     round_complete: bool
 
 
@@ -97,6 +95,7 @@ class RangeState:
     lower: str | None
     upper: str | None
     rows: int
+    source_rows: int | None
     source_digest: str | None
     synced_digest: str | None
     vectors_complete: bool
@@ -104,6 +103,7 @@ class RangeState:
     attempts: int
     next_attempt_at: datetime | None
     synced_at: datetime | None
+    dirty_since: datetime | None
 
     @property
     def dirty(self) -> bool:

@@ -10,7 +10,7 @@ import time
 
 import psycopg
 
-from vector_pipeline.core.detection.round import split_if_grown
+from vector_pipeline.core.detection.cutting import split_if_grown
 from vector_pipeline.core.reports import RangeDocuments
 from vector_pipeline.core.source.connection import Connection as SourceConnection
 from vector_pipeline.core.source.connection import snapshot
@@ -49,7 +49,7 @@ def sync_range(
         with snapshot(source):
             changes = compare(read_rows(source, plan, key_range), stored, passages, index.generation.rendering)
         write_changes(target, index, plan, range_id, changes)
-        key_ranges.note_source_digest(target, key_range, changes.digest, looked_at)
+        key_ranges.note_source_digest(target, index, key_range, changes.digest, looked_at)
     return RangeDocuments(
         partition=key_range.partition,
         rows_read=changes.digest.rows,

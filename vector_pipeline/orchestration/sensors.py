@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 
 import dagster as dg
 
+from vector_pipeline.core.detection.round import Budget
 from vector_pipeline.core.errors import IndexSpecError, VectorPipelineError
 from vector_pipeline.core.index import VectorIndex
 from vector_pipeline.core.reports import RangeState
@@ -63,7 +64,7 @@ def _tick(
 ) -> dg.SensorResult | dg.SkipReason:
     automation = index.declaration.spec.automation
     remembered = json.loads(context.cursor or "{}")
-    detection = opened.detect(budget_seconds=automation.scrub_seconds, resume_after=remembered.get("resume_after"))
+    detection = opened.detect(Budget(automation.look_seconds, automation.scrub_seconds))
     note_declaration(context.instance, index, ())
     states = opened.ranges()
     listed = context.instance.get_dynamic_partitions(_name(index))
@@ -81,7 +82,7 @@ def _tick(
             refreshes = Refreshes()
     reported = changed_digests(states, new)[:EVENTS_PER_TICK]
     opened.note_reported({state.partition: state.source_digest for state in reported if state.source_digest})
-    cursor = json.dumps({"resume_after": detection.resume_after, "refreshes": asdict(refreshes)})
+    cursor = json.dumps({"refreshes": asdict(refreshes)})
     dirty = sum(state.dirty for state in states)
     context.log.info(
         "%d of %d ranges looked at, %d dirty, %d runs in flight, %d requested",

@@ -345,10 +345,12 @@ def settle_vectors_complete(connection: psycopg.Connection, index: RegisteredInd
     connection.execute(
         """
         UPDATE vector_pipeline.key_ranges r
-        SET attempts = 0, next_attempt_at = NULL
+        SET attempts = CASE WHEN s.vectors_complete THEN 0 ELSE r.attempts END,
+            next_attempt_at = CASE WHEN s.vectors_complete THEN NULL ELSE r.next_attempt_at END,
+            dirty_since = CASE WHEN s.vectors_complete AND s.digest = r.source_digest THEN NULL
+                               ELSE coalesce(r.dirty_since, now()) END
         FROM vector_pipeline.range_states s
         WHERE s.range_id = r.range_id AND s.generation = %s AND r.range_id = %s
-          AND s.vectors_complete AND r.attempts > 0
         """,
         (index.generation.number, range_id),
     )

@@ -6,8 +6,9 @@ Ranges are ordered by `position`, never by key: PostgreSQL does not know MySQL's
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from datetime import datetime, timedelta
+from decimal import Decimal, localcontext
 
 import psycopg
 from psycopg import sql
@@ -20,6 +21,8 @@ from vector_pipeline.core.store.registry import RegisteredIndex
 FIRST_PAUSE = timedelta(seconds=30)
 LONGEST_PAUSE = timedelta(hours=1)
 _PARTITION_DIGITS = 20  # of the largest BIGINT UNSIGNED
+# Digits of a position: each split of the same range takes one more.
+_PRECISION = 1000
 
 
 def load_ranges(connection: psycopg.Connection, index: RegisteredIndex) -> list[KeyRange]:
@@ -66,8 +69,8 @@ def load_states(connection: psycopg.Connection, index: RegisteredIndex) -> list[
     rows = connection.execute(
         """
         SELECT r.range_id, r.partition, r.lower_key, lead(r.lower_key) OVER (ORDER BY r.position),
-               coalesce(s.rows, 0), r.source_digest, s.digest, coalesce(s.vectors_complete, false),
-               r.reported_digest, r.attempts, r.next_attempt_at, s.synced_at
+               coalesce(s.rows, 0), r.source_rows, r.source_digest, s.digest, coalesce(s.vectors_complete, false),
+               r.reported_digest, r.attempts, r.next_attempt_at, s.synced_at, r.dirty_since
         FROM vector_pipeline.key_ranges r
         LEFT JOIN vector_pipeline.range_states s ON s.range_id = r.range_id AND s.generation = %s
         WHERE r.index_id = %s
@@ -78,89 +81,156 @@ def load_states(connection: psycopg.Connection, index: RegisteredIndex) -> list[
     return [RangeState(*row) for row in rows]
 
 
+def suspects(connection: psycopg.Connection, index: RegisteredIndex, but: Set[int]) -> list[KeyRange]:
+    """Ranges that a detector has named or that were never compared: the former first, each in key order."""
+    rows = connection.execute(
+        """
+        SELECT range_id, partition, lower_key, upper_key
+        FROM (
+            SELECT range_id, partition, lower_key, lead(lower_key) OVER (ORDER BY position) AS upper_key,
+                   position, suspected_at, source_checked_at
+            FROM vector_pipeline.key_ranges
+            WHERE index_id = %s) r
+        WHERE (suspected_at IS NOT NULL OR source_checked_at IS NULL) AND range_id <> ALL(%s)
+        ORDER BY suspected_at IS NULL, position
+        """,
+        (index.index_id, list(but)),
+    ).fetchall()
+    return [KeyRange(*row) for row in rows]
+
+
+def totals(connection: psycopg.Connection, index: RegisteredIndex) -> tuple[int, int]:
+    """Rows in the source as far as they have been counted, and ranges."""
+    row = connection.execute(
+        "SELECT coalesce(sum(source_rows), 0)::bigint, count(*) FROM vector_pipeline.key_ranges WHERE index_id = %s",
+        (index.index_id,),
+    ).fetchone()
+    assert row is not None
+    return row[0], row[1]
+
+
 def add_first_range(connection: psycopg.Connection, index: RegisteredIndex) -> None:
     """The range that covers all keys, from which all others are cut."""
     connection.execute(
         """
-        INSERT INTO vector_pipeline.key_ranges (index_id, partition, position)
-        VALUES (%s, %s, 0)
+        INSERT INTO vector_pipeline.key_ranges (index_id, partition, position, dirty_since)
+        SELECT %(index)s, %(partition)s, 0, now()
+        WHERE NOT EXISTS (SELECT FROM vector_pipeline.key_ranges WHERE index_id = %(index)s)
         ON CONFLICT DO NOTHING
         """,
-        (index.index_id, "0" * _PARTITION_DIGITS),
+        {"index": index.index_id, "partition": "0" * _PARTITION_DIGITS},
     )
 
 
-def add_range(connection: psycopg.Connection, index: RegisteredIndex, after: KeyRange, lower: str) -> KeyRange:
-    """Adds the range that starts at `lower`, between `after` and the range that follows it."""
-    # A tenth of the gap or less, as a power of ten: exact, where a quotient is rounded and ends up on its neighbour,
-    # and ranges that are cut off one after the other take a digit more only every ninety times.
+def add_ranges(
+    connection: psycopg.Connection, index: RegisteredIndex, after: KeyRange, bounds: Sequence[str]
+) -> list[KeyRange]:
+    """Adds a range that starts at each bound, between `after` and the range that follows it; `after` ends at the first
+    bound then, and is suspected. Call it in a transaction."""
     row = connection.execute(
         """
-        INSERT INTO vector_pipeline.key_ranges (index_id, partition, position, lower_key)
-        SELECT %(index)s, %(partition)s,
-               before.position
-                   + coalesce(('1e' || floor(log(next.position - before.position)) - 1)::numeric, 1),
-               %(lower)s
+        SELECT before.position,
+               (SELECT min(next.position) FROM vector_pipeline.key_ranges next
+                WHERE next.index_id = before.index_id AND next.position > before.position),
+               (SELECT count(*) FROM vector_pipeline.key_ranges r WHERE r.index_id = before.index_id)
         FROM vector_pipeline.key_ranges before
-        LEFT JOIN LATERAL (
-            SELECT position FROM vector_pipeline.key_ranges
-            WHERE index_id = %(index)s AND position > before.position
-            ORDER BY position LIMIT 1) next ON true
-        WHERE before.range_id = %(after)s
-        RETURNING range_id, partition
+        WHERE before.range_id = %s
         """,
-        {
-            "index": index.index_id,
-            "partition": _partition_name(connection, index, lower),
-            "lower": lower,
-            "after": after.range_id,
-        },
+        (after.range_id,),
     ).fetchone()
     assert row is not None
-    return KeyRange(row[0], row[1], lower, after.upper)
+    position, next_position, ranges = row
+    step = _step(position, next_position, len(bounds))
+    with localcontext(prec=_PRECISION):
+        positions = [position + step * place for place in range(1, len(bounds) + 1)]
+    partitions = [_partition_name(lower, ranges + place) for place, lower in enumerate(bounds)]
+    added = connection.execute(
+        """
+        INSERT INTO vector_pipeline.key_ranges (index_id, partition, position, lower_key, dirty_since)
+        SELECT %s, partition, position, lower_key, now()
+        FROM unnest(%s::text[], %s::numeric[], %s::text[]) AS new(partition, position, lower_key)
+        ORDER BY position
+        RETURNING range_id, partition, lower_key
+        """,
+        (index.index_id, partitions, positions, list(bounds)),
+    ).fetchall()
+    connection.execute(
+        "UPDATE vector_pipeline.key_ranges SET suspected_at = clock_timestamp() WHERE range_id = %s", (after.range_id,)
+    )
+    uppers = [*bounds[1:], after.upper]
+    return [
+        KeyRange(range_id, partition, lower, upper)
+        for (range_id, partition, lower), upper in zip(added, uppers, strict=True)
+    ]
 
 
-def _partition_name(connection: psycopg.Connection, index: RegisteredIndex, lower: str) -> str:
+def _step(position: Decimal, next_position: Decimal | None, count: int) -> Decimal:
+    """The distance between new positions: a power of ten, which is exact where a quotient would be rounded and could
+    end up on a neighbour."""
+    if next_position is None:
+        return Decimal(1)
+    with localcontext(prec=_PRECISION):
+        largest = (next_position - position) / (count + 1)
+        step = Decimal(1).scaleb(largest.adjusted())
+    return step if step * (count + 1) <= next_position - position else step / 10
+
+
+def _partition_name(lower: str, ranges: int) -> str:
     """A zero-padded integer key, so that names sort as keys do; else an opaque name, since keys may be personal."""
     if re.fullmatch(r"[1-9][0-9]{0,19}", lower):
         return lower.zfill(_PARTITION_DIGITS)
-    row = connection.execute(
-        "SELECT count(*) FROM vector_pipeline.key_ranges WHERE index_id = %s", (index.index_id,)
-    ).fetchone()
-    assert row is not None
-    return f"range-{row[0]:08d}"
+    return f"range-{ranges:08d}"
 
 
 def note_source_digest(
-    connection: psycopg.Connection, key_range: KeyRange, digest: Digest, looked_at: datetime
+    connection: psycopg.Connection, index: RegisteredIndex, key_range: KeyRange, digest: Digest, looked_at: datetime
 ) -> None:
-    """Keeps what the source looked like at or after `looked_at`, unless a later look has been kept meanwhile."""
+    """As `note_source_digests`, of one range."""
+    note_source_digests(connection, index, {key_range.range_id: digest}, looked_at)
+
+
+def note_source_digests(
+    connection: psycopg.Connection, index: RegisteredIndex, digests: Mapping[int, Digest], looked_at: datetime
+) -> None:
+    """Keeps what the source looked like at or after `looked_at`, unless a later look has been kept meanwhile.
+
+    Args:
+        digests: by range id.
+    """
+    if not digests:
+        return
     connection.execute(
         """
-        UPDATE vector_pipeline.key_ranges
-        SET source_rows = %(rows)s, source_digest = %(digest)s, source_checked_at = %(looked_at)s
-        WHERE range_id = %(range)s AND (source_checked_at IS NULL OR source_checked_at <= %(looked_at)s)
+        UPDATE vector_pipeline.key_ranges r
+        SET source_rows = new.rows, source_digest = new.digest, source_checked_at = %(looked_at)s,
+            suspected_at = CASE WHEN r.suspected_at > %(looked_at)s THEN r.suspected_at END,
+            dirty_since = CASE WHEN s.vectors_complete AND s.digest = new.digest THEN NULL
+                               ELSE coalesce(r.dirty_since, %(looked_at)s) END
+        FROM unnest(%(ranges)s::integer[], %(rows)s::bigint[], %(digests)s::text[]) AS new(range_id, rows, digest)
+        LEFT JOIN vector_pipeline.range_states s ON s.range_id = new.range_id AND s.generation = %(generation)s
+        WHERE r.range_id = new.range_id AND (r.source_checked_at IS NULL OR r.source_checked_at <= %(looked_at)s)
         """,
         {
-            "rows": digest.rows,
-            "digest": str(digest),
+            "ranges": list(digests),
+            "rows": [digest.rows for digest in digests.values()],
+            "digests": [str(digest) for digest in digests.values()],
             "looked_at": looked_at,
-            "range": key_range.range_id,
+            "generation": index.generation.number,
         },
     )
 
 
 def note_round_complete(connection: psycopg.Connection, index: RegisteredIndex) -> bool:
-    """Notes that a round has come to its end. False where a range was last looked at before the round began: it was
-    passed over, in this look or in an earlier one."""
+    """Notes that a round is complete if it is: every range has been compared since the last one was."""
     cursor = connection.execute(
         """
         UPDATE vector_pipeline.embedding_indexes i
-        SET round_completed_at = now()
+        SET round_completed_at = clock_timestamp()
         WHERE i.index_id = %s
           AND NOT EXISTS (
               SELECT FROM vector_pipeline.key_ranges r
-              WHERE r.index_id = i.index_id AND r.source_checked_at < i.round_completed_at)
+              WHERE r.index_id = i.index_id
+                AND (r.source_checked_at IS NULL OR r.source_checked_at < i.round_completed_at))
         """,
         (index.index_id,),
     )
@@ -193,10 +263,14 @@ def forget_digest(connection: psycopg.Connection, index: RegisteredIndex, partit
     """Makes ranges dirty, whatever the source says: what the target holds has been found wrong."""
     connection.execute(
         """
-        UPDATE vector_pipeline.range_states s
-        SET digest = NULL
-        FROM vector_pipeline.key_ranges r
-        WHERE r.range_id = s.range_id AND s.generation = %s AND r.index_id = %s AND r.partition = ANY(%s)
+        WITH forgotten AS (
+            UPDATE vector_pipeline.range_states s
+            SET digest = NULL
+            FROM vector_pipeline.key_ranges r
+            WHERE r.range_id = s.range_id AND s.generation = %s AND r.index_id = %s AND r.partition = ANY(%s)
+            RETURNING s.range_id)
+        UPDATE vector_pipeline.key_ranges r SET dirty_since = coalesce(r.dirty_since, now())
+        FROM forgotten WHERE forgotten.range_id = r.range_id
         """,
         (index.generation.number, index.index_id, list(partitions)),
     )

@@ -1,0 +1,141 @@
+"""Cutting a table into key ranges, and ranges that have grown into smaller ones.
+
+Ranges are cut by walking the key's index, so each holds about as many rows whatever the gaps between keys.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from itertools import islice
+
+import psycopg
+from psycopg import sql
+
+from vector_pipeline.core.source import key_ranges as source_ranges
+from vector_pipeline.core.source.connection import Connection as SourceConnection
+from vector_pipeline.core.source.key_ranges import KeyRange
+from vector_pipeline.core.source.plan import ReadingPlan
+from vector_pipeline.core.source.size import estimate_rows
+from vector_pipeline.core.store import key_ranges as store_ranges
+from vector_pipeline.core.store import locks
+from vector_pipeline.core.store.locks import Lock
+from vector_pipeline.core.store.registry import RegisteredIndex
+
+# A range in the middle is cut again when it has grown past this many times its size.
+SPLIT_FACTOR = 2
+# Dagster's UI and daemon take some ten thousand partitions of an asset with ease, and not many times more.
+_MOST_RANGES = 8_000
+# Past that many, size doubles with each so many more: where the table turns out larger than it was thought to be.
+_RANGES_TO_DOUBLE = 500
+_BOUNDS_AT_ONCE = 200
+
+
+def choose_range_size(declared: int, rows: int, ranges: int) -> int:
+    """Rows in a range of a table of `rows` rows, as far as is known, that has been cut into `ranges` so far.
+
+    The declared size, or more where that would make too many ranges.
+    """
+    fitting = max(declared, -(-rows // _MOST_RANGES))
+    doublings: int = max(0, ranges - _MOST_RANGES) // _RANGES_TO_DOUBLE
+    return fitting << doublings
+
+
+def current_range_size(
+    source: SourceConnection, target: psycopg.Connection, index: RegisteredIndex, plan: ReadingPlan, declared: int
+) -> int:
+    """The size that a range of this table should have now."""
+    rows, ranges = store_ranges.totals(target, index)
+    return choose_range_size(declared, max(rows, estimate_rows(source, plan)), ranges)
+
+
+def extend(
+    source: SourceConnection,
+    target: psycopg.Connection,
+    index: RegisteredIndex,
+    plan: ReadingPlan,
+    last: KeyRange,
+    declared: int,
+    deadline: float | None,
+) -> int:
+    """Cuts the last range, which is open above, wherever it holds more rows than a range should.
+
+    Returns how many ranges were added.
+    """
+    if not source_ranges.holds_more_than(source, plan, last, declared):
+        return 0
+    return _cut(source, target, index, plan, last, declared, deadline)
+
+
+def split_if_grown(
+    source: SourceConnection,
+    target: psycopg.Connection,
+    index: RegisteredIndex,
+    plan: ReadingPlan,
+    range_id: int,
+    declared: int,
+    deadline: float | None = None,
+) -> int:
+    """Cuts a range that holds many more rows than a range should. Returns how many ranges were added."""
+    key_range = store_ranges.load_range(target, range_id)
+    if not source_ranges.holds_more_than(source, plan, key_range, SPLIT_FACTOR * declared):
+        return 0
+    size = current_range_size(source, target, index, plan, declared)
+    if size > declared and not source_ranges.holds_more_than(source, plan, key_range, SPLIT_FACTOR * size):
+        return 0
+    return _cut(source, target, index, plan, key_range, declared, deadline)
+
+
+def _cut(
+    source: SourceConnection,
+    target: psycopg.Connection,
+    index: RegisteredIndex,
+    plan: ReadingPlan,
+    key_range: KeyRange,
+    declared: int,
+    deadline: float | None,
+) -> int:
+    """Cuts a range until the deadline, some bounds at a time; what is not cut by then is cut by the next look.
+
+    Its documents follow into the new ranges in the transaction that adds them, so that no sync of the old range
+    takes them for deleted rows.
+    """
+    added = 0
+    with locks.held(target, Lock.RANGES, index.index_id):
+        current = store_ranges.load_range(target, key_range.range_id)  # somebody else may have cut it meanwhile
+        while deadline is None or not added or time.monotonic() < deadline:
+            size = current_range_size(source, target, index, plan, declared)
+            bounds = list(islice(source_ranges.cut(source, plan, current, size), _BOUNDS_AT_ONCE))
+            if not bounds:
+                break
+            with locks.held(target, Lock.RANGE_DOCUMENTS, current.range_id), target.transaction():
+                new = store_ranges.add_ranges(target, index, current, bounds)
+                _move_documents(source, target, index, plan, current, new)
+            current, added = new[-1], added + len(new)
+            if len(bounds) < _BOUNDS_AT_ONCE:
+                break
+    return added
+
+
+def _move_documents(
+    source: SourceConnection,
+    target: psycopg.Connection,
+    index: RegisteredIndex,
+    plan: ReadingPlan,
+    old: KeyRange,
+    new: Sequence[KeyRange],
+) -> None:
+    documents = sql.Identifier(index.schema, "documents")
+    keys = [
+        key
+        for (key,) in target.execute(
+            sql.SQL("SELECT key FROM {} WHERE range_id = %s").format(documents), (old.range_id,)
+        )
+    ]
+    for key_range in new:
+        if not keys or key_range.lower is None:
+            return
+        keys = source_ranges.keys_at_or_above(source, plan, keys, key_range.lower)
+        target.execute(
+            sql.SQL("UPDATE {} SET range_id = %s WHERE key = ANY(%s)").format(documents), (key_range.range_id, keys)
+        )
