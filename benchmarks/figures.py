@@ -5,32 +5,39 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+_DIGITS = {"s": 2, "×": 2, "ms": 1, "/s": 1}
+
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured value. `bound` is the value that it has to stay below; None: told for information."""
+    """One measured value.
+
+    Attributes:
+        bound: the value that it has to stay below; None: there is none.
+        exactly: the value that it has to be, for what is counted; None: it need not be one.
+    """
 
     what: str
     measured: float
     unit: str
     bound: float | None = None
+    exactly: int | None = None
 
     @property
     def holds(self) -> bool:
-        """Whether the bound is kept; true where there is none."""
-        return self.bound is None or self.measured < self.bound
+        """Whether its bound is kept; true where it is told for information."""
+        return (self.bound is None or self.measured < self.bound) and self.exactly in (None, self.measured)
 
     @property
     def cells(self) -> tuple[str, str, str, str]:
         """What, measured, bound and verdict, for people."""
-        if self.bound is None:
+        if self.bound is None and self.exactly is None:
             return self.what, self._shown(self.measured), "", ""
-        verdict = "holds" if self.holds else "MISSES"
-        return self.what, self._shown(self.measured), f"< {self._shown(self.bound)}", verdict
+        bound = f"= {self.exactly:,}" if self.bound is None else f"< {self._shown(self.bound)}"
+        return self.what, self._shown(self.measured), bound, "holds" if self.holds else "MISSES"
 
     def _shown(self, value: float) -> str:
-        digits = 2 if self.unit in ("s", "×") else 0 if self.unit == "MB" else 1
-        return f"{value:,.{digits}f} {self.unit}".strip()
+        return f"{value:,.{_DIGITS.get(self.unit, 0)}f} {self.unit}".strip()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,120 @@
+"""Dagster as it runs in production, for the length of a benchmark: a daemon, a code server, an instance of their own.
+
+The project is a copy of the package that declares the benchmark's index and nothing else, so that what others edit
+meanwhile changes no figure.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from vector_pipeline.core.settings import Settings
+from vector_pipeline.declarations import PACKAGE_PARENT
+from vector_pipeline.orchestration.pools import set_pool_limits
+from vector_pipeline_tests.components.declared import written
+
+_STOP_SECONDS = 30.0
+
+
+@contextmanager
+def dagster_daemon(folder: Path, attributes: Mapping[str, Any], settings: Settings) -> Iterator[dg.DagsterInstance]:
+    """Runs the daemon over one declared index; neither it nor what it starts outlives the block or this process.
+
+    Args:
+        folder: an empty folder for the project, the instance and the log.
+        attributes: of the index, as they stand in its YAML file.
+    """
+    project, home = _project(folder, attributes), _home(folder)
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        set_pool_limits(instance)
+        with _running(project, home, _environment(project, home, settings)):
+            yield instance
+
+
+def _project(folder: Path, attributes: Mapping[str, Any]) -> Path:
+    project = folder / "project"
+    shutil.copytree(
+        PACKAGE_PARENT / "vector_pipeline",
+        project / "vector_pipeline",
+        ignore=shutil.ignore_patterns("__pycache__", "genie_documents"),
+    )
+    for name in ("pyproject.toml", "workspace.yaml"):
+        shutil.copy(PACKAGE_PARENT / name, project)
+    declared = project / "vector_pipeline" / "defs" / str(attributes["name"]) / "defs.yaml"
+    declared.parent.mkdir()
+    declared.write_text(written(attributes))
+    return project
+
+
+def _home(folder: Path) -> Path:
+    home = folder / "home"
+    home.mkdir()
+    shutil.copy(PACKAGE_PARENT / "dagster.yaml", home)
+    return home
+
+
+def settings_as_environment(settings: Settings) -> dict[str, str]:
+    """The environment variables that lead every process of ours to the same databases and provider."""
+    source, target, embedding = settings.source, settings.target, settings.embedding
+    return {
+        "DB_HOST": source.host,
+        "DB_PORT": str(source.port),
+        "DB_USER": source.user,
+        "DB_PASSWORD": source.password,
+        "DB_NAME": source.database,
+        "PG_HOST": target.host,
+        "PG_PORT": str(target.port),
+        "PG_USER": target.user,
+        "PG_PASSWORD": target.password,
+        "PGVECTOR_DB_NAME": target.database,
+        "EMBEDDING_MODEL_HOST": embedding.host or "",
+        "EMBEDDING_MODEL_NAME": embedding.model or "",
+        # Of whoever starts the benchmark; an empty one counts as not set.
+        "EMBEDDING_API_KEY": "",
+        "EMBEDDING_EXPECTED_DIM": "",
+        "SIMILARITY_THRESHOLD": "",
+    }
+
+
+def _environment(project: Path, home: Path, settings: Settings) -> dict[str, str]:
+    ours = {"DAGSTER_HOME": str(home), "PYTHONPATH": str(project)}
+    return os.environ | ours | settings_as_environment(settings)
+
+
+@contextmanager
+def _running(project: Path, home: Path, environment: Mapping[str, str]) -> Iterator[None]:
+    program = str(Path(sys.executable).parent / "dagster-daemon")
+    with (home / "daemon.log").open("wb") as log:
+        process = subprocess.Popen(
+            [*_ending_with_us(), program, "run", "-w", str(project / "workspace.yaml")],
+            cwd=project,
+            env=dict(environment),
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        try:
+            yield
+        finally:
+            process.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_STOP_SECONDS)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _ending_with_us() -> list[str]:
+    """Should this process be killed, the daemon gets a SIGTERM (Linux); its code servers miss it and end."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []
