@@ -55,6 +55,8 @@ from vector_pipeline.core.source import connection as source_connection
 from vector_pipeline.core.source.catalog import SourceTable
 from vector_pipeline.core.source.key_ranges import KeyRange
 from vector_pipeline.core.source.plan import ReadingPlan, plan_reading
+from vector_pipeline.core.source.replicas import ReplicaWatch
+from vector_pipeline.core.source.throttle import Throttle
 from vector_pipeline.core.spec import EmbeddingSpec, IndexSpec, OpenAIProviderSpec
 from vector_pipeline.core.store import connection as store_connection
 from vector_pipeline.core.store import key_ranges, locks, quarantine, registry, view
@@ -104,6 +106,13 @@ class VectorIndex:
         connection = source_connection.connect(self._settings.source, self.spec.source.statement_seconds)
         self._closing.callback(source_connection.close, connection)
         return connection
+
+    @cached_property
+    def _throttle(self) -> Throttle:
+        declared = self.spec.source.throttle
+        replicas = ReplicaWatch(self._settings.source, self._source, declared.replicas)
+        self._closing.callback(replicas.close)
+        return Throttle(declared, replicas)
 
     @cached_property
     def _target(self) -> psycopg.Connection:
@@ -296,12 +305,14 @@ class VectorIndex:
         for key_range in ranges:
             try:
                 with self._database_errors():
+                    self._throttle.wait_for_replicas()
                     facts = sync.sync_range(
                         self._source, self._target, index, self._plan, key_range.range_id, self.spec.range_size
                     )
             except (SourceKeyError, SourceValueError) as error:
                 about_rows = about_rows or error
                 continue
+            self._throttle.spend(facts.rows_read)
             yield facts
         if about_rows is not None:
             raise about_rows
@@ -347,7 +358,7 @@ class VectorIndex:
     ) -> ParityReport:
         """The proof of parity. With `mark_dirty` what differs is synced by whoever syncs next."""
         index = self._registered
-        report = verify.verify(self._source, self._target, index, self._plan, on_progress)
+        report = verify.verify(self._source, self._target, index, self._plan, on_progress, self._throttle)
         if mark_dirty and report.differences:
             verify.make_repairable(self._target, index, report)
         return report

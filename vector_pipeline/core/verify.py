@@ -22,6 +22,7 @@ from vector_pipeline.core.source.digest import EMPTY, Digest, digest_range
 from vector_pipeline.core.source.key_ranges import KeyRange
 from vector_pipeline.core.source.plan import ReadingPlan
 from vector_pipeline.core.source.rows import read_row_hashes
+from vector_pipeline.core.source.throttle import Throttle
 from vector_pipeline.core.store import key_ranges, locks, vectors
 from vector_pipeline.core.store.contents import count_contents
 from vector_pipeline.core.store.documents import PassageKey
@@ -40,6 +41,7 @@ def verify(
     index: RegisteredIndex,
     plan: ReadingPlan,
     on_progress: OnProgress | None = None,
+    throttle: Throttle | None = None,
 ) -> ParityReport:
     """Proves that the target equals the source, or names what differs."""
     started = time.monotonic()
@@ -49,6 +51,8 @@ def verify(
     differences: list[RangeDifference] = []
     source_rows = 0
     for done, key_range in enumerate(ranges, start=1):
+        if throttle is not None:
+            throttle.wait_for_replicas()
         wanted = digest_range(source, plan, key_range)
         source_rows += wanted.rows
         rows_differ = wanted != stored.get(key_range.range_id, EMPTY)
@@ -57,6 +61,8 @@ def verify(
             difference = _examine(source, target, index, plan, key_range)
             if difference is not None:
                 differences.append(difference)
+        if throttle is not None:
+            throttle.spend(wanted.rows)
         if on_progress is not None:
             on_progress(done, len(ranges))
     known = {key_range.range_id for key_range in ranges}
