@@ -58,6 +58,10 @@ class SourceRefusedError(VectorPipelineError):
     """MySQL is there and does not do what was asked of it: no right to, no such column, no such table."""
 
 
+class MassDeletionHeldError(VectorPipelineError):
+    """So many rows are gone from the source that somebody has to approve it before the index follows."""
+
+
 class TargetUnavailableError(VectorPipelineError):
     """PostgreSQL cannot be reached, refuses us, or lacks pgvector."""
 

@@ -17,7 +17,7 @@ import psycopg
 import pymysql
 from psycopg import sql
 
-from vector_pipeline.core import preparation, sync, verify
+from vector_pipeline.core import deletion_guard, preparation, sync, verify
 from vector_pipeline.core.declaration import BEST_FIELD, key_content_problems, static_problems
 from vector_pipeline.core.detection.detector import Detector
 from vector_pipeline.core.detection.round import Budget, look
@@ -40,6 +40,7 @@ from vector_pipeline.core.errors import (
 from vector_pipeline.core.reports import (
     Detection,
     EmbeddingReport,
+    GuardedDeletions,
     IndexStatus,
     ParityReport,
     QuarantineEntry,
@@ -59,7 +60,7 @@ from vector_pipeline.core.source.replicas import ReplicaWatch
 from vector_pipeline.core.source.throttle import Throttle
 from vector_pipeline.core.spec import EmbeddingSpec, IndexSpec, OpenAIProviderSpec
 from vector_pipeline.core.store import connection as store_connection
-from vector_pipeline.core.store import key_ranges, locks, quarantine, registry, view
+from vector_pipeline.core.store import deletion_guards, key_ranges, locks, quarantine, registry, view
 from vector_pipeline.core.store.locks import Lock
 from vector_pipeline.core.store.registry import RegisteredIndex, WantedSpace
 
@@ -243,7 +244,9 @@ class VectorIndex:
     def detect(self, budget: Budget | None = None) -> Detection:
         """Cuts new ranges and compares ranges with the source, within the budget (None: a whole round)."""
         index = self._ready()
-        return look(self._source, self._target, index, self._plan, self._detectors, self.spec.range_size, budget)
+        found = look(self._source, self._target, index, self._plan, self._detectors, self.spec.range_size, budget)
+        deletion_guard.judge(self._target, index, self.spec.deletion_guard, found.round_complete)
+        return found
 
     @property
     def _detectors(self) -> list[Detector]:
@@ -295,11 +298,13 @@ class VectorIndex:
         """Makes documents and passages equal to the rows, range by range, each in a transaction of its own.
 
         Raises:
+            MassDeletionHeldError: so many rows are gone that somebody has to approve it.
             SourceKeyError, SourceValueError: a range holds a row that can't be taken over. The other ranges are
                 finished first, so that one bad row doesn't stop its whole window.
         """
         with self._database_errors():
             index = self._ready()
+            deletion_guard.refuse_if_held(self._target, index, self.spec.deletion_guard)
             ranges = self._key_ranges(partitions)
         about_rows: SourceKeyError | SourceValueError | None = None
         for key_range in ranges:
@@ -307,7 +312,7 @@ class VectorIndex:
                 with self._database_errors():
                     self._throttle.wait_for_replicas()
                     facts = sync.sync_range(
-                        self._source, self._target, index, self._plan, key_range.range_id, self.spec.range_size
+                        self._source, self._target, index, self._plan, self.spec, key_range.range_id
                     )
             except (SourceKeyError, SourceValueError) as error:
                 about_rows = about_rows or error
@@ -377,6 +382,23 @@ class VectorIndex:
     def retry_quarantine(self) -> int:
         """Lets the next sync try every quarantined text again. Returns how many there are."""
         return quarantine.retry(self._target, self._registered)
+
+    @_in_our_words
+    def guarded_deletions(self) -> GuardedDeletions:
+        """How the guard against mass deletion stands."""
+        index = self._registered
+        state = deletion_guards.load(self._target, index)
+        return deletion_guard.report(index, self.spec.deletion_guard, state)
+
+    @_in_our_words
+    def approve_deletions(self) -> int:
+        """Lets documents of the ranges that differ now be deleted. Returns how many at most."""
+        return deletion_guards.approve(self._target, self._registered)
+
+    @_in_our_words
+    def reject_deletions(self) -> None:
+        """Keeps the documents that the source lacks: syncing goes on once the source has them again."""
+        deletion_guards.reject(self._target, self._registered)
 
     @_in_our_words
     def status(self) -> IndexStatus:

@@ -115,6 +115,25 @@ class RangeState:
 
 
 @dataclass(frozen=True)
+class GuardedDeletions:
+    """How the guard against mass deletion stands. `deletions` are those lately made and those that are due, without
+    the approved ones; `documents` the index's size before them; `approved` how many more somebody lets go."""
+
+    index: str
+    documents: int
+    deletions: int
+    approved: int
+    held_since: datetime | None
+    rejected_at: datetime | None
+    share: float
+    rows: int
+
+    @property
+    def held(self) -> bool:
+        return self.held_since is not None
+
+
+@dataclass(frozen=True)
 class RangeDifference:
     """Where one key range differs: keys missing in the target, stale in it, or orphaned (no longer in the source).
 

@@ -10,12 +10,15 @@ import time
 
 import psycopg
 
+from vector_pipeline.core import deletion_guard
+from vector_pipeline.core.deletion_guard import TooManyDeletions
 from vector_pipeline.core.detection.cutting import split_if_grown
 from vector_pipeline.core.reports import RangeDocuments
 from vector_pipeline.core.source.connection import Connection as SourceConnection
 from vector_pipeline.core.source.connection import snapshot
 from vector_pipeline.core.source.plan import ReadingPlan
 from vector_pipeline.core.source.rows import read_rows
+from vector_pipeline.core.spec import IndexSpec
 from vector_pipeline.core.store import key_ranges, locks
 from vector_pipeline.core.store.documents import compare, stored_passages, write_changes
 from vector_pipeline.core.store.locks import Lock
@@ -28,18 +31,19 @@ def sync_range(
     target: psycopg.Connection,
     index: RegisteredIndex,
     plan: ReadingPlan,
+    spec: IndexSpec,
     range_id: int,
-    range_size: int | None = None,
 ) -> RangeDocuments:
     """Makes the documents and passages of one range equal to its rows; writes nothing where they are.
 
-    Args:
-        range_size: a range that has grown far past it since it was looked at is cut first, so that no more than its
-            first piece is read at once; the other pieces are dirty ranges of their own.
+    A range that has grown far past its size since it was looked at is cut first, so that no more than its first piece
+    is read at once; the other pieces are dirty ranges of their own.
+
+    Raises:
+        MassDeletionHeldError: the source lacks so many rows that somebody has to approve it; nothing is written.
     """
     started = time.monotonic()
-    if range_size is not None:
-        split_if_grown(source, target, index, plan, range_id, range_size)
+    split_if_grown(source, target, index, plan, range_id, spec.range_size)
     with locks.held(target, Lock.RANGE_DOCUMENTS, range_id):
         # Read under the lock: the range may have been cut since the run was asked for.
         key_range = key_ranges.load_range(target, range_id)
@@ -48,8 +52,14 @@ def sync_range(
         passages = stored_passages(target, index, range_id)
         with snapshot(source):
             changes = compare(read_rows(source, plan, key_range), stored, passages, index.generation.rendering)
-        write_changes(target, index, plan, range_id, changes)
         key_ranges.note_source_digest(target, index, key_range, changes.digest, looked_at)
+        try:
+            with target.transaction():
+                deletion_guard.admit(target, index, spec.deletion_guard, len(changes.gone))
+                write_changes(target, index, plan, range_id, changes)
+        except TooManyDeletions:
+            deletion_guard.hold_range(target, index, range_id, str(changes.digest), len(changes.gone))
+            deletion_guard.refuse_if_held(target, index, spec.deletion_guard)
     return RangeDocuments(
         partition=key_range.partition,
         rows_read=changes.digest.rows,

@@ -132,10 +132,21 @@ def _move_documents(
             sql.SQL("SELECT key FROM {} WHERE range_id = %s").format(documents), (old.range_id,)
         )
     ]
+    if not keys:
+        return
     for key_range in new:
-        if not keys or key_range.lower is None:
-            return
+        assert key_range.lower is not None
         keys = source_ranges.keys_at_or_above(source, plan, keys, key_range.lower)
         target.execute(
             sql.SQL("UPDATE {} SET range_id = %s WHERE key = ANY(%s)").format(documents), (key_range.range_id, keys)
         )
+    # What has moved away is not what the guard against mass deletion is to miss.
+    target.execute(
+        sql.SQL(
+            """
+            UPDATE vector_pipeline.range_states SET rows = (SELECT count(*) FROM {} WHERE range_id = %(range)s)
+            WHERE range_id = %(range)s AND generation = %(generation)s
+            """
+        ).format(documents),
+        {"range": old.range_id, "generation": index.generation.number},
+    )

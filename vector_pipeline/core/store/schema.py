@@ -122,8 +122,9 @@ CREATE TABLE vector_pipeline.detector_states (
 
 CREATE TABLE vector_pipeline.deletion_guards (
     index_id integer PRIMARY KEY REFERENCES vector_pipeline.embedding_indexes ON DELETE CASCADE,
-    round_documents bigint NOT NULL,
-    round_deletions bigint NOT NULL DEFAULT 0,
+    period_began_at timestamptz NOT NULL DEFAULT now(),
+    period_documents bigint NOT NULL,
+    period_deletions bigint NOT NULL DEFAULT 0,
     approved_deletions bigint NOT NULL DEFAULT 0,
     held_since timestamptz,
     held_deletions bigint,
