@@ -11,6 +11,7 @@ from rich.console import Console
 
 from benchmarks import cold_sync, latency, memory, report, scale
 from benchmarks.figures import Findings
+from benchmarks.guardian import guarded
 from benchmarks.machine import describe_machine
 from benchmarks.workplace import Workplace, workplace
 
@@ -30,8 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     console = Console()
     found = []
-    with workplace() as place:
+    with guarded(), workplace() as place:
         machine = describe_machine(place)
+        report.show_machine(console, machine)
         for name in options.only or BENCHMARKS:
             found.append(BENCHMARKS[name](place))
             report.show(console, found[-1])

@@ -24,11 +24,12 @@ from vector_pipeline.orchestration.pools import set_pool_limits
 from vector_pipeline_tests.components.declared import written
 
 _STOP_SECONDS = 30.0
+_LAST_WORDS = 4_000
 
 
 @contextmanager
 def dagster_daemon(folder: Path, attributes: Mapping[str, Any], settings: Settings) -> Iterator[dg.DagsterInstance]:
-    """Runs the daemon over one declared index; neither it nor what it starts outlives the block or this process.
+    """Runs the daemon over one declared index; nothing that it starts outlives the block.
 
     Args:
         folder: an empty folder for the project, the instance and the log.
@@ -43,14 +44,13 @@ def dagster_daemon(folder: Path, attributes: Mapping[str, Any], settings: Settin
 
 def _project(folder: Path, attributes: Mapping[str, Any]) -> Path:
     project = folder / "project"
-    shutil.copytree(
-        PACKAGE_PARENT / "vector_pipeline",
-        project / "vector_pipeline",
-        ignore=shutil.ignore_patterns("__pycache__", "genie_documents"),
-    )
+    package = project / "vector_pipeline"
+    shutil.copytree(PACKAGE_PARENT / "vector_pipeline", package, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
     for name in ("pyproject.toml", "workspace.yaml"):
         shutil.copy(PACKAGE_PARENT / name, project)
-    declared = project / "vector_pipeline" / "defs" / str(attributes["name"]) / "defs.yaml"
+    for index in (folder for folder in (package / "defs").iterdir() if folder.is_dir()):
+        shutil.rmtree(index)
+    declared = package / "defs" / str(attributes["name"]) / "defs.yaml"
     declared.parent.mkdir()
     declared.write_text(written(attributes))
     return project
@@ -96,7 +96,7 @@ def _running(project: Path, home: Path, environment: Mapping[str, str]) -> Itera
     program = str(Path(sys.executable).parent / "dagster-daemon")
     with (home / "daemon.log").open("wb") as log:
         process = subprocess.Popen(
-            [*_ending_with_us(), program, "run", "-w", str(project / "workspace.yaml")],
+            [program, "run", "-w", str(project / "workspace.yaml")],
             cwd=project,
             env=dict(environment),
             stdout=log,
@@ -105,6 +105,9 @@ def _running(project: Path, home: Path, environment: Mapping[str, str]) -> Itera
         )
         try:
             yield
+        except TimeoutError as error:
+            error.add_note((home / "daemon.log").read_text(errors="replace")[-_LAST_WORDS:])
+            raise
         finally:
             process.send_signal(signal.SIGINT)
             with suppress(subprocess.TimeoutExpired):
@@ -112,9 +115,3 @@ def _running(project: Path, home: Path, environment: Mapping[str, str]) -> Itera
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-
-
-def _ending_with_us() -> list[str]:
-    """Should this process be killed, the daemon gets a SIGTERM (Linux); its code servers miss it and end."""
-    setpriv = shutil.which("setpriv")
-    return [setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []

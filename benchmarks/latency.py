@@ -36,7 +36,6 @@ _DECLARED = faq_attributes("latency", search={"threshold": -1.0})
 _LONGEST_PAUSE_SECONDS = 10.0
 _LOOK_SECONDS = 0.1
 _GIVE_UP_SECONDS = 300.0
-_ATTEMPTS_TO_SETTLE = 600
 
 _SERVED = """
 SELECT EXISTS (

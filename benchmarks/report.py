@@ -23,6 +23,12 @@ def show(console: Console, findings: Findings) -> None:
     console.print(table)
 
 
+def show_machine(console: Console, machine: Mapping[str, str]) -> None:
+    """Prints what the figures were measured on."""
+    for name, value in machine.items():
+        console.print(f"{name}: {value}", highlight=False)
+
+
 def write(path: Path, machine: Mapping[str, str], all_findings: Sequence[Findings]) -> None:
     """Writes the page."""
     path.parent.mkdir(parents=True, exist_ok=True)

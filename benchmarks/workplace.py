@@ -41,13 +41,9 @@ class Workplace:
         _postgres(self.stack.target, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(target.database)))
 
     def set_buffer_pool(self, size: int) -> None:
-        """Gives MariaDB so many bytes of buffer pool, and waits until it has them."""
+        """Gives MariaDB so many bytes of buffer pool; the statement returns when they are there."""
         with _administrate(self._root) as cursor:
             cursor.execute("SET GLOBAL innodb_buffer_pool_size = %s", (size,))
-            done: list[tuple[str, str]] = []
-            while not done or not done[0][1].startswith("Completed"):
-                cursor.execute("SHOW STATUS LIKE 'Innodb_buffer_pool_resize_status'")
-                done = list(cursor.fetchall())
 
     @property
     def _root(self) -> SourceSettings:
