@@ -26,7 +26,9 @@ class VectorIndexScaffoldParams(BaseModel):
 
     table: str = Field(description="Table or view in MySQL.")
     text_columns: str = Field(description="Columns to embed, separated by commas.")
-    primary_key: str = Field(default="id", description="The unique column that identifies a row.")
+    primary_key: str = Field(
+        default="id", description="The column that identifies a row, or several, separated by commas."
+    )
 
 
 class VectorIndexScaffolder(dg.Scaffolder[VectorIndexScaffoldParams]):
@@ -37,13 +39,17 @@ class VectorIndexScaffolder(dg.Scaffolder[VectorIndexScaffoldParams]):
         return VectorIndexScaffoldParams
 
     def scaffold(self, request: dg.ScaffoldRequest[VectorIndexScaffoldParams]) -> None:
-        columns = [column.strip() for column in request.params.text_columns.split(",") if column.strip()]
+        columns, key = _names(request.params.text_columns), _names(request.params.primary_key)
         attributes = {
             "name": re.sub(r"\W", "_", request.target_path.name),
-            "source": {"table": request.params.table, "primary_key": request.params.primary_key},
+            "source": {"table": request.params.table, "primary_key": key[0] if len(key) == 1 else key},
             "document": {"text": {column: column for column in columns}},
         }
         dg.scaffold_component(request, attributes)
+
+
+def _names(listed: str) -> list[str]:
+    return [name.strip() for name in listed.split(",") if name.strip()]
 
 
 @dg.scaffold_with(VectorIndexScaffolder)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pymysql
 
 from vector_pipeline.core.documents.rendering import CONCATENATED_FIELD
 from vector_pipeline.core.errors import DeclarationProblem
-from vector_pipeline.core.source.canonical import canonical_expression, key_kind
+from vector_pipeline.core.source.canonical import canonical_expression
 from vector_pipeline.core.source.catalog import SourceColumn, SourceTable
 from vector_pipeline.core.source.connection import Connection, identifier, is_about_the_statement
+from vector_pipeline.core.source.keys import unusable_as_key
 from vector_pipeline.core.source.plan import is_optional, source_column_name
 from vector_pipeline.core.spec import IndexSpec
 
 BEST_FIELD = "best"
+_KEY_FIELD = "source.primary_key"
 _DOCUMENT_COLUMNS = {"key", "sort_key", "range_id", "metadata", "unstorable", "updated_at"}
 _SYSTEM_COLUMNS = {"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}
 _RESERVED_SCHEMAS = {"public", "information_schema", "vector_pipeline"}
@@ -29,6 +31,7 @@ def static_problems(spec: IndexSpec) -> list[DeclarationProblem]:
         *_name_problems(spec),
         *_served_name_problems(spec),
         *_reference_problems(spec),
+        *_named_key_problems(spec),
         *_condition_problems(spec),
         *_owner_problems(spec),
     ]
@@ -130,6 +133,14 @@ def _reference_problems(spec: IndexSpec) -> Iterator[DeclarationProblem]:
         )
 
 
+def _named_key_problems(spec: IndexSpec) -> Iterator[DeclarationProblem]:
+    names = [name.lower() for name in spec.source.key_columns]
+    if not names:
+        yield DeclarationProblem(_KEY_FIELD, "no column is named", "name the column that identifies a row")
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield DeclarationProblem(_KEY_FIELD, f"{name!r} is named more than once", "name each column once")
+
+
 def catalogue_problems(spec: IndexSpec, database: str, table: SourceTable | None) -> list[DeclarationProblem]:
     """What is wrong given the table as MySQL's catalogue describes it."""
     if table is None:
@@ -168,17 +179,60 @@ def _type_problems(field: str, column: SourceColumn, table: SourceTable) -> Iter
         )
 
 
-def _key_problems(spec: IndexSpec, table: SourceTable) -> Iterator[DeclarationProblem]:
-    field, name = "source.primary_key", spec.source.primary_key
-    column = table.column(name)
-    if column is None:
-        yield _no_such_column(field, name, table)
-    elif key_kind(column) is None:
+def _key_problems(spec: IndexSpec, table: SourceTable) -> list[DeclarationProblem]:
+    names = spec.source.key_columns
+    found = [column for name in names if (column := table.column(name)) is not None]
+    return (
+        [problem for column in found for problem in _key_type_problems(column, table)]
+        or list(_no_key_problems(table))
+        or [_no_such_column(_KEY_FIELD, name, table) for name in names if table.column(name) is None]
+        or list(_index_problems(spec, table))
+    )
+
+
+def _key_type_problems(column: SourceColumn, table: SourceTable) -> Iterator[DeclarationProblem]:
+    unusable = unusable_as_key(column)
+    if unusable is not None:
+        why, remedy = unusable
         yield DeclarationProblem(
-            field,
-            f"column {column.name!r} of {_full_name(table)} has type {column.column_type}, which can't be a key",
-            "use an integer, CHAR, VARCHAR, BINARY or VARBINARY column, or declare a view with one",
+            _KEY_FIELD,
+            f"column {column.name!r} of {_full_name(table)} has type {column.column_type}, which can't be a key: "
+            f"it {why}",
+            remedy,
         )
+
+
+def _no_key_problems(table: SourceTable) -> Iterator[DeclarationProblem]:
+    if not table.is_view and not _usable_keys(table, [index.columns for index in table.indexes]):
+        yield DeclarationProblem(
+            _KEY_FIELD,
+            f"{_full_name(table)} has no index over columns that can be a key",
+            f"give it a key (ALTER TABLE {table.name} ADD PRIMARY KEY (…), or ADD COLUMN id BIGINT UNSIGNED NOT NULL "
+            "AUTO_INCREMENT PRIMARY KEY), or declare a view with a unique key",
+        )
+
+
+def _index_problems(spec: IndexSpec, table: SourceTable) -> Iterator[DeclarationProblem]:
+    """Without such an index each cut and each range would make the server read the whole table."""
+    names = [name.lower() for name in spec.source.key_columns]
+    if table.is_view or any(list(index.columns[: len(names)]) == names for index in table.indexes):
+        return
+    declared = ", ".join(spec.source.key_columns)
+    unique = " or ".join(f"[{', '.join(names)}]" for names in _usable_keys(table, table.unique_keys))
+    instead = f"declare a unique key in the order of its index, {unique}, or " if unique else ""
+    yield DeclarationProblem(
+        _KEY_FIELD,
+        f"no index of {_full_name(table)} begins with ({declared}), in this order, so that each range would be cut by "
+        "reading the whole table",
+        f"{instead}create one: CREATE UNIQUE INDEX … ON {table.name} ({declared})",
+    )
+
+
+def _usable_keys(table: SourceTable, keys: Iterable[tuple[str, ...]]) -> list[list[str]]:
+    """Those of the keys that can be declared, with the names that their columns have in the table."""
+    found = [[table.column(name) for name in key] for key in keys if key]
+    usable = [[column for column in key if column is not None and unusable_as_key(column) is None] for key in found]
+    return [[column.name for column in key] for key, whole in zip(usable, found, strict=True) if len(key) == len(whole)]
 
 
 def _no_such_column(field: str, name: str, table: SourceTable) -> DeclarationProblem:
@@ -216,26 +270,29 @@ def condition_problems(connection: Connection, spec: IndexSpec, table: SourceTab
 
 def key_content_problems(connection: Connection, spec: IndexSpec, table: SourceTable) -> list[DeclarationProblem]:
     """What is wrong with the key's values, where no unique index vouches for them. Makes the server read the key."""
-    column = table.column(spec.source.primary_key)
-    if column is None or (column.name.lower() in table.unique_columns and not column.nullable):
+    columns = [column for name in spec.source.key_columns if (column := table.column(name)) is not None]
+    declared = {column.name.lower() for column in columns}
+    if any(declared.issuperset(key) for key in table.unique_keys):
         return []
-    name = identifier(column.name)
+    names = ", ".join(identifier(column.name) for column in columns)
+    present = " AND ".join(f"{identifier(column.name)} IS NOT NULL" for column in columns)
     condition = "(" + spec.source.where.replace("%", "%%") + ")" if spec.source.where else "1 = 1"
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT COUNT(*) - COUNT({name}), COUNT({name}) - COUNT(DISTINCT {name})"
+            f"SELECT COUNT(*) - COUNT(IF({present}, 1, NULL)), COUNT(IF({present}, 1, NULL)) - COUNT(DISTINCT {names})"
             f" FROM {identifier(table.database, table.name)} WHERE {condition}",
             (),
         )
         row = cursor.fetchone()
     assert row is not None
     missing, repeated = row
-    field, remedy = "source.primary_key", "declare a unique key or a view with one"
+    remedy = "declare a unique key or a view with one"
+    key = f"column {columns[0].name!r}" if len(columns) == 1 else f"({', '.join(column.name for column in columns)})"
     problems = []
     if missing:
-        text = f"column {column.name!r} is NULL in {missing} rows of {_full_name(table)}"
-        problems.append(DeclarationProblem(field, text, remedy))
+        text = f"{key} is NULL in {missing} rows of {_full_name(table)}"
+        problems.append(DeclarationProblem(_KEY_FIELD, text, remedy))
     if repeated:
-        text = f"column {column.name!r} is not unique in {_full_name(table)} ({repeated} repeated values)"
-        problems.append(DeclarationProblem(field, text, remedy))
+        text = f"{key} is not unique in {_full_name(table)} ({repeated} repeated values)"
+        problems.append(DeclarationProblem(_KEY_FIELD, text, remedy))
     return problems

@@ -50,7 +50,10 @@ class SourceSpec(_Declared):
     """The MySQL table or view that the index is kept true to."""
 
     table: str = Field(description="Table or view in MySQL.")
-    primary_key: str = Field(description="The unique, ordered column that identifies a row.")
+    primary_key: str | list[str] = Field(
+        description="The column that identifies a row, or a list of several, in the order of their index.",
+        examples=["id", ["tenant_id", "id"]],
+    )
     database: str | None = Field(default=None, description="MySQL database; the environment's DB_NAME if left out.")
     where: str | None = Field(
         default=None,
@@ -74,6 +77,11 @@ class SourceSpec(_Declared):
         default=300.0, gt=0, description="MySQL ends a statement of this index that takes longer."
     )
     throttle: ThrottleSpec = Field(default_factory=ThrottleSpec)
+
+    @property
+    def key_columns(self) -> tuple[str, ...]:
+        """The columns of the key, in its order."""
+        return (self.primary_key,) if isinstance(self.primary_key, str) else tuple(self.primary_key)
 
 
 class DocumentSpec(_Declared):

@@ -41,7 +41,7 @@ def build_assets(index: IndexContext) -> list[dg.AssetSpec | dg.AssetsDefinition
 
 def _rows(index: IndexContext) -> dg.AssetSpec:
     spec = index.declaration.spec
-    columns = [spec.source.primary_key, *_source_columns(index)]
+    columns = [*spec.source.key_columns, *_source_columns(index)]
     return dg.AssetSpec(
         index.key(ROWS),
         partitions_def=index.ranges,

@@ -64,10 +64,29 @@ WRONG: dict[str, tuple[IndexSpec, str, str, str]] = {
         "name one of its columns",
     ),
     "a key of an unusable type": (
-        faq_spec(source={"table": "faq", "primary_key": "asked"}),
+        faq_spec(source={"table": "faq", "primary_key": "question"}),
         "source.primary_key",
-        "has type datetime, which can't be a key",
-        "declare a view",
+        "has type text, which can't be a key: it has no index over all of it",
+        "or make it VARCHAR, or declare a view with CAST",
+    ),
+    "a key without an index": (
+        faq_spec(source={"table": "faq", "primary_key": ["asked", "ID"]}),
+        "source.primary_key",
+        "begins with (asked, ID), in this order, so that each range would be cut by reading the whole table",
+        "declare a unique key in the order of its index, [id], or create one: "
+        "CREATE UNIQUE INDEX … ON faq (asked, ID)",
+    ),
+    "a key of no column": (
+        faq_spec(source={"table": "faq", "primary_key": []}),
+        "source.primary_key",
+        "no column is named",
+        "name the column that identifies a row",
+    ),
+    "a key that names a column twice": (
+        faq_spec(source={"table": "faq", "primary_key": ["id", "link", "ID"]}),
+        "source.primary_key",
+        "'id' is named more than once",
+        "name each column once",
     ),
     "a text that is optional and absent": (
         faq_spec(**_document({"question": "question", "title": {"column": "title", "optional": True}})),

@@ -6,8 +6,6 @@ recompute a digest from what it stores. Binary types are written in hexadecimal.
 
 from __future__ import annotations
 
-from enum import Enum
-
 from vector_pipeline.core.source.catalog import SourceColumn
 from vector_pipeline.core.source.connection import identifier
 
@@ -46,14 +44,6 @@ _SPECIAL_FORMS = {
 _LONGEST_INLINE_BYTES = 1024
 
 
-class KeyKind(Enum):
-    """How a key's text form is given back to MySQL, and how keys are ordered in PostgreSQL."""
-
-    INTEGER = "integer"
-    TEXT = "text"
-    BINARY = "binary"
-
-
 def canonical_expression(column: SourceColumn) -> str | None:
     """SQL that gives the column's value as utf8mb4 text, or None for a type that has no such form."""
     form = _form(column)
@@ -76,17 +66,6 @@ def _form(column: SourceColumn) -> str | None:
 def enters_by_its_own_hash(column: SourceColumn) -> bool:
     """Whether the value may be too long to enter the row's hash as it is."""
     return column.data_type in _LONG_TYPES or (column.maximum_bytes or 0) > _LONGEST_INLINE_BYTES
-
-
-def key_kind(column: SourceColumn) -> KeyKind | None:
-    """How the column serves as a key, or None where its type can't."""
-    if column.data_type in INTEGER_TYPES:
-        return KeyKind.INTEGER
-    if column.data_type in {"char", "varchar"}:
-        return KeyKind.TEXT
-    if column.data_type in {"binary", "varbinary"}:
-        return KeyKind.BINARY
-    return None
 
 
 def is_exact_number(column: SourceColumn) -> bool:

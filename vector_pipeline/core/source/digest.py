@@ -44,7 +44,7 @@ def _part(column: PlannedColumn) -> str:
     expression = column.expression
     if column.by_hash:
         # A form longer than max_allowed_packet is NULL: not the same as no value, and equal to nothing that is stored.
-        missing = f"IF({identifier(column.source)} IS NULL, '-', '!')"
+        missing = f"IF({column.absent}, '-', '!')"
         return f"COALESCE(CAST(SHA2({expression}, 256) AS BINARY), {missing})"
     return f"COALESCE(CAST(CONCAT(LENGTH({expression}), ':', {expression}) AS BINARY), '-')"
 

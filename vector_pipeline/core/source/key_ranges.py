@@ -8,12 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-from vector_pipeline.core.source.canonical import KeyKind
+from vector_pipeline.core.errors import SourceValueError
 from vector_pipeline.core.source.connection import Connection, identifier
+from vector_pipeline.core.source.keys import Operand, Parameter, column_operands, comparison, literal_operands
 from vector_pipeline.core.source.plan import ReadingPlan
 
 _KEYS_PER_QUESTION = 500
+NOT_TEXT = (
+    "the stored bytes are not valid UTF-8 text; correct the value, leave the row out by "
+    "source.where, or leave the column out of the declaration"
+)
 
 
 @dataclass(frozen=True)
@@ -26,30 +32,33 @@ class KeyRange:
     upper: str | None
 
 
-def bound_placeholder(plan: ReadingPlan) -> str:
-    """What stands for a key in a statement."""
-    return "UNHEX(%s)" if plan.key_kind is KeyKind.BINARY else "%s"
+def key_order(plan: ReadingPlan, direction: str = "ASC") -> str:
+    """SQL for ORDER BY the key."""
+    return ", ".join(f"{identifier(column.name)} {direction}" for column in plan.key_columns)
 
 
-def bound_parameter(plan: ReadingPlan, key: str) -> int | str:
-    """A key's text form as the parameter for `bound_placeholder`; numbers as numbers, so that the index is used."""
-    return int(key) if plan.key_kind is KeyKind.INTEGER else key
-
-
-def key_condition(plan: ReadingPlan, key_range: KeyRange) -> tuple[str, tuple[int | str, ...]]:
+def key_condition(plan: ReadingPlan, key_range: KeyRange) -> tuple[str, tuple[Parameter, ...]]:
     """The WHERE of a range: its bounds and the declaration's own condition."""
     return _condition(plan, key_range.lower, key_range.upper)
 
 
-def _condition(plan: ReadingPlan, lower: str | None, upper: str | None) -> tuple[str, tuple[int | str, ...]]:
-    column, placeholder = identifier(plan.key_column), bound_placeholder(plan)
-    clauses, parameters = [], []
-    if lower is not None:
-        clauses.append(f"{column} >= {placeholder}")
-        parameters.append(bound_parameter(plan, lower))
-    if upper is not None:
-        clauses.append(f"{column} < {placeholder}")
-        parameters.append(bound_parameter(plan, upper))
+def _condition(plan: ReadingPlan, lower: str | None, upper: str | None) -> tuple[str, tuple[Parameter, ...]]:
+    columns = column_operands(plan.key_columns)
+    low = literal_operands(plan.key_columns, lower) if lower is not None else []
+    high = literal_operands(plan.key_columns, upper) if upper is not None else []
+    clauses: list[str] = []
+    parameters: list[Parameter] = []
+    shared = 0
+    while shared < len(columns) - 1 and low[shared:] and low[shared : shared + 1] == high[shared : shared + 1]:
+        clauses.append(f"{columns[shared].sql} = {low[shared].sql}")
+        parameters += low[shared].parameters
+        shared += 1
+    bounds: list[tuple[Literal[">=", "<"], list[Operand]]] = [(">=", low), ("<", high)]
+    for operator, bound in bounds:
+        if bound:
+            clause, values = comparison(columns[shared:], operator, bound[shared:])
+            clauses.append(clause)
+            parameters += values
     if plan.where:
         clauses.append("(" + plan.where.replace("%", "%%") + ")")
     return " AND ".join(clauses) or "1 = 1", tuple(parameters)
@@ -63,16 +72,10 @@ def cut(connection: Connection, plan: ReadingPlan, key_range: KeyRange, rows_per
     lower = key_range.lower
     while True:
         condition, parameters = _condition(plan, lower, key_range.upper)
-        with connection.cursor() as cursor:
-            cursor.execute(
-                f"SELECT {plan.key.expression} FROM {identifier(plan.database, plan.table)}"
-                f" WHERE {condition} ORDER BY {identifier(plan.key_column)} LIMIT 1 OFFSET {rows_per_range:d}",
-                parameters,
-            )
-            row = cursor.fetchone()
-        if row is None:
+        rest = f"WHERE {condition} ORDER BY {key_order(plan)} LIMIT 1 OFFSET {rows_per_range:d}"
+        lower = _read_key(connection, plan, rest, parameters)
+        if lower is None:
             return
-        lower = str(row[0])
         yield lower
 
 
@@ -81,14 +84,25 @@ def greatest_key(connection: Connection, plan: ReadingPlan) -> str | None:
 
     The declaration's condition does not count: where it leaves out much, its last row can be far from the end.
     """
+    return _read_key(connection, plan, f"ORDER BY {key_order(plan, 'DESC')} LIMIT 1", ())
+
+
+def _read_key(connection: Connection, plan: ReadingPlan, rest: str, parameters: tuple[Parameter, ...]) -> str | None:
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT {plan.key.expression} FROM {identifier(plan.database, plan.table)}"
-            f" ORDER BY {identifier(plan.key_column)} DESC LIMIT 1",
-            (),
+            f"SELECT HEX({plan.key.expression}) FROM {identifier(plan.database, plan.table)} {rest}", parameters
         )
         row = cursor.fetchone()
-    return None if row is None or row[0] is None else str(row[0])
+    if row is None or row[0] is None:
+        return None
+    key = bytes.fromhex(row[0])
+    try:
+        return key.decode()
+    except UnicodeDecodeError:
+        raise SourceValueError(
+            f"{plan.database}.{plan.table}, {plan.key.source} = {key.decode(errors='replace')!r}, "
+            f"column {plan.key.source!r}: {NOT_TEXT}"
+        ) from None
 
 
 def holds_more_than(connection: Connection, plan: ReadingPlan, key_range: KeyRange, rows: int) -> bool:
@@ -97,16 +111,33 @@ def holds_more_than(connection: Connection, plan: ReadingPlan, key_range: KeyRan
 
 
 def keys_at_or_above(connection: Connection, plan: ReadingPlan, keys: Sequence[str], bound: str) -> list[str]:
-    """Which of these keys the source has at or above the bound."""
-    column, placeholder = identifier(plan.key_column), bound_placeholder(plan)
-    found: list[str] = []
+    """Which of these keys are at or above the bound, whether the source has them or not."""
+    return [key for key, above in are_at_or_above(connection, plan, [(key, bound) for key in keys]).items() if above]
+
+
+def are_at_or_above(connection: Connection, plan: ReadingPlan, pairs: Sequence[tuple[str, str]]) -> dict[str, bool]:
+    """For each key with a bound of its own, whether the key is at or above it. Reads no table.
+
+    What is no key of this table, as a damaged target can have it, is left out.
+    """
+    answers: dict[str, bool] = {}
     with connection.cursor() as cursor:
-        for start in range(0, len(keys), _KEYS_PER_QUESTION):
-            some = keys[start : start + _KEYS_PER_QUESTION]
-            cursor.execute(
-                f"SELECT {plan.key.expression} FROM {identifier(plan.database, plan.table)}"
-                f" WHERE {column} IN ({', '.join([placeholder] * len(some))}) AND {column} >= {placeholder}",
-                [bound_parameter(plan, key) for key in (*some, bound)],
-            )
-            found.extend(str(key) for (key,) in cursor.fetchall())
-    return found
+        for start in range(0, len(pairs), _KEYS_PER_QUESTION):
+            asked: list[str] = []
+            clauses: list[str] = []
+            parameters: list[Parameter] = []
+            for key, bound in pairs[start : start + _KEYS_PER_QUESTION]:
+                try:
+                    operands = literal_operands(plan.key_columns, key)
+                except ValueError:
+                    continue
+                clause, values = comparison(operands, ">=", literal_operands(plan.key_columns, bound))
+                asked.append(key)
+                clauses.append(clause)
+                parameters += values
+            if asked:
+                cursor.execute(f"SELECT {', '.join(clauses)}", parameters)
+                row = cursor.fetchone()
+                assert row is not None
+                answers |= {key: bool(above) for key, above in zip(asked, row, strict=True)}
+    return answers

@@ -7,22 +7,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vector_pipeline.core.source.canonical import (
-    KeyKind,
     canonical_expression,
     enters_by_its_own_hash,
     is_exact_number,
-    key_kind,
 )
 from vector_pipeline.core.source.catalog import SourceColumn, SourceTable
+from vector_pipeline.core.source.connection import identifier
+from vector_pipeline.core.source.keys import KeyColumn, joined_expression, key_column
 from vector_pipeline.core.spec import ColumnReference, IndexSpec
 
 
 @dataclass(frozen=True)
 class PlannedColumn:
-    """One column as it is read. `served` is the name under which the target has it."""
+    """One column as it is read, or the several of a key. `served` is the name under which the target has it.
+
+    `absent` is SQL that is true where there is no value, whatever becomes of its text form.
+    """
 
     served: str
     source: str
@@ -30,6 +34,7 @@ class PlannedColumn:
     expression: str
     by_hash: bool
     exact_number: bool
+    absent: str
 
 
 @dataclass(frozen=True)
@@ -39,8 +44,7 @@ class ReadingPlan:
     database: str
     table: str
     where: str | None
-    key_column: str
-    key_kind: KeyKind
+    key_columns: tuple[KeyColumn, ...]
     key: PlannedColumn
     texts: tuple[PlannedColumn, ...]
     metadata: tuple[PlannedColumn, ...]
@@ -71,17 +75,14 @@ def is_optional(reference: ColumnReference) -> bool:
 
 def plan_reading(spec: IndexSpec, table: SourceTable) -> ReadingPlan:
     """Binds a declaration that `declaration.catalogue_problems` found right to its table."""
-    key_source = table.column(spec.source.primary_key)
-    assert key_source is not None
-    kind = key_kind(key_source)
-    assert kind is not None
+    key_sources = [column for name in spec.source.key_columns if (column := table.column(name)) is not None]
+    key_columns = tuple(map(key_column, key_sources))
     return ReadingPlan(
         database=table.database,
         table=table.name,
         where=spec.source.where,
-        key_column=key_source.name,
-        key_kind=kind,
-        key=_planned("id", key_source),
+        key_columns=key_columns,
+        key=_planned_key(key_sources, key_columns),
         texts=_planned_all(spec.document.text, table),
         metadata=_planned_all(spec.document.metadata, table),
     )
@@ -90,6 +91,21 @@ def plan_reading(spec: IndexSpec, table: SourceTable) -> ReadingPlan:
 def _planned_all(references: dict[str, ColumnReference], table: SourceTable) -> tuple[PlannedColumn, ...]:
     found = ((served, table.column(source_column_name(entry))) for served, entry in references.items())
     return tuple(_planned(served, column) for served, column in found if column is not None)
+
+
+def _planned_key(sources: Sequence[SourceColumn], columns: Sequence[KeyColumn]) -> PlannedColumn:
+    parts = [_planned("id", source) for source in sources]
+    if len(parts) == 1:
+        return parts[0]
+    return PlannedColumn(
+        "id",
+        ", ".join(part.source for part in parts),
+        ", ".join(part.source_type for part in parts),
+        joined_expression([(column, part.expression) for column, part in zip(columns, parts, strict=True)]),
+        any(part.by_hash for part in parts),
+        False,
+        " OR ".join(part.absent for part in parts),
+    )
 
 
 def _planned(served: str, column: SourceColumn) -> PlannedColumn:
@@ -102,4 +118,5 @@ def _planned(served: str, column: SourceColumn) -> PlannedColumn:
         expression,
         enters_by_its_own_hash(column),
         is_exact_number(column),
+        f"{identifier(column.name)} IS NULL",
     )

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 import pymysql.cursors
 
 from vector_pipeline.core.errors import SourceKeyError, SourceValueError
-from vector_pipeline.core.source.canonical import KeyKind
 from vector_pipeline.core.source.connection import Connection, identifier
 from vector_pipeline.core.source.digest import row_hash_expression
-from vector_pipeline.core.source.key_ranges import KeyRange, key_condition
+from vector_pipeline.core.source.key_ranges import NOT_TEXT, KeyRange, key_condition
+from vector_pipeline.core.source.keys import sort_key
 from vector_pipeline.core.source.plan import PlannedColumn, ReadingPlan
 
 _ROWS_PER_FETCH = 500
-_SIGN_BIT = 1 << 63
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,20 +40,24 @@ def read_rows(connection: Connection, plan: ReadingPlan, key_range: KeyRange) ->
         SourceValueError: a value is too long for the server to hand over, or is not text.
     """
     condition, parameters = key_condition(plan, key_range)
-    columns = ", ".join(column.expression for column in plan.columns)
+    weights = [column.weight for column in plan.key_columns if column.weight is not None]
+    columns = ", ".join([*(column.expression for column in plan.columns), *weights])
     long = [position for position, column in enumerate(plan.columns) if column.by_hash]
-    text_end = 4 + len(plan.texts)
+    text_end = 3 + len(plan.texts)
+    end = text_end + len(plan.metadata)
     with _naming_what_is_not_text(connection, plan, key_range), connection.cursor(pymysql.cursors.SSCursor) as cursor:
         cursor.execute(
-            f"SELECT {row_hash_expression(plan)}, {_weight(plan)}, {_presence(plan, long)}, {columns}"
+            f"SELECT {row_hash_expression(plan)}, {_presence(plan, long)}, {columns}"
             f" FROM {identifier(plan.database, plan.table)} WHERE {condition}",
             parameters,
         )
         while rows := cursor.fetchmany(_ROWS_PER_FETCH):
             for row in rows:
-                _refuse_unusable_key(row[3])
-                _refuse_too_long_values(plan, long, row[2], row[3:])
-                yield SourceRow(row[3], _sort_key(plan, row[3], row[1]), int(row[0]), row[4:text_end], row[text_end:])
+                key = row[2]
+                _refuse_unusable_key(key)
+                _refuse_too_long_values(plan, long, row[1], row[2:end])
+                order = sort_key(plan.key_columns, key, row[end:])
+                yield SourceRow(key, order, int(row[0]), row[3:text_end], row[text_end:end])
 
 
 def _refuse_unusable_key(key: str | None) -> None:
@@ -66,7 +69,7 @@ def _refuse_unusable_key(key: str | None) -> None:
 
 def _presence(plan: ReadingPlan, positions: Sequence[int]) -> str:
     """SQL for a 1 or 0 a column, whether it has a value: the text form of one that is too long is NULL as well."""
-    flags = [f"{identifier(plan.columns[position].source)} IS NOT NULL" for position in positions]
+    flags = [f"NOT ({plan.columns[position].absent})" for position in positions]
     return f"CONCAT({', '.join(flags)})" if flags else "''"
 
 
@@ -83,7 +86,7 @@ def _refuse_too_long_values(
 
 
 def _place(plan: ReadingPlan, key: str | None, column: PlannedColumn) -> str:
-    return f"{plan.database}.{plan.table}, {plan.key_column} = {key!r}, column {column.source!r}"
+    return f"{plan.database}.{plan.table}, {plan.key.source} = {key!r}, column {column.source!r}"
 
 
 @contextmanager
@@ -96,10 +99,7 @@ def _naming_what_is_not_text(connection: Connection, plan: ReadingPlan, key_rang
         yield
     except UnicodeDecodeError:
         place = _first_that_is_not_text(connection, plan, key_range) or f"{plan.database}.{plan.table}"
-        raise SourceValueError(
-            f"{place}: the stored bytes are not valid UTF-8 text; correct the value, leave the row out by "
-            "source.where, or leave the column out of the declaration"
-        ) from None
+        raise SourceValueError(f"{place}: {NOT_TEXT}") from None
 
 
 def _first_that_is_not_text(connection: Connection, plan: ReadingPlan, key_range: KeyRange) -> str | None:
@@ -128,15 +128,3 @@ def read_row_hashes(connection: Connection, plan: ReadingPlan, key_range: KeyRan
         while rows := cursor.fetchmany(_ROWS_PER_FETCH):
             for key, row_hash in rows:
                 yield key, int(row_hash)
-
-
-def _weight(plan: ReadingPlan) -> str:
-    if plan.key_kind is KeyKind.TEXT:
-        return f"HEX(WEIGHT_STRING({identifier(plan.key_column)}))"
-    return "NULL"
-
-
-def _sort_key(plan: ReadingPlan, key: str, weight: str | None) -> bytes:
-    if plan.key_kind is KeyKind.INTEGER:
-        return (int(key) + _SIGN_BIT).to_bytes(9, "big")
-    return bytes.fromhex(key if plan.key_kind is KeyKind.BINARY else weight or "")

@@ -191,8 +191,9 @@ def generation_fingerprint(spec: IndexSpec, wanted: WantedSpace, native_dimensio
 
 
 def _generation_facts(spec: IndexSpec, wanted: WantedSpace, native_dimensions: int) -> dict[str, object]:
+    key = spec.source.key_columns
     return wanted.facts(native_dimensions) | {
-        "primary_key": spec.source.primary_key,
+        "primary_key": key[0] if len(key) == 1 else list(key),
         "strategy": spec.embedding.strategy,
         "texts": [[name, source_column_name(entry)] for name, entry in spec.document.text.items()],
     }

@@ -16,7 +16,7 @@ from psycopg import sql
 
 from vector_pipeline.core.errors import NameTakenError
 from vector_pipeline.core.search.nearest import served_once, statement
-from vector_pipeline.core.source.canonical import KeyKind
+from vector_pipeline.core.source.keys import KeyKind
 from vector_pipeline.core.source.plan import ReadingPlan
 from vector_pipeline.core.store.ann_index import Method, present_methods
 from vector_pipeline.core.store.locks import Lock, in_transaction
@@ -159,10 +159,7 @@ def _grants(connection: psycopg.Connection, view: sql.Identifier) -> list[_Grant
 
 
 def _view_query(index: RegisteredIndex, plan: ReadingPlan, unique_on: str | None) -> sql.Composed:
-    key = sql.SQL("d.key::numeric") if plan.key_kind is KeyKind.INTEGER else sql.SQL("d.key")
-    if plan.key_kind is KeyKind.INTEGER and "unsigned" not in plan.key.source_type:
-        key = sql.SQL("d.key::bigint")
-    columns = [sql.SQL("{} AS id").format(key)]
+    columns = [sql.SQL("{} AS id").format(_shown_key(plan))]
     columns += [sql.SQL("d.{}").format(sql.Identifier(column.served)) for column in plan.texts]
     columns += [
         sql.SQL("d.metadata ->> {} AS {}").format(sql.Literal(column.served), sql.Identifier(column.served))
@@ -193,6 +190,13 @@ def _view_query(index: RegisteredIndex, plan: ReadingPlan, unique_on: str | None
         sql.SQL(" ").join(joins),
         where,
     )
+
+
+def _shown_key(plan: ReadingPlan) -> sql.SQL:
+    kind = plan.key_columns[0].kind if len(plan.key_columns) == 1 else KeyKind.TEXT
+    if kind is KeyKind.INTEGER and "unsigned" not in plan.key.source_type:
+        return sql.SQL("d.key::bigint")
+    return sql.SQL("d.key::numeric" if kind in {KeyKind.INTEGER, KeyKind.DECIMAL} else "d.key")
 
 
 def create_nearest_function(connection: psycopg.Connection, index: RegisteredIndex, unique_on: str | None) -> None:

@@ -225,7 +225,7 @@ def test_a_key_that_changes_its_case_alone_arrives(any_workbench: Workbench) -> 
 
 
 @pytest.mark.parametrize(
-    "key_type", ["DECIMAL(10,0)", "DATETIME", "DOUBLE", "ENUM('a', 'b')", "BIT(8)", "YEAR", "TIMESTAMP", "DATE"]
+    "key_type", ["FLOAT", "DOUBLE", "ENUM('a', 'b')", "SET('a', 'b')", "BIT(8)", "TIME(3)"]
 )
 def test_a_type_that_cannot_be_a_key_is_refused_by_name(workbench: Workbench, key_type: str) -> None:
     workbench.mysql(f"CREATE TABLE faq (id {key_type} PRIMARY KEY, question TEXT)")

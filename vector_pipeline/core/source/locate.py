@@ -1,0 +1,37 @@
+"""Which range a key falls into, also a key that the table hasn't got.
+
+Only MySQL compares keys, since no other server knows its collations: by halves over the ranges' lower bounds, where
+each statement asks of many keys at once on which side of their bound they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vector_pipeline.core.source.connection import Connection
+from vector_pipeline.core.source.key_ranges import KeyRange, are_at_or_above
+from vector_pipeline.core.source.plan import ReadingPlan
+
+
+def locate_keys(
+    connection: Connection, plan: ReadingPlan, keys: Sequence[str], ranges: Sequence[KeyRange]
+) -> dict[str, int]:
+    """The id of the range of each key, both in canonical text. Reads no table.
+
+    What is no key of this table is left out.
+
+    Args:
+        ranges: all ranges, in key order.
+    """
+    # Of the ranges from first to last, the key is in one.
+    within = {key: (0, len(ranges) - 1) for key in keys}
+    while asked := {key: (first + last + 1) // 2 for key, (first, last) in within.items() if first < last}:
+        pairs = [(key, bound) for key, middle in asked.items() if (bound := ranges[middle].lower) is not None]
+        answers = are_at_or_above(connection, plan, pairs)
+        for key, middle in asked.items():
+            if key not in answers:
+                del within[key]
+            else:
+                first, last = within[key]
+                within[key] = (middle, last) if answers[key] else (first, middle - 1)
+    return {key: ranges[first].range_id for key, (first, _) in within.items()}
