@@ -133,6 +133,18 @@ def quarantine(index: str, retry: bool, as_json: bool) -> None:
         console.print(display.quarantine(entries))
 
 
+@main.command("accept-schema")
+@click.argument("index")
+def accept_schema(index: str) -> None:
+    """Take the columns of INDEX's table as they are now, after a change of their types that is meant."""
+    with _opened(index) as opened:
+        changes = opened.accept_schema()
+    for change in changes:
+        messages.print(f"accepted: {change}", highlight=False, soft_wrap=True, markup=False)
+    if not changes:
+        messages.print(f"no column of index {index} has become something else")
+
+
 @main.command()
 @click.argument("index")
 @click.option("--yes", is_flag=True, help="Don't ask.")

@@ -121,6 +121,18 @@ def test_a_removed_index_is_gone_and_can_be_built_anew() -> None:
     assert printed("verify", "genie_documents")["equal"] is True
 
 
+def test_a_retyped_column_is_an_error_until_it_is_accepted(workbench: Workbench) -> None:
+    run("sync", "genie_documents")
+    assert "no column of index genie_documents" in run("accept-schema", "genie_documents").stderr
+    workbench.mysql("ALTER TABLE tbl_genie_genie MODIFY genie_questiondate DATE")
+    assert "`vector-pipeline accept-schema genie_documents`" in run("sync", "genie_documents").stderr
+    accepted = run("accept-schema", "genie_documents")
+    assert accepted.exit_code == 0
+    assert "accepted: column 'genie_questiondate' was datetime" in accepted.stderr
+    assert printed("sync", "genie_documents")["updated"] == 3
+    assert printed("verify", "genie_documents")["equal"] is True
+
+
 @pytest.mark.usefixtures("workbench")
 def test_an_unknown_index_is_an_error_that_names_the_known_ones() -> None:
     result = run("sync", "nothing")

@@ -17,7 +17,7 @@ import psycopg
 import pymysql
 from psycopg import sql
 
-from vector_pipeline.core import deletion_guard, preparation, sync, verify
+from vector_pipeline.core import deletion_guard, preparation, schema_changes, sync, verify
 from vector_pipeline.core.declaration import BEST_FIELD, key_content_problems, static_problems
 from vector_pipeline.core.detection.detector import Detector
 from vector_pipeline.core.detection.round import Budget, look
@@ -48,6 +48,7 @@ from vector_pipeline.core.reports import (
     RangeState,
     SearchIndexReport,
 )
+from vector_pipeline.core.schema_changes import SchemaChange
 from vector_pipeline.core.search import SearchAnswer
 from vector_pipeline.core.search import query as query_search
 from vector_pipeline.core.search_index import read_status, refresh_search_index, search_index_is_due
@@ -195,7 +196,7 @@ class VectorIndex:
         if table is not None and not problems:
             problems = key_content_problems(self._source, self.spec, table)
         try:
-            self._check_against_target()
+            self._check_against_target(table)
         except IndexSpecError as error:
             problems += error.problems
         except NameTakenError as error:
@@ -206,10 +207,12 @@ class VectorIndex:
             problems.append(DeclarationProblem("embedding", str(error), "correct embedding, or see .env.example"))
         return problems
 
-    def _check_against_target(self) -> None:
+    def _check_against_target(self, table: SourceTable | None) -> None:
         index = registry.load(self._target, self.spec.name)
         if index is not None:
             registry.refuse_a_changed_declaration(self._target, index, self.spec, self._wanted, self._origin)
+            if table is not None:
+                schema_changes.refuse_schema_changes(self._target, index, self.spec, table, self._origin)
             return
         view.refuse_a_stranger(self._target, self.spec.name)
         registry.refuse_a_strangers_schema(self._target, self.spec.name)
@@ -467,6 +470,17 @@ class VectorIndex:
             (range_ids, limit),
         ).fetchall()
         return pd.DataFrame(rows, columns=["key", *names])
+
+    @_in_our_words
+    def accept_schema(self) -> list[SchemaChange]:
+        """Takes the source's columns as they are now for those of the index. Returns what had changed.
+
+        Rows that read differently by it are dirty, and synced as others are.
+
+        Raises:
+            IndexSpecError: a column of the key has changed: the index has to be built anew.
+        """
+        return schema_changes.accept_schema(self._target, self._registered, self.spec, self._table, self._origin)
 
     @_in_our_words
     def drop(self) -> None:

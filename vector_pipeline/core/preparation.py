@@ -14,6 +14,7 @@ from vector_pipeline.core.declaration import (
 from vector_pipeline.core.embedding.provider import EmbeddingProvider
 from vector_pipeline.core.embedding.requesting import HARMLESS_TEXT, request_with_patience
 from vector_pipeline.core.errors import DeclarationProblem, IndexSpecError, ProviderRefusedError
+from vector_pipeline.core.schema_changes import keep_schema, refuse_schema_changes
 from vector_pipeline.core.settings import EmbeddingSettings
 from vector_pipeline.core.source.catalog import SourceTable, read_table
 from vector_pipeline.core.source.connection import Connection as SourceConnection
@@ -131,7 +132,9 @@ def prepare(
             raise IndexSpecError(origin, problems)
         index = registry.register(target, spec, wanted, measure_dimensions(spec, wanted, provider, origin))
     registry.refuse_a_changed_declaration(target, index, spec, wanted, origin)
+    refuse_schema_changes(target, index, spec, table, origin)
     if spec.document.unique_on is not None:
         schema.ensure_unique_on(target, index.index_id, index.schema, spec.document.unique_on)
     registry.keep_declaration(target, index, spec)
+    keep_schema(target, index, spec, table)
     return index
