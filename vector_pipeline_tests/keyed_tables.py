@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
@@ -61,6 +62,25 @@ def _bytes(number: int, variant: int) -> KeyValues:  # noqa: ARG001 - bytes have
     return (sha256(str(number).encode()).digest()[:14] + bytes(2),)
 
 
+_TENANTS = ("Acme|1", "b\\", "C")
+
+
+def _of_a_tenant(number: int, variant: int) -> KeyValues:
+    tenant = _TENANTS[number // 20]
+    # To a collation that ignores case, these are one key.
+    return (tenant.upper() if variant % 2 else tenant.lower(), number % 20 - 10)
+
+
+def _parts_as_text(key: KeyValues) -> str:
+    return "|".join(str(value).replace("\\", "\\\\").replace("|", "\\|") for value in key)
+
+
+def _parts_from_text(text: str) -> KeyValues:
+    parts = re.findall(r"(?:^|\|)((?:[^\\|]|\\.)*)", text)
+    tenant, number = (re.sub(r"\\(.)", r"\1", part) for part in parts)
+    return tenant, int(number)
+
+
 KEYED_TABLES = {
     "integer": KeyedTable(
         ddl="id BIGINT PRIMARY KEY",
@@ -82,5 +102,12 @@ KEYED_TABLES = {
         values=_bytes,
         text=lambda key: key[0].hex().upper(),
         bound=lambda text: (bytes.fromhex(text),),
+    ),
+    "of a tenant": KeyedTable(
+        ddl="tenant VARCHAR(20) COLLATE utf8mb4_unicode_ci, id INT, PRIMARY KEY (tenant, id)",
+        columns=("tenant", "id"),
+        values=_of_a_tenant,
+        text=_parts_as_text,
+        bound=_parts_from_text,
     ),
 }
