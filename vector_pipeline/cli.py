@@ -133,6 +133,27 @@ def quarantine(index: str, retry: bool, as_json: bool) -> None:
         console.print(display.quarantine(entries))
 
 
+@main.command()
+@click.argument("index")
+@click.option("--approve", "decision", flag_value="approve", help="Let the held deletions be carried out.")
+@click.option("--reject", "decision", flag_value="reject", help="Keep the documents until the source has them again.")
+@as_json
+def deletions(index: str, decision: str | None, as_json: bool) -> None:
+    """Tell whether a mass deletion of INDEX is held, and decide on it; exit status 1 while one is held."""
+    with _opened(index) as opened:
+        guarded = opened.guarded_deletions()
+        if decision is not None and not guarded.held:
+            raise VectorPipelineError(f"index {index!r} holds no mass deletion: there is nothing to decide")
+        if decision == "approve":
+            count = opened.approve_deletions()
+            messages.print(f"up to {count} documents may be deleted by the next syncs")
+        elif decision == "reject":
+            opened.reject_deletions()
+        guarded = opened.guarded_deletions()
+    _print(guarded, as_json, display.guarded_deletions, held=guarded.held)
+    sys.exit(1 if guarded.held else 0)
+
+
 @main.command("accept-schema")
 @click.argument("index")
 def accept_schema(index: str) -> None:

@@ -11,7 +11,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from vector_pipeline.core.deletion_guard import describe
 from vector_pipeline.core.reports import (
+    GuardedDeletions,
     IndexStatus,
     ParityReport,
     QuarantineEntry,
@@ -101,6 +103,17 @@ def _differences(differences: Iterable[RangeDifference]) -> Table:
     return table
 
 
+def guarded_deletions(guarded: GuardedDeletions) -> RenderableType:
+    if guarded.held:
+        return Text(describe(guarded), "bold red")
+    approved = f"; {guarded.approved} approved ones are still to come" if guarded.approved else ""
+    return Text(
+        f"{guarded.index}: no mass deletion is held; of {guarded.documents} documents {guarded.deletions} were lately "
+        f"deleted{approved}",
+        "green",
+    )
+
+
 def statuses(found: Iterable[IndexStatus]) -> RenderableType:
     return Group(*(_status(status) for status in found))
 
@@ -115,6 +128,7 @@ def _status(status: IndexStatus) -> Table:
             ("model", model),
             ("key ranges", status.ranges),
             ("dirty", Text(str(status.ranges_dirty), style="yellow" if status.ranges_dirty else "green")),
+            ("behind the source", f"{status.lag.rows} rows, {status.lag.seconds:.0f} s"),
             ("documents", status.documents),
             ("found by their current vector", f"{status.coverage:.1%} of {status.passages} texts"),
             ("quarantined texts", Text(str(status.quarantined), style="red" if status.quarantined else "green")),

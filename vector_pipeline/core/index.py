@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from functools import cached_property, wraps
 from typing import Concatenate, ParamSpec, TypeVar
 
-import pandas as pd
 import psycopg
 import pymysql
 from psycopg import sql
@@ -43,6 +42,7 @@ from vector_pipeline.core.reports import (
     GuardedDeletions,
     IndexStatus,
     ParityReport,
+    Preview,
     QuarantineEntry,
     RangeDocuments,
     RangeState,
@@ -61,7 +61,7 @@ from vector_pipeline.core.source.replicas import ReplicaWatch
 from vector_pipeline.core.source.throttle import Throttle
 from vector_pipeline.core.spec import EmbeddingSpec, IndexSpec, OpenAIProviderSpec
 from vector_pipeline.core.store import connection as store_connection
-from vector_pipeline.core.store import deletion_guards, key_ranges, locks, quarantine, registry, view
+from vector_pipeline.core.store import deletion_guards, detector_states, key_ranges, locks, quarantine, registry, view
 from vector_pipeline.core.store.locks import Lock
 from vector_pipeline.core.store.registry import RegisteredIndex, WantedSpace
 
@@ -247,7 +247,16 @@ class VectorIndex:
     def detect(self, budget: Budget | None = None) -> Detection:
         """Cuts new ranges and compares ranges with the source, within the budget (None: a whole round)."""
         index = self._ready()
-        found = look(self._source, self._target, index, self._plan, self._detectors, self.spec.range_size, budget)
+        found = look(
+            self._source,
+            self._target,
+            index,
+            self._plan,
+            self._detectors,
+            self.spec.range_size,
+            self._throttle,
+            budget,
+        )
         deletion_guard.judge(self._target, index, self.spec.deletion_guard, found.round_complete)
         return found
 
@@ -261,13 +270,17 @@ class VectorIndex:
         return key_ranges.load_states(self._target, self._registered)
 
     @_in_our_words
-    def due_ranges(self) -> list[RangeState]:
-        """The dirty ranges, and those with a quarantined text to be tried again, whose pause is over."""
+    def due_ranges(self, states: Sequence[RangeState] | None = None) -> list[RangeState]:
+        """The dirty ranges, and those with a quarantined text to be tried again, whose pause is over.
+
+        Args:
+            states: how all ranges stand, where that is known already.
+        """
         retry = key_ranges.due_for_retry(self._target, self._registered)
         now = datetime.now(UTC)
         return [
             state
-            for state in self.ranges()
+            for state in (self.ranges() if states is None else states)
             if (state.dirty or state.range_id in retry)
             and (state.next_attempt_at is None or state.next_attempt_at <= now)
         ]
@@ -356,9 +369,9 @@ class VectorIndex:
         return refresh_search_index(self._target, self._ready(), self._plan, self.spec)
 
     @_in_our_words
-    def search_index_is_due(self) -> bool:
+    def search_index_is_due(self, states: Sequence[RangeState] | None = None) -> bool:
         """The first load is complete, or a tenth of the vectors has changed, or the last refresh is a day old."""
-        return search_index_is_due(self._target, self._registered)
+        return search_index_is_due(self._target, self._registered, self.ranges() if states is None else states)
 
     @_in_our_words
     def verify(
@@ -387,11 +400,23 @@ class VectorIndex:
         return quarantine.retry(self._target, self._registered)
 
     @_in_our_words
+    def detector_problems(self) -> dict[str, str]:
+        """By detector, what it may have missed and the scrub has still to catch up with."""
+        return detector_states.problems(self._target, self._registered)
+
+    @_in_our_words
     def guarded_deletions(self) -> GuardedDeletions:
         """How the guard against mass deletion stands."""
         index = self._registered
         state = deletion_guards.load(self._target, index)
         return deletion_guard.report(index, self.spec.deletion_guard, state)
+
+    @_in_our_words
+    def refuse_if_deletions_are_held(self) -> None:
+        """Raises:
+        MassDeletionHeldError: nothing is synced until somebody decides.
+        """
+        deletion_guard.refuse_if_held(self._target, self._registered, self.spec.deletion_guard)
 
     @_in_our_words
     def approve_deletions(self) -> int:
@@ -455,7 +480,7 @@ class VectorIndex:
         return self._query_provider_of[1]
 
     @_in_our_words
-    def preview_documents(self, partitions: Sequence[str], limit: int = 5) -> pd.DataFrame:
+    def preview_documents(self, partitions: Sequence[str], limit: int = 5) -> Preview:
         """The documents of these partitions that were written last, texts cut short."""
         index = self._registered
         names = index.generation.rendering.names
@@ -469,7 +494,7 @@ class VectorIndex:
             ),
             (range_ids, limit),
         ).fetchall()
-        return pd.DataFrame(rows, columns=["key", *names])
+        return Preview(("key", *names), tuple(rows))
 
     @_in_our_words
     def accept_schema(self) -> list[SchemaChange]:

@@ -75,18 +75,6 @@ class SearchIndexReport:
 
 
 @dataclass(frozen=True)
-class Detection:
-    """What one look at the source found. `suspects` tells how many ranges each detector but the scrub has named."""
-
-    ranges_total: int
-    ranges_added: int
-    ranges_checked: int
-    ranges_dirty: int
-    suspects: Mapping[str, int]
-    round_complete: bool
-
-
-@dataclass(frozen=True)
 class RangeState:
     """One key range as the target knows it. Digests read `rows:hex`, None where there is none yet."""
 
@@ -97,6 +85,7 @@ class RangeState:
     rows: int
     source_rows: int | None
     source_digest: str | None
+    source_checked_at: datetime | None
     synced_digest: str | None
     vectors_complete: bool
     reported_digest: str | None
@@ -112,6 +101,47 @@ class RangeState:
             or not self.vectors_complete
             or (self.source_digest is not None and self.source_digest != self.synced_digest)
         )
+
+
+@dataclass(frozen=True)
+class Lag:
+    """How far an index is behind its table: dirty ranges, rows at least, and for how long the oldest has been dirty."""
+
+    ranges: int
+    rows: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Detection:
+    """What one look at the source found.
+
+    `ranges` are all, as they stand now, in key order; `suspects` tells how many of them each detector but the scrub
+    has named; `problems`, by detector, what one may have missed and the scrub has still to catch up with.
+    """
+
+    ranges: tuple[RangeState, ...]
+    ranges_added: int
+    ranges_checked: int
+    suspects: Mapping[str, int]
+    problems: Mapping[str, str]
+    round_complete: bool
+
+    @property
+    def ranges_total(self) -> int:
+        return len(self.ranges)
+
+    @property
+    def ranges_dirty(self) -> int:
+        return sum(state.dirty for state in self.ranges)
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A few rows for people to look at."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[object, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -201,6 +231,7 @@ class IndexStatus:
     passages: int
     passages_served: int
     quarantined: int
+    lag: Lag
     last_round_at: datetime | None
     oldest_check_at: datetime | None
     last_synced_at: datetime | None

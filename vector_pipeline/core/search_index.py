@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import psycopg
 
-from vector_pipeline.core.reports import IndexStatus, SearchIndexReport
+from vector_pipeline.core.lag import measure_lag
+from vector_pipeline.core.reports import IndexStatus, Lag, RangeState, SearchIndexReport
 from vector_pipeline.core.source.plan import ReadingPlan
 from vector_pipeline.core.spec import IndexSpec
 from vector_pipeline.core.store import ann_index, key_ranges, locks, quarantine, vectors, view
@@ -49,7 +52,7 @@ def refresh_search_index(
     )
 
 
-def search_index_is_due(target: psycopg.Connection, index: RegisteredIndex) -> bool:
+def search_index_is_due(target: psycopg.Connection, index: RegisteredIndex, states: Sequence[RangeState]) -> bool:
     """There was no refresh for a day; or the ranges are in step, but for a few and for those that fail again and
     again, and there was none yet, or a tenth of the vectors came or went since the last."""
     row = target.execute(
@@ -62,7 +65,6 @@ def search_index_is_due(target: psycopg.Connection, index: RegisteredIndex) -> b
     ).fetchone()
     assert row is not None
     overdue, first, written_then = row
-    states = key_ranges.load_states(target, index)
     if not states or overdue:
         return bool(states)
     awaited = sum(state.dirty and state.attempts <= _TRIES_AWAITED for state in states)
@@ -84,7 +86,7 @@ def _vectors_ever_written(target: psycopg.Connection, index: RegisteredIndex) ->
 def read_status(target: psycopg.Connection, index: RegisteredIndex | None, name: str) -> IndexStatus:
     """How an index stands; `index` None is one that was never synced."""
     if index is None:
-        return IndexStatus(name, 0, 0, 0, 0, 0, 0, None, None, None, None, None, None)
+        return IndexStatus(name, 0, 0, 0, 0, 0, 0, Lag(0, 0, 0.0), None, None, None, None, None, None)
     states = key_ranges.load_states(target, index)
     contents = count_contents(target, index)
     row = target.execute(
@@ -108,6 +110,7 @@ def read_status(target: psycopg.Connection, index: RegisteredIndex | None, name:
         passages=contents.passages,
         passages_served=contents.served,
         quarantined=contents.quarantined,
+        lag=measure_lag(states, datetime.now(UTC)),
         last_round_at=row[0],
         oldest_check_at=row[1],
         last_synced_at=row[2],

@@ -3,13 +3,16 @@
 The cheap ones go with every run; parity and honesty read the whole index, so they go with `search_index`.
 """
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
+from vector_pipeline.core.deletion_guard import describe
 from vector_pipeline.core.errors import NotYetSyncedError
 from vector_pipeline.core.index import VectorIndex
+from vector_pipeline.core.reports import Detection, GuardedDeletions, ParityReport
 from vector_pipeline.orchestration import metadata
 from vector_pipeline.orchestration.assets import DOCUMENTS, EMBEDDINGS, ROWS, SEARCH_INDEX
 from vector_pipeline.orchestration.index_context import IndexContext
@@ -17,11 +20,22 @@ from vector_pipeline.orchestration.resources import IndexesResource
 
 DECLARATION, FRESHNESS, NO_QUARANTINE = "declaration", "freshness", "no_quarantine"
 PARITY, VECTOR_HONESTY = "parity", "vector_honesty"
+DETECTORS, DELETION_GUARD = "detectors", "deletion_guard"
+# A proof of parity tells how far it is so many times.
+_TIMES_TOLD = 20
 
 
 def build_checks(index: IndexContext) -> list[dg.AssetChecksDefinition]:
     """All checks of an index."""
-    return [_declaration(index), _freshness(index), _no_quarantine(index), _parity(index), _honesty(index)]
+    return [
+        _declaration(index),
+        _detectors(index),
+        _deletion_guard(index),
+        _freshness(index),
+        _no_quarantine(index),
+        _parity(index),
+        _honesty(index),
+    ]
 
 
 def _declaration(index: IndexContext) -> dg.AssetChecksDefinition:
@@ -39,9 +53,20 @@ def _declaration(index: IndexContext) -> dg.AssetChecksDefinition:
 
 
 def note_declaration(instance: dg.DagsterInstance, index: IndexContext, problems: Sequence[object]) -> None:
-    """Shows what a look at the declaration found as the check's result, unless that is what it shows already."""
-    key = dg.AssetCheckKey(index.key(ROWS), DECLARATION)
-    found = _declaration_result(index, problems)
+    """Shows what a look at the declaration found as the check's result."""
+    _note(instance, dg.AssetCheckKey(index.key(ROWS), DECLARATION), _declaration_result(index, problems))
+
+
+def note_look(
+    instance: dg.DagsterInstance, index: IndexContext, detection: Detection, guarded: GuardedDeletions
+) -> None:
+    """Shows what a look at the source found as the results of the checks that tell of it."""
+    _note(instance, dg.AssetCheckKey(index.key(ROWS), DETECTORS), _detectors_result(detection.problems))
+    _note(instance, dg.AssetCheckKey(index.key(DOCUMENTS), DELETION_GUARD), _deletion_guard_result(guarded))
+
+
+def _note(instance: dg.DagsterInstance, key: dg.AssetCheckKey, found: dg.AssetCheckResult) -> None:
+    """Shows a result without a run, unless it is what the check shows already."""
     shown = instance.event_log_storage.get_latest_asset_check_execution_by_key([key]).get(key)
     event = shown.event.dagster_event if shown is not None and shown.event is not None else None
     last = event.event_specific_data if event is not None else None
@@ -56,6 +81,7 @@ def note_declaration(instance: dg.DagsterInstance, index: IndexContext, problems
         passed=found.passed,
         metadata=found.metadata,
         description=found.description,
+        severity=found.severity,
     )
     instance.report_runless_asset_event(evaluation)
 
@@ -66,6 +92,53 @@ def _declaration_result(index: IndexContext, problems: Sequence[object]) -> dg.A
         passed=not problems,
         description=listed or "the declaration is right",
         metadata={"problems": len(problems)} | ({"what": dg.MetadataValue.md(listed)} if problems else {}),
+    )
+
+
+def _detectors(index: IndexContext) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=index.key(ROWS),
+        name=DETECTORS,
+        description="No detector has missed changes that the scrub has still to catch up with.",
+    )
+    def detectors(indexes: IndexesResource) -> dg.AssetCheckResult:
+        with indexes.open(index.declaration) as opened:
+            return _detectors_result(opened.detector_problems())
+
+    return detectors
+
+
+def _detectors_result(problems: Mapping[str, str]) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        passed=not problems,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="\n".join(f"- {detector}: {problem}" for detector, problem in problems.items())
+        or "no detector has missed anything, as far as it knows",
+    )
+
+
+def _deletion_guard(index: IndexContext) -> dg.AssetChecksDefinition:
+    guard = index.declaration.spec.deletion_guard
+
+    @dg.asset_check(
+        asset=index.key(DOCUMENTS),
+        name=DELETION_GUARD,
+        description=f"No mass deletion (more than {guard.share:.0%} and at least {guard.rows:,} rows) waits for "
+        "somebody to approve or reject it.",
+    )
+    def deletion_guard(indexes: IndexesResource) -> dg.AssetCheckResult:
+        with indexes.open(index.declaration) as opened:
+            return _deletion_guard_result(opened.guarded_deletions())
+
+    return deletion_guard
+
+
+def _deletion_guard_result(guarded: GuardedDeletions) -> dg.AssetCheckResult:
+    held = {"held_deletions": guarded.deletions, "documents": guarded.documents}
+    return dg.AssetCheckResult(
+        passed=not guarded.held,
+        description=describe(guarded) if guarded.held else "no mass deletion is held",
+        metadata=held if guarded.held else {},
     )
 
 
@@ -92,6 +165,8 @@ def _freshness(index: IndexContext) -> dg.AssetChecksDefinition:
                 "oldest_comparison_seconds": age.total_seconds() if age else -1.0,
                 "ranges": status.ranges,
                 "ranges_dirty": status.ranges_dirty,
+                "lag_rows": status.lag.rows,
+                "lag_seconds": status.lag.seconds,
                 "documents": status.documents,
                 "coverage": status.coverage,
             },
@@ -127,19 +202,34 @@ def _parity(index: IndexContext) -> dg.AssetChecksDefinition:
         description="What PostgreSQL stores equals MySQL's rows, every text and vector included. "
         "What differs is marked, and synced by the next run.",
     )
-    def parity(indexes: IndexesResource) -> dg.AssetCheckResult:
+    def parity(context: dg.AssetCheckExecutionContext, indexes: IndexesResource) -> dg.AssetCheckResult:
         with indexes.open(index.declaration) as opened:
-            return check_parity(opened)
+            return check_parity(opened, context.log)
 
     return parity
 
 
-def check_parity(opened: VectorIndex) -> dg.AssetCheckResult:
-    """The proof of parity as a check's result; what differs is marked dirty."""
+def check_parity(opened: VectorIndex, log: logging.Logger) -> dg.AssetCheckResult:
+    """The proof of parity as a check's result, its progress in the log; what differs is marked dirty."""
     try:
-        report = opened.verify(mark_dirty=True)
+        report = opened.verify(mark_dirty=True, on_progress=tell_progress(log))
     except NotYetSyncedError as error:
         return dg.AssetCheckResult(passed=False, description=str(error))
+    return parity_result(report)
+
+
+def tell_progress(log: logging.Logger) -> Callable[[int, int], None]:
+    """Logs now and then how many ranges are done."""
+
+    def tell(done: int, total: int) -> None:
+        if done == total or done * _TIMES_TOLD // total > (done - 1) * _TIMES_TOLD // total:
+            log.info("%d of %d ranges compared", done, total)
+
+    return tell
+
+
+def parity_result(report: ParityReport) -> dg.AssetCheckResult:
+    """What a proof of parity found, as a check's result."""
     rows = sum(difference.rows for difference in report.differences)
     where = ", ".join(difference.partition for difference in report.differences[:20])
     return dg.AssetCheckResult(

@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 
 from vector_pipeline.core.errors import (
+    MassDeletionHeldError,
     ProviderError,
     SourceUnavailableError,
     TargetUnavailableError,
@@ -67,6 +68,7 @@ def sync_in_process(declaration: Declaration, on_progress: OnProgress | None = N
         open_index(declaration.spec, read_settings(), origin=declaration.origin) as opened,
     ):
         opened.detect()
+        opened.refuse_if_deletions_are_held()
         windows = _dirty_windows(instance, index, opened)
         total = sum(len(window.dirty) for window in windows)
         failure: VectorPipelineError | None = None
@@ -75,8 +77,8 @@ def sync_in_process(declaration: Declaration, on_progress: OnProgress | None = N
             opened.note_attempt(window.dirty)
             try:
                 sums.add(_run(definitions, instance, selection, index.run_tags | window.tags), index)
-            except (ProviderError, SourceUnavailableError, TargetUnavailableError):
-                raise  # the next window would only wait for the same server
+            except (ProviderError, SourceUnavailableError, TargetUnavailableError, MassDeletionHeldError):
+                raise  # the next window would only wait for the same server, or the same person
             except VectorPipelineError as error:
                 failure = failure or error
                 continue

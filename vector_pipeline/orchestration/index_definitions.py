@@ -5,18 +5,23 @@ import dagster as dg
 from vector_pipeline.orchestration.assets import build_assets
 from vector_pipeline.orchestration.checks import build_checks
 from vector_pipeline.orchestration.index_context import IndexContext
-from vector_pipeline.orchestration.jobs import build_freshness_job, build_verify_job
+from vector_pipeline.orchestration.jobs import (
+    build_deletion_jobs,
+    build_freshness_job,
+    build_repair_job,
+    build_verify_job,
+)
 from vector_pipeline.orchestration.schedules import build_schedules
 from vector_pipeline.orchestration.sensors import build_reconcile_sensor
 
 
 def build_index_definitions(context: IndexContext) -> dg.Definitions:
-    """Assets, checks, sensor, schedules and job of one index."""
+    """Assets, checks, sensor, schedules and jobs of one index."""
     verify_job, freshness_job = build_verify_job(context), build_freshness_job(context)
     return dg.Definitions(
         assets=build_assets(context),
         asset_checks=build_checks(context),
         sensors=[build_reconcile_sensor(context)],
-        jobs=[verify_job, freshness_job],
+        jobs=[verify_job, freshness_job, build_repair_job(context), *build_deletion_jobs(context)],
         schedules=build_schedules(context, verify_job, freshness_job),
     )

@@ -1,14 +1,15 @@
 """Reports of the core as metadata: numbers that the UI plots, and small tables for people."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import dagster as dg
-import pandas as pd
+from tabulate import tabulate
 
 from vector_pipeline.core.reports import (
     EmbeddingReport,
     ParityReport,
+    Preview,
     QuarantineEntry,
     RangeDifference,
     RangeDocuments,
@@ -33,7 +34,7 @@ def of_range_documents(facts: RangeDocuments) -> Metadata:
     }
 
 
-def of_documents(facts: Sequence[RangeDocuments], preview: pd.DataFrame) -> Metadata:
+def of_documents(facts: Sequence[RangeDocuments], preview: Preview) -> Metadata:
     rows, seconds = sum(f.rows_read for f in facts), sum(f.seconds for f in facts)
     return {
         "run_ranges": len(facts),
@@ -43,7 +44,7 @@ def of_documents(facts: Sequence[RangeDocuments], preview: pd.DataFrame) -> Meta
         "run_deleted": sum(f.deleted for f in facts),
         "run_seconds": _rounded(seconds),
         "run_rows_per_second": _rate(rows, seconds),
-        "preview": table(preview),
+        "preview": table(preview.columns, preview.rows),
     }
 
 
@@ -51,7 +52,7 @@ def of_range_embeddings(facts: RangeEmbeddings) -> Metadata:
     return {"passages": facts.needed, "passages_missing": facts.missing, "passages_quarantined": facts.quarantined}
 
 
-def of_embeddings(report: EmbeddingReport, preview: pd.DataFrame) -> Metadata:
+def of_embeddings(report: EmbeddingReport, preview: Preview) -> Metadata:
     return {
         "run_ranges": len(report.ranges),
         "texts_needed": report.texts_needed,
@@ -62,14 +63,14 @@ def of_embeddings(report: EmbeddingReport, preview: pd.DataFrame) -> Metadata:
         "requests": report.requests,
         "seconds": _rounded(report.seconds),
         "texts_per_second": _rounded(report.texts_per_second),
-        "preview": table(preview),
+        "preview": table(preview.columns, preview.rows),
     }
 
 
 def of_search_index(report: SearchIndexReport) -> Metadata:
-    fields = pd.DataFrame(
+    fields = table(
+        ("field", "vectors", "searched by", "index bytes"),
         [(f.field, f.vectors, f.method, f.index_bytes) for f in report.fields],
-        columns=["field", "vectors", "searched by", "index bytes"],
     )
     return {
         "dagster/row_count": report.documents,
@@ -78,17 +79,17 @@ def of_search_index(report: SearchIndexReport) -> Metadata:
         "vectors_retired": report.vectors_retired,
         "index_bytes": sum(f.index_bytes for f in report.fields),
         "seconds": _rounded(report.seconds),
-        "fields": table(fields),
+        "fields": fields,
     }
 
 
 def of_parity(report: ParityReport) -> Metadata:
-    differing = pd.DataFrame(
+    differing = table(
+        ("range", "rows", "missing", "stale", "orphaned", "texts differ", "vectors"),
         [
             (d.partition, d.rows, *(", ".join(keys[:10]) for keys in _differing_keys(d)))
             for d in report.differences[:_MOST_ROWS]
         ],
-        columns=["range", "rows", "missing", "stale", "orphaned", "texts differ", "vectors"],
     )
     found: Metadata = {
         "ranges": report.ranges,
@@ -101,7 +102,7 @@ def of_parity(report: ParityReport) -> Metadata:
         "quarantined": report.quarantined,
         "seconds": _rounded(report.seconds),
     }
-    return found | ({"differences": table(differing)} if report.differences else {})
+    return found | ({"differences": differing} if report.differences else {})
 
 
 def _differing_keys(difference: RangeDifference) -> tuple[tuple[str, ...], ...]:
@@ -110,17 +111,17 @@ def _differing_keys(difference: RangeDifference) -> tuple[tuple[str, ...], ...]:
 
 
 def of_quarantine(entries: Sequence[QuarantineEntry]) -> Metadata:
-    listed = pd.DataFrame(
+    listed = table(
+        ("key", "field", "reason", "message", "attempts", "next try"),
         [(e.key, e.field, e.reason, e.message, e.attempts, e.next_attempt_at) for e in entries[:_MOST_ROWS]],
-        columns=["key", "field", "reason", "message", "attempts", "next try"],
     )
-    return {"quarantined": len(entries)} | ({"entries": table(listed)} if entries else {})
+    return {"quarantined": len(entries)} | ({"entries": listed} if entries else {})
 
 
-def table(frame: pd.DataFrame) -> dg.MarkdownMetadataValue:
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> dg.MarkdownMetadataValue:
     """A small table; a cell's line breaks and bars would break it."""
-    flat = frame.map(lambda value: str(value).replace("\n", " ").replace("|", "\\|"))
-    return dg.MetadataValue.md(flat.to_markdown(index=False) if len(frame) else "(none)")
+    cells = [[str(value).replace("\n", " ").replace("|", "\\|") for value in row] for row in rows]
+    return dg.MetadataValue.md(tabulate(cells, columns, "pipe", disable_numparse=True) if cells else "(none)")
 
 
 def _rate(count: int, seconds: float) -> float:

@@ -4,7 +4,6 @@ from dataclasses import asdict
 from typing import Any
 
 import dagster as dg
-import pandas as pd
 from pydantic import Field
 
 from vector_pipeline.declarations import find_declaration
@@ -28,16 +27,22 @@ def search(context: dg.OpExecutionContext, config: SearchConfig, indexes: Indexe
     declaration = find_declaration(config.index)
     with indexes.open(declaration) as opened:
         answer = opened.search(config.query, limit=config.limit, threshold=config.threshold, field=config.field)
-    hits = pd.DataFrame(
+    hits = metadata.table(
+        ("score", "key", "by", "behind", *(answer.hits[0].texts if answer.hits else ())),
         [
-            {"score": f"{hit.score:.3f}", "key": hit.key, "by": hit.field, "behind": hit.vector_behind}
-            | {name: (text or "")[:200] for name, text in hit.texts.items()}
+            (
+                f"{hit.score:.3f}",
+                hit.key,
+                hit.field,
+                hit.vector_behind,
+                *((text or "")[:200] for text in hit.texts.values()),
+            )
             for hit in answer.hits
-        ]
+        ],
     )
     context.add_output_metadata(
         {
-            "hits": metadata.table(hits),
+            "hits": hits,
             "found": len(answer.hits),
             "threshold": answer.threshold,
             "seconds": answer.seconds,

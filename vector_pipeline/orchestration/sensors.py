@@ -9,16 +9,19 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 
 import dagster as dg
 
+from vector_pipeline.core.deletion_guard import describe
 from vector_pipeline.core.detection.round import Budget
 from vector_pipeline.core.errors import IndexSpecError, VectorPipelineError
 from vector_pipeline.core.index import VectorIndex
-from vector_pipeline.core.reports import RangeState
+from vector_pipeline.core.lag import measure_lag
+from vector_pipeline.core.reports import Detection, Lag, RangeState
 from vector_pipeline.core.store.key_ranges import FIRST_PAUSE, LONGEST_PAUSE
 from vector_pipeline.orchestration.assets import DOCUMENTS, EMBEDDINGS, ROWS, SEARCH_INDEX
-from vector_pipeline.orchestration.checks import FRESHNESS, NO_QUARANTINE, note_declaration
+from vector_pipeline.orchestration.checks import FRESHNESS, NO_QUARANTINE, note_declaration, note_look
 from vector_pipeline.orchestration.index_context import IndexContext
 from vector_pipeline.orchestration.resources import IndexesResource
 from vector_pipeline.orchestration.runs_in_flight import RunsInFlight, find_runs_in_flight
@@ -29,6 +32,7 @@ EVENTS_PER_TICK = 200
 # As the pauses of a range that failed.
 FIRST_PAUSE_SECONDS = FIRST_PAUSE.total_seconds()
 LONGEST_PAUSE_SECONDS = LONGEST_PAUSE.total_seconds()
+_MINUTE, _HOUR = 60.0, 3600.0
 
 
 def build_reconcile_sensor(index: IndexContext) -> dg.SensorDefinition:
@@ -40,7 +44,8 @@ def build_reconcile_sensor(index: IndexContext) -> dg.SensorDefinition:
     @dg.sensor(
         name=f"{index.prefix}_reconcile",
         target=[index.key(name) for name in (DOCUMENTS, EMBEDDINGS, SEARCH_INDEX)],
-        minimum_interval_seconds=automation.interval_seconds,
+        # Dagster looks every five seconds, and passes over a sensor whose last tick began less than this ago.
+        minimum_interval_seconds=max(1, automation.interval_seconds - 1),
         default_status=paused,
         description=f"Keeps index {spec.name} true to {spec.source.table}. Switch it off to pause the index.",
     )
@@ -65,41 +70,76 @@ def _tick(
     automation = index.declaration.spec.automation
     remembered = json.loads(context.cursor or "{}")
     detection = opened.detect(Budget(automation.look_seconds, automation.scrub_seconds))
+    guarded = opened.guarded_deletions()
     note_declaration(context.instance, index, ())
-    states = opened.ranges()
+    note_look(context.instance, index, detection, guarded)
+    for detector, problem in detection.problems.items():
+        context.log.warning("%s: %s", detector, problem)
+    states = detection.ranges
     listed = context.instance.get_dynamic_partitions(_name(index))
     new = new_partitions(states, listed)
     listed = [*listed, *new]
     in_flight = find_runs_in_flight(index, context.instance, opened, listed)
-    requests = _sync_requests(index, opened, states, listed, in_flight)
+    requests = [] if guarded.held else _sync_requests(index, opened, states, listed, in_flight)
     refreshes = Refreshes(**remembered.get("refreshes", {}))
     if not requests and not in_flight.runs:
-        due = opened.search_index_is_due()
+        due = opened.search_index_is_due(states)
         if due and time.time() >= refreshes.not_before:
             requests = [dg.RunRequest(asset_selection=[index.key(SEARCH_INDEX)], tags=index.run_tags)]
             refreshes = refreshes.after_a_try(time.time())
         elif not due:
             refreshes = Refreshes()
+    lag = measure_lag(states, datetime.now(UTC))
+    told = ToldLag(**remembered.get("told", {}))
+    observations = []
+    if told.is_to_be_told(lag, time.time()):
+        observations = [lag_observation(index, lag, detection)]
+        told = ToldLag(lag.rows, time.time())
     reported = changed_digests(states, new)[:EVENTS_PER_TICK]
     opened.note_reported({state.partition: state.source_digest for state in reported if state.source_digest})
-    cursor = json.dumps({"refreshes": asdict(refreshes)})
-    dirty = sum(state.dirty for state in states)
-    context.log.info(
-        "%d of %d ranges looked at, %d dirty, %d runs in flight, %d requested",
-        detection.ranges_checked,
-        detection.ranges_total,
-        dirty,
-        in_flight.runs,
-        len(requests),
+    cursor = json.dumps({"refreshes": asdict(refreshes), "told": asdict(told)})
+    summary = (
+        f"{lag.rows} rows and {lag.seconds:.0f} s behind: {lag.ranges} of {len(states)} ranges dirty, "
+        f"{detection.ranges_checked} looked at, {in_flight.runs} runs in flight, {len(requests)} requested"
     )
-    if not requests and not reported and not new:
+    context.log.info(summary)
+    if not requests and not reported and not new and not observations:
         context.update_cursor(cursor)
-        return dg.SkipReason(f"{len(states)} ranges, {dirty} dirty, {in_flight.runs} runs in flight")
+        return dg.SkipReason(f"{describe(guarded)}\n{summary}" if guarded.held else summary)
     return dg.SensorResult(
         run_requests=requests,
         dynamic_partitions_requests=[index.ranges.build_add_request(new)] if new else [],
-        asset_events=rows_events(index, reported),
+        asset_events=[*rows_events(index, reported), *observations],
         cursor=cursor,
+    )
+
+
+@dataclass(frozen=True)
+class ToldLag:
+    """The lag that the UI was last told of, and when (seconds since 1970)."""
+
+    rows: int = -1
+    at: float = 0.0
+
+    def is_to_be_told(self, lag: Lag, now: float) -> bool:
+        """When it comes and when it is gone, once a minute while it lasts, and every hour in any case."""
+        age = now - self.at
+        return (lag.rows == 0) != (self.rows == 0) or (lag.rows > 0 and age >= _MINUTE) or age >= _HOUR
+
+
+def lag_observation(index: IndexContext, lag: Lag, detection: Detection) -> dg.AssetObservation:
+    """Tells Dagster how far the index is behind its table; the UI plots the numbers."""
+    checked = [state.source_checked_at for state in detection.ranges if state.source_checked_at is not None]
+    oldest = (datetime.now(UTC) - min(checked)).total_seconds() if checked else -1.0
+    return dg.AssetObservation(
+        index.key(SEARCH_INDEX),
+        metadata={
+            "lag_rows": lag.rows,
+            "lag_seconds": round(lag.seconds, 1),
+            "ranges_dirty": lag.ranges,
+            "ranges": detection.ranges_total,
+            "oldest_comparison_seconds": round(oldest, 1),
+        },
     )
 
 
@@ -163,13 +203,13 @@ def _sync_requests(
 ) -> list[dg.RunRequest]:
     """Runs for the ranges that are due and that nobody works on."""
     automation = index.declaration.spec.automation
-    due = [state for state in opened.due_ranges() if state.partition not in in_flight.partitions]
+    due = [state for state in opened.due_ranges(states) if state.partition not in in_flight.partitions]
     pausing = {state.partition for state in states if state.dirty} - {state.partition for state in due}
     windows = choose_windows(
         due,
         listed,
         automation.ranges_per_run,
-        automation.runs_in_flight,
+        max(0, automation.runs_in_flight - in_flight.runs),
         avoid=in_flight.partitions | pausing | unknown_partitions(states, listed),
     )
     opened.note_attempt([partition for window in windows for partition in window.dirty])

@@ -72,7 +72,7 @@ class Location:
         for request in result.dynamic_partitions_requests or ():
             self.instance.add_dynamic_partitions(request.partitions_def_name, request.partition_keys)
         for event in result.asset_events:
-            assert isinstance(event, dg.AssetMaterialization)
+            assert isinstance(event, dg.AssetMaterialization | dg.AssetObservation)
             self.instance.report_runless_asset_event(event)
         return result
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 import re
 import sys
+from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.sensor_definition import SensorExecutionData
 from dagster._core.remote_origin import InProcessCodeLocationOrigin, RemoteRepositoryOrigin
 from dagster._core.test_utils import create_run_for_test
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
@@ -59,12 +61,49 @@ def test_no_more_runs_are_requested_at_once_than_declared(location: Location) ->
     assert windows == [(names[0], names[1]), (names[2], names[3]), (names[4], names[5])]
 
 
+def test_no_more_runs_wait_and_work_than_declared(location: Location) -> None:
+    location.spec = faq_spec(automation={"ranges_per_run": 2, "runs_in_flight": 3})
+    location.workbench.create_faq(1000)
+    for request in (location.tick().run_requests or [])[:2]:
+        _leave_run(location, dg.DagsterRunStatus.QUEUED, dict(request.tags))
+    location.end_pauses()
+    assert len(location.tick().run_requests or []) == 1
+
+
+def test_the_lag_in_rows_and_seconds_is_told_when_it_comes_and_when_it_is_gone(location: Location) -> None:
+    location.workbench.create_faq(300)
+    told = [_lag(location.tick())]
+    location.settle()
+    told.append(_last_lag(location))
+    location.workbench.mysql("DELETE FROM faq WHERE id > 290")
+    told.append(_lag(location.tick()))
+    assert [(lag["lag_rows"], lag["ranges_dirty"]) for lag in told] == [(300, 3), (0, 0), (10, 1)]
+    assert [lag["lag_seconds"] > 0 for lag in told] == [True, False, True]
+    assert all(lag["oldest_comparison_seconds"] >= 0 for lag in told)
+    assert _observations(location.tick()) == []  # until a minute has passed
+
+
+def _observations(tick: SensorExecutionData) -> list[dg.AssetObservation]:
+    return [event for event in tick.asset_events if isinstance(event, dg.AssetObservation)]
+
+
+def _lag(tick: SensorExecutionData) -> dict[str, Any]:
+    [observation] = _observations(tick)
+    return {name: value.value for name, value in observation.metadata.items()}
+
+
+def _last_lag(location: Location) -> dict[str, Any]:
+    [record] = location.instance.fetch_observations(location.index.key("search_index"), limit=1).records
+    assert record.asset_observation is not None
+    return {name: value.value for name, value in record.asset_observation.metadata.items()}
+
+
 def test_when_all_is_in_step_nothing_is_requested(location: Location) -> None:
     location.workbench.create_faq(300)
     location.settle()
     result = location.tick()
     assert result.run_requests == []
-    assert result.skip_message == "3 ranges, 0 dirty, 0 runs in flight"
+    assert (result.skip_message or "").startswith("0 rows and 0 s behind: 0 of 3 ranges dirty, 3 looked at, 0 runs")
 
 
 @pytest.mark.parametrize(
@@ -99,18 +138,21 @@ def test_new_rows_get_ranges_that_come_after_the_old_ones(location: Location) ->
         assert index.verify().equal
 
 
+def _rows_events(tick: SensorExecutionData) -> list[dg.AssetMaterialization]:
+    return [event for event in tick.asset_events if isinstance(event, dg.AssetMaterialization)]
+
+
 def test_dagster_is_told_of_changed_rows_once(location: Location) -> None:
     location.workbench.create_faq(300)
     first = location.tick()
     location.workbench.mysql("UPDATE faq SET answer = 'x' WHERE id = 150")
     second = location.tick()
-    assert [event.partition for event in first.asset_events] == location.partitions()
-    assert [event.partition for event in second.asset_events] == [location.partitions()[1]]
-    assert list(location.tick().asset_events) == []
+    assert [event.partition for event in _rows_events(first)] == location.partitions()
+    assert [event.partition for event in _rows_events(second)] == [location.partitions()[1]]
+    assert _rows_events(location.tick()) == []
     with location.opened() as index:
         digests = {state.partition: state.source_digest for state in index.ranges()}
-    [event] = second.asset_events
-    assert isinstance(event, dg.AssetMaterialization)
+    [event] = _rows_events(second)
     assert event.tags == {"dagster/data_version": digests[location.partitions()[1]]}
 
 
@@ -119,7 +161,7 @@ def test_an_instance_made_anew_is_told_of_all_rows_again(location: Location) -> 
     location.settle()
     with dg.instance_for_test() as another:
         location.instance, location.cursor = another, None
-        assert len(location.tick().asset_events) == 3
+        assert len(_rows_events(location.tick())) == 3
         assert len(location.partitions()) == 3
 
 

@@ -13,6 +13,7 @@ from vector_pipeline.core.source.connection import Connection as SourceConnectio
 from vector_pipeline.core.source.digest import Digest, digest_range
 from vector_pipeline.core.source.key_ranges import KeyRange
 from vector_pipeline.core.source.plan import ReadingPlan
+from vector_pipeline.core.source.throttle import Throttle
 from vector_pipeline.core.source.time_limit import StatementTookTooLong, naming_the_limit
 from vector_pipeline.core.store import key_ranges as store_ranges
 from vector_pipeline.core.store.registry import RegisteredIndex
@@ -34,6 +35,7 @@ class Comparison:
     index: RegisteredIndex
     plan: ReadingPlan
     declared_size: int
+    throttle: Throttle
     added: int = 0
     passed_over: set[int] = field(default_factory=set)
     _compared: set[int] = field(default_factory=set)
@@ -68,9 +70,11 @@ class Comparison:
                 reached += 1
                 if key_range.range_id in self._compared or key_range.range_id in self.passed_over:
                     continue
+                self.throttle.wait_for_replicas(deadline)
                 digest = self._digest_as_cut(key_range, deadline)
                 if digest is not None:
                     digests[key_range.range_id] = digest
+                    self.throttle.spend(digest.rows, deadline)
                 now = time.monotonic()
                 if now - started > _LONGEST_BATCH_SECONDS or (deadline is not None and now >= deadline):
                     break

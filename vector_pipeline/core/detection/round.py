@@ -19,6 +19,7 @@ from vector_pipeline.core.detection.scrub import Scrub
 from vector_pipeline.core.reports import Detection
 from vector_pipeline.core.source.connection import Connection as SourceConnection
 from vector_pipeline.core.source.plan import ReadingPlan
+from vector_pipeline.core.source.throttle import Throttle
 from vector_pipeline.core.source.time_limit import StatementTookTooLong, limited_statements, naming_the_limit
 from vector_pipeline.core.store import detector_states
 from vector_pipeline.core.store import key_ranges as store_ranges
@@ -43,6 +44,7 @@ def look(
     plan: ReadingPlan,
     detectors: Sequence[Detector],
     range_size: int,
+    throttle: Throttle,
     budget: Budget | None,
 ) -> Detection:
     """Asks the detectors, then compares what they name and as much of all the rest as the budget allows.
@@ -53,7 +55,8 @@ def look(
         budget: None for a whole round.
     """
     deadline = None if budget is None else time.monotonic() + budget.look_seconds
-    comparison = Comparison(source, target, index, plan, range_size)
+    throttle.wait_for_replicas(deadline)
+    comparison = Comparison(source, target, index, plan, range_size, throttle)
     with limited_statements(source, None if budget is None else _LONGEST_STATEMENT_SECONDS):
         store_ranges.add_first_range(target, index)
         view = View(source, target, index, plan, deadline)
@@ -63,13 +66,12 @@ def look(
         if deadline is None or time.monotonic() < deadline:
             comparison.compare_suspects(deadline)  # what the scrub has found grown, and cut
     complete = store_ranges.note_round_complete(target, index)
-    states = store_ranges.load_states(target, index)
     return Detection(
-        ranges_total=len(states),
+        ranges=tuple(store_ranges.load_states(target, index)),
         ranges_added=comparison.added,
         ranges_checked=comparison.checked,
-        ranges_dirty=sum(state.dirty for state in states),
         suspects=suspects,
+        problems=detector_states.problems(target, index),
         round_complete=complete,
     )
 

@@ -21,8 +21,8 @@ _TRIES_AWAITED = 3
 class GuardState:
     """What the guard of an index knows.
 
-    `documents` are the index's without the deletions of the period, `deletions` those of the period that nobody approved,
-    `pending` those that the source lacks by its last digests and that are not approved.
+    `documents` are the index's without the deletions of the period, `deletions` those of the period that nobody
+    approved, `pending` those that the source lacks by its last digests and that are not approved.
     """
 
     documents: int
@@ -49,7 +49,8 @@ def load(connection: psycopg.Connection, index: RegisteredIndex) -> GuardState:
     )
     row = connection.execute(
         """
-        SELECT greatest(g.period_documents, p.documents + g.period_deletions), g.period_deletions, greatest(p.deletions - g.approved_deletions, 0),
+        SELECT greatest(g.period_documents, p.documents + g.period_deletions), g.period_deletions,
+               greatest(p.deletions - g.approved_deletions, 0),
                g.approved_deletions, g.held_since, coalesce(g.held_deletions, 0), g.rejected_at
         FROM vector_pipeline.deletion_guards g
         CROSS JOIN (

@@ -69,8 +69,9 @@ def load_states(connection: psycopg.Connection, index: RegisteredIndex) -> list[
     rows = connection.execute(
         """
         SELECT r.range_id, r.partition, r.lower_key, lead(r.lower_key) OVER (ORDER BY r.position),
-               coalesce(s.rows, 0), r.source_rows, r.source_digest, s.digest, coalesce(s.vectors_complete, false),
-               r.reported_digest, r.attempts, r.next_attempt_at, s.synced_at, r.dirty_since
+               coalesce(s.rows, 0), r.source_rows, r.source_digest, r.source_checked_at, s.digest,
+               coalesce(s.vectors_complete, false), r.reported_digest, r.attempts, r.next_attempt_at,
+               s.synced_at, r.dirty_since
         FROM vector_pipeline.key_ranges r
         LEFT JOIN vector_pipeline.range_states s ON s.range_id = r.range_id AND s.generation = %s
         WHERE r.index_id = %s
