@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, redirect_stderr
+from dataclasses import dataclass
 from typing import Any
 from unittest import mock
 
@@ -35,6 +36,7 @@ class QuietTick:
 def measure_quiet_ticks(workbench: Workbench, spec: IndexSpec, count: int) -> list[QuietTick]:
     """Ticks until Dagster has been told of all ranges, then measures."""
     with (
+        redirect_stderr(io.StringIO()),  # Dagster's log and its warnings of betas
         mock.patch.dict(os.environ, settings_as_environment(workbench.settings)),
         tempfile.TemporaryDirectory(prefix="benchmarks-ticks-") as folder,
         dg.instance_for_test(temp_dir=folder) as instance,
@@ -64,10 +66,8 @@ def _tick(location: Location) -> QuietTick:
 class _Times:
     digests: float = 0.0
     others: float = 0.0
-    statements: list[tuple[float, str]] = field(default_factory=list)
 
     def add(self, statement: str, seconds: float) -> None:
-        self.statements.append((seconds, statement))
         if "BIT_XOR" in statement:
             self.digests += seconds
         else:

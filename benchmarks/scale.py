@@ -113,7 +113,7 @@ def _first_look(workbench: Workbench) -> list[Figure]:
     assert detection.round_complete, detection
     return [
         Figure("first cut into ranges", max(cut_at) - started, "s", BOUND_CUT_SECONDS),
-        Figure("… ranges", detection.ranges_total, "ranges"),
+        Figure("… ranges", detection.ranges_total, ""),
         Figure("first cut and first digests", ended - started, "s"),
     ]
 
@@ -224,15 +224,15 @@ def _one_changed_row(workbench: Workbench, provider: ProviderProcess) -> list[Fi
         asked = provider.stats()["texts"]
         rows_in_range = sum(_rows_of(index, facts.partition) for facts in synced.documents)
     return [
-        Figure("one changed row: ranges read", len(synced.documents), "ranges", exactly=1),
+        Figure("one changed row: ranges read", len(synced.documents), "", exactly=1),
         Figure(
             "… rows read ÷ rows of that range",
             sum(facts.rows_read for facts in synced.documents) / rows_in_range,
             "×",
             exactly=1,
         ),
-        Figure("… texts sent to the provider", asked, "texts", exactly=1),
-        Figure("… rows rewritten in PostgreSQL", rewritten.rows, "rows", exactly=1),
+        Figure("… texts sent to the provider", asked, "", exactly=1),
+        Figure("… rows rewritten in PostgreSQL", rewritten.rows, "", exactly=1),
     ]
 
 
@@ -255,7 +255,7 @@ def _quiet_ticks(workbench: Workbench) -> list[Figure]:
         ),
         Figure("… MySQL's time for its slice of digests", median([tick.digest_seconds for tick in ticks]), "ms"),
         Figure("… the whole tick", median([tick.seconds for tick in ticks]), "ms"),
-        Figure("… runs requested", sum(tick.runs_requested for tick in ticks), "runs", exactly=0),
+        Figure("… runs requested", sum(tick.runs_requested for tick in ticks), "", exactly=0),
     ]
 
 
@@ -275,7 +275,7 @@ def _few_changed_rows(workbench: Workbench) -> list[Figure]:
         Figure(
             f"{CHANGED_TOGETHER} changed rows of a range of {WIDE_RANGE:,}: rows rewritten in PostgreSQL",
             rewritten.rows,
-            "rows",
+            "",
             exactly=CHANGED_TOGETHER,
         )
     ]
