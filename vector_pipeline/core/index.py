@@ -155,7 +155,7 @@ class VectorIndex:
 
     @cached_property
     def _wanted(self) -> WantedSpace:
-        return preparation.wanted_space(self.spec, self._settings.embedding, self._provider)
+        return preparation.wanted_space(self.spec, self._settings.embedding, self._given_provider)
 
     @property
     def _registered(self) -> RegisteredIndex:
@@ -232,7 +232,7 @@ class VectorIndex:
                 self.spec,
                 self._table,
                 self._wanted,
-                self._provider,
+                lambda: self._provider,
                 self._origin,
             )
             view.create_view(self._target, prepared, self._plan, self.spec.document.unique_on)

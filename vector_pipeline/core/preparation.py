@@ -3,6 +3,8 @@ are created. Nothing is created for a declaration that is wrong."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import psycopg
 
 from vector_pipeline.core.declaration import (
@@ -11,6 +13,7 @@ from vector_pipeline.core.declaration import (
     key_content_problems,
     static_problems,
 )
+from vector_pipeline.core.embedding.choose import ChosenModel, choose_model
 from vector_pipeline.core.embedding.provider import EmbeddingProvider
 from vector_pipeline.core.embedding.requesting import HARMLESS_TEXT, request_with_patience
 from vector_pipeline.core.errors import DeclarationProblem, IndexSpecError, ProviderRefusedError
@@ -51,12 +54,15 @@ def look_at_table(
     return table, problems
 
 
-def wanted_space(spec: IndexSpec, settings: EmbeddingSettings, provider: EmbeddingProvider) -> WantedSpace:
-    """The vector space that declaration and environment ask for."""
-    kind = provider.name.split(":", 1)[0]
+def wanted_space(spec: IndexSpec, settings: EmbeddingSettings, given: EmbeddingProvider | None) -> WantedSpace:
+    """The vector space that declaration and environment ask for, or that of the provider that is given instead."""
+    if given is None:
+        chosen = choose_model(spec.embedding, settings)
+    else:
+        chosen = ChosenModel(given.name.split(":", 1)[0], given.model)
     # Declared dimensions are the index's own; the environment's padding is for indexes that declare none.
     padded_to = None if spec.embedding.dimensions else settings.expected_dimensions
-    return WantedSpace(kind, provider.model, spec.embedding.dimensions, padded_to)
+    return WantedSpace(chosen.kind, chosen.model, spec.embedding.dimensions, padded_to)
 
 
 def measure_dimensions(spec: IndexSpec, wanted: WantedSpace, provider: EmbeddingProvider, origin: str) -> int:
@@ -115,10 +121,13 @@ def prepare(
     spec: IndexSpec,
     table: SourceTable,
     wanted: WantedSpace,
-    provider: EmbeddingProvider,
+    provider: Callable[[], EmbeddingProvider],
     origin: str,
 ) -> RegisteredIndex:
     """Registers the index and creates its tables, or checks that what is there is what is declared.
+
+    Args:
+        provider: called only for an index that is not there yet; making one takes its time.
 
     Raises:
         IndexSpecError, ProviderError, TargetUnavailableError.
@@ -130,7 +139,7 @@ def prepare(
         problems = key_content_problems(source, spec, table)
         if problems:
             raise IndexSpecError(origin, problems)
-        index = registry.register(target, spec, wanted, measure_dimensions(spec, wanted, provider, origin))
+        index = registry.register(target, spec, wanted, measure_dimensions(spec, wanted, provider(), origin))
     registry.refuse_a_changed_declaration(target, index, spec, wanted, origin)
     refuse_schema_changes(target, index, spec, table, origin)
     if spec.document.unique_on is not None:

@@ -72,7 +72,10 @@ def test_no_more_runs_wait_and_work_than_declared(location: Location) -> None:
 
 def test_the_lag_in_rows_and_seconds_is_told_when_it_comes_and_when_it_is_gone(location: Location) -> None:
     location.workbench.create_faq(300)
-    told = [_lag(location.tick())]
+    first = location.tick()
+    told = [_lag(first)]
+    for request in first.run_requests or []:
+        location.run(request)
     location.settle()
     told.append(_last_lag(location))
     location.workbench.mysql("DELETE FROM faq WHERE id > 290")
