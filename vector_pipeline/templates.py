@@ -64,12 +64,12 @@ FieldPath = tuple[str, ...]
 
 
 def templates_in(attributes: Mapping[str, Any], at: FieldPath = ()) -> Iterator[tuple[FieldPath, str]]:
-    """Every template among the attributes, with the path of its field."""
+    """Every template among the attributes, with the path of its field; of a list, each with the path of the list."""
     for key, value in attributes.items():
         if isinstance(value, Mapping):
             yield from templates_in(value, (*at, key))
-        elif is_template(value):
-            yield (*at, key), value
+        else:
+            yield from (((*at, key), entry) for entry in _entries(value) if is_template(entry))
 
 
 def resolve_all(attributes: Mapping[str, Any], at: FieldPath = ()) -> tuple[dict[str, Any], dict[FieldPath, str]]:
@@ -81,12 +81,18 @@ def resolve_all(attributes: Mapping[str, Any], at: FieldPath = ()) -> tuple[dict
         if isinstance(value, Mapping):
             values[key], inner = resolve_all(value, (*at, key))
             failures |= inner
-        elif is_template(value):
+        elif any(map(is_template, _entries(value))):
             try:
-                values[key] = resolve(value)
+                resolved = [resolve(entry) if is_template(entry) else entry for entry in _entries(value)]
             except UnresolvedTemplateError as error:
                 failures[*at, key] = str(error)
+            else:
+                values[key] = resolved if isinstance(value, list) else resolved[0]
     return values, failures
+
+
+def _entries(value: object) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def admit_templates(model: type[BaseModel]) -> type[BaseModel]:

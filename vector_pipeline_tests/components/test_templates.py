@@ -51,6 +51,23 @@ def test_strings_numbers_truth_values_and_choices_may_be_templates() -> None:
     assert spec.embedding.provider.model_dump()["timeout_seconds"] == 8
 
 
+@pytest.mark.parametrize(
+    ("written_key", "columns"),
+    [
+        ("id", ("id",)),
+        (["tenant", "id"], ("tenant", "id")),
+        ("{{ env('FAQ_KEY', 'id') }}", ("id",)),
+        (["{{ env('FAQ_TENANT', 'tenant') }}", "id"], ("tenant", "id")),
+    ],
+    ids=["a column", "a list", "a template", "a list with a template"],
+)
+def test_a_key_is_a_column_or_a_list_of_columns(written_key: object, columns: tuple[str, ...]) -> None:
+    with location(a=written(faq_attributes(source={"table": "faq", "primary_key": written_key}))) as loaded:
+        assert spec_in(loaded).source.key_columns == columns
+        schema = loaded.spec(dg.AssetKey(["faq", "rows"])).metadata["dagster/column_schema"]
+    assert tuple(column.name for column in schema.columns)[: len(columns)] == columns
+
+
 @pytest.mark.parametrize("table", ["2024", "1, 2", "'quoted'", "None", "[x]"])
 def test_a_string_without_a_template_stays_what_it_is(table: str) -> None:
     with location(a=written(faq_attributes(source={"table": table, "primary_key": "id"}))) as loaded:
@@ -64,6 +81,11 @@ def test_a_string_without_a_template_stays_what_it_is(table: str) -> None:
         ({"range_size": "{{ env('FAQ_THRESHOLD') }}"}, "range_size", "valid integer"),
         ({"search": {"threshold": "{{ env('X', '7') }}"}}, "search.threshold", "less than or equal to 1"),
         ({"source": {"table": "{{ env.NOT_SET }}", "primary_key": "id"}}, "source.table", "valid string"),
+        (
+            {"source": {"table": "faq", "primary_key": ["id", "{{ env('NOT_SET') }}"]}},
+            "source.primary_key",
+            "environment variable NOT_SET is not set",
+        ),
         ({"description": "{{ nonsense('x') }}"}, "description", "nonsense"),
         ({"description": "{{ env('x' }}"}, "description", "unexpected end of template"),
     ],

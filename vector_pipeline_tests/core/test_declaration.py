@@ -73,8 +73,7 @@ WRONG: dict[str, tuple[IndexSpec, str, str, str]] = {
         faq_spec(source={"table": "faq", "primary_key": ["asked", "ID"]}),
         "source.primary_key",
         "begins with (asked, ID), in this order, so that each range would be cut by reading the whole table",
-        "declare a unique key in the order of its index, [id], or create one: "
-        "CREATE UNIQUE INDEX … ON faq (asked, ID)",
+        "declare a unique key in the order of its index, [id], or create one: CREATE UNIQUE INDEX … ON faq (asked, ID)",
     ),
     "a key of no column": (
         faq_spec(source={"table": "faq", "primary_key": []}),
@@ -226,6 +225,63 @@ def test_a_key_that_is_not_unique_is_refused(workbench: Workbench) -> None:
     assert "is not unique in" in problem.problem
     assert "(2 repeated values)" in problem.problem
     assert problem.remedy == "declare a unique key or a view with one"
+
+
+def test_a_key_of_several_columns_that_is_not_unique_or_null_is_refused(workbench: Workbench) -> None:
+    workbench.mysql("CREATE TABLE held (shop VARCHAR(9), nr INT, question TEXT, answer TEXT)")
+    workbench.mysql(
+        "INSERT INTO held (shop, nr) VALUES ('a', 1), ('a', 2), ('A', 2), ('b', 1), ('b', NULL), (NULL, NULL)"
+    )
+    workbench.mysql("CREATE VIEW faq AS SELECT * FROM held")
+    spec = faq_spec(source={"table": "faq", "primary_key": ["shop", "nr"]}, **_document(QUESTION))
+    missing, repeated = _refusal(workbench, spec).problems
+    assert "(shop, nr) is NULL in 2 rows of" in missing.problem
+    assert "(shop, nr) is not unique in" in repeated.problem
+    assert "(1 repeated values)" in repeated.problem
+    workbench.mysql("DELETE FROM held WHERE nr IS NULL OR shop = BINARY 'A'")
+    assert workbench.sync(spec).inserted == 3
+
+
+def test_a_key_is_read_only_where_no_unique_index_vouches_for_it(any_workbench: Workbench) -> None:
+    any_workbench.mysql(
+        "CREATE TABLE faq (id INT PRIMARY KEY, shop INT NOT NULL, nr INT NULL, question TEXT, KEY (shop, id),"
+        " KEY (shop, nr), UNIQUE (nr))"
+    )
+    any_workbench.mysql("INSERT INTO faq VALUES (1, 1, 1, 'q'), (2, 1, NULL, 'q')")
+    with_id = faq_spec(source={"table": "faq", "primary_key": ["shop", "id"]}, **_document(QUESTION))
+    with any_workbench.index(with_id) as index:
+        assert index.check_declaration() == []
+    [problem] = _refusal(
+        any_workbench, faq_spec(source={"table": "faq", "primary_key": ["shop", "nr"]}, **_document(QUESTION))
+    ).problems
+    assert "(shop, nr) is NULL in 1 rows" in problem.problem
+
+
+def test_a_table_without_any_key_gets_one_error(any_workbench: Workbench) -> None:
+    any_workbench.mysql(
+        "CREATE TABLE faq (nr INT, question TEXT, mood ENUM('good', 'bad'), KEY (mood), KEY (question(9)))"
+    )
+    for key in ("id", "nr", ["nr", "id"]):
+        spec = faq_spec(source={"table": "faq", "primary_key": key}, **_document(QUESTION))
+        [problem] = _refusal(any_workbench, spec).problems
+        assert problem.field == "source.primary_key"
+        assert problem.problem.endswith(".faq has no index over columns that can be a key")
+        assert "ADD COLUMN id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY" in problem.remedy
+
+
+def test_a_key_in_another_order_than_its_index_is_refused(any_workbench: Workbench) -> None:
+    any_workbench.mysql("CREATE TABLE faq (Shop INT, nr INT, question TEXT, PRIMARY KEY (nr, Shop))")
+    spec = faq_spec(source={"table": "faq", "primary_key": ["shop", "nr"]}, **_document(QUESTION))
+    [problem] = _refusal(any_workbench, spec).problems
+    assert "begins with (shop, nr), in this order" in problem.problem
+    assert problem.remedy.startswith("declare a unique key in the order of its index, [nr, Shop], or create one: ")
+
+
+def test_a_text_that_mariadb_compares_otherwise_than_it_orders_it_is_refused(workbench: Workbench) -> None:
+    workbench.mysql("CREATE TABLE faq (id CHAR(9) COLLATE utf8mb4_unicode_nopad_ci PRIMARY KEY, question TEXT)")
+    [problem] = _refusal(workbench, faq_spec(**_document(QUESTION))).problems
+    assert "is not ordered by its collation utf8mb4_unicode_nopad_ci" in problem.problem
+    assert "make it VARCHAR" in problem.remedy
 
 
 def test_a_key_that_is_null_is_refused(workbench: Workbench) -> None:
