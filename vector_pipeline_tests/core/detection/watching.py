@@ -46,6 +46,13 @@ class Watch:
         """What a look names that has no time."""
         return {range_id for finding in self.findings(time.monotonic()) for range_id in finding.suspects}
 
+    def short_looks(self) -> list[set[int]]:
+        """What looks without time name, until one finds nothing any more."""
+        looks = []
+        while findings := list(self.findings(time.monotonic())):
+            looks.append({range_id for finding in findings for range_id in finding.suspects})
+        return looks
+
     def ranges_of(self, *keys: object) -> set[int]:
         """The ranges of these keys."""
         return set(locate_keys(self.view.source, self.view.plan, [str(key) for key in keys], self.ranges).values())
