@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 import pymysql
 
+from vector_pipeline.core.detection.declared import detector_problems
 from vector_pipeline.core.documents.rendering import CONCATENATED_FIELD
 from vector_pipeline.core.errors import DeclarationProblem
 from vector_pipeline.core.source.canonical import canonical_expression
@@ -151,7 +152,7 @@ def catalogue_problems(spec: IndexSpec, database: str, table: SourceTable | None
                 "correct source.table or source.database, or GRANT SELECT on it",
             )
         ]
-    return [*_column_problems(spec, table), *_key_problems(spec, table)]
+    return [*_column_problems(spec, table), *_key_problems(spec, table), *detector_problems(spec, table)]
 
 
 def _column_problems(spec: IndexSpec, table: SourceTable) -> Iterator[DeclarationProblem]:
