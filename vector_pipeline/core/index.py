@@ -18,9 +18,11 @@ from psycopg import sql
 
 from vector_pipeline.core import deletion_guard, preparation, schema_changes, sync, verify
 from vector_pipeline.core.declaration import BEST_FIELD, key_content_problems, static_problems
+from vector_pipeline.core.detection.binlog import Binlog
 from vector_pipeline.core.detection.detector import Detector
 from vector_pipeline.core.detection.round import Budget, look
 from vector_pipeline.core.detection.tail import Tail
+from vector_pipeline.core.detection.updated_at import UpdatedAt
 from vector_pipeline.core.embedding.choose import choose_provider
 from vector_pipeline.core.embedding.filling import Filling, OnProgress
 from vector_pipeline.core.embedding.provider import EmbeddingProvider
@@ -244,8 +246,13 @@ class VectorIndex:
         return self._prepared
 
     @_in_our_words
-    def detect(self, budget: Budget | None = None) -> Detection:
-        """Cuts new ranges and compares ranges with the source, within the budget (None: a whole round)."""
+    def detect(self, budget: Budget | None = None, wait_seconds: float = 0.0) -> Detection:
+        """Cuts new ranges and compares ranges with the source, within the budget (None: a whole round).
+
+        Args:
+            wait_seconds: how long to wait for a change where none is found, at most; for an index that reads the
+                binary log.
+        """
         index = self._ready()
         found = look(
             self._source,
@@ -256,13 +263,21 @@ class VectorIndex:
             self.spec.range_size,
             self._throttle,
             budget,
+            Binlog(self._settings.source, wait_seconds) if self.spec.source.binlog and wait_seconds > 0 else None,
         )
         deletion_guard.judge(self._target, index, self.spec.deletion_guard, found.round_complete)
         return found
 
     @property
     def _detectors(self) -> list[Detector]:
-        return [Tail()]
+        """All but the scrub, the cheapest first."""
+        source = self.spec.source
+        detectors: list[Detector] = [Tail()]
+        if source.updated_at is not None:
+            detectors.append(UpdatedAt(source.updated_at, source.updated_at_overlap_seconds))
+        if source.binlog:
+            detectors.append(Binlog(self._settings.source))
+        return detectors
 
     @_in_our_words
     def ranges(self) -> list[RangeState]:

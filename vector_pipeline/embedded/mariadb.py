@@ -72,6 +72,8 @@ class MariaDBServer:
         return self._data.with_suffix(".accounts.sql")
 
     def initialise(self, account: Account) -> None:
+        self._temporary.mkdir(mode=0o700, exist_ok=True)
+        os.chown(self._temporary, account.uid, account.gid)
         if not self._data.exists():
             making = self._data.with_suffix(".making")
             shutil.rmtree(making, ignore_errors=True)
@@ -84,6 +86,8 @@ class MariaDBServer:
                     "--no-defaults",
                     *self._base,
                     f"--datadir={making}",
+                    # Several that are being made at once would take each other's temporary tables away.
+                    f"--tmpdir={self._temporary}",
                     "--auth-root-authentication-method=normal",
                     "--skip-test-db",
                     "--skip-name-resolve",
@@ -93,8 +97,6 @@ class MariaDBServer:
                 "Creating MariaDB's data folder",
             )
             making.rename(self._data)
-        self._temporary.mkdir(mode=0o700, exist_ok=True)
-        os.chown(self._temporary, account.uid, account.gid)
         self._accounts_file.unlink(missing_ok=True)
         self._accounts_file.touch(mode=0o600)
         os.chown(self._accounts_file, account.uid, account.gid)

@@ -33,6 +33,8 @@ EVENTS_PER_TICK = 200
 FIRST_PAUSE_SECONDS = FIRST_PAUSE.total_seconds()
 LONGEST_PAUSE_SECONDS = LONGEST_PAUSE.total_seconds()
 _MINUTE, _HOUR = 60.0, 3600.0
+# What a tick does beside scrubbing and waiting takes about as long.
+_OTHER_SECONDS = 2.0
 
 
 def build_reconcile_sensor(index: IndexContext) -> dg.SensorDefinition:
@@ -69,7 +71,11 @@ def _tick(
 ) -> dg.SensorResult | dg.SkipReason:
     automation = index.declaration.spec.automation
     remembered = json.loads(context.cursor or "{}")
-    detection = opened.detect(Budget(automation.look_seconds, automation.scrub_seconds))
+    detection = opened.detect(
+        Budget(automation.look_seconds, automation.scrub_seconds),
+        # The next tick must not come late because of this one.
+        wait_seconds=max(0.0, automation.interval_seconds - automation.scrub_seconds - _OTHER_SECONDS),
+    )
     guarded = opened.guarded_deletions()
     note_declaration(context.instance, index, ())
     note_look(context.instance, index, detection, guarded)

@@ -95,7 +95,8 @@ def _cut(
     declared: int,
     deadline: float | None,
 ) -> int:
-    """Cuts a range until the deadline, some bounds at a time; what is not cut by then is cut by the next look.
+    """Cuts a range until the deadline, some bounds at a time; what is not cut by then is cut by a later look, and so is
+    a range that is being embedded.
 
     Its documents follow into the new ranges in the transaction that adds them, so that no sync of the old range
     takes them for deleted rows.
@@ -108,9 +109,15 @@ def _cut(
             bounds = list(islice(source_ranges.cut(source, plan, current, size), _BOUNDS_AT_ONCE))
             if not bounds:
                 break
-            with locks.held(target, Lock.RANGE_DOCUMENTS, current.range_id), target.transaction():
-                new = store_ranges.add_ranges(target, index, current, bounds)
-                _move_documents(source, target, index, plan, current, new)
+            # Texts that are at the provider must not be sent again by whoever embeds the range that they move to.
+            if not locks.try_hold(target, Lock.RANGE_EMBEDDING, current.range_id):
+                break
+            try:
+                with locks.held(target, Lock.RANGE_DOCUMENTS, current.range_id), target.transaction():
+                    new = store_ranges.add_ranges(target, index, current, bounds)
+                    _move_documents(source, target, index, plan, current, new)
+            finally:
+                locks.release(target, Lock.RANGE_EMBEDDING, current.range_id)
             current, added = new[-1], added + len(new)
             if len(bounds) < _BOUNDS_AT_ONCE:
                 break

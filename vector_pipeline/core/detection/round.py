@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psycopg
 
@@ -46,6 +46,7 @@ def look(
     range_size: int,
     throttle: Throttle,
     budget: Budget | None,
+    waiting: Detector | None = None,
 ) -> Detection:
     """Asks the detectors, then compares what they name and as much of all the rest as the budget allows.
 
@@ -53,6 +54,8 @@ def look(
         detectors: the quick ones; the scrub comes last and by itself.
         range_size: rows in a range, as declared.
         budget: None for a whole round.
+        waiting: asked last, where nothing is dirty so far: it may wait for a change, so that the next one reaches the
+            index at once.
     """
     deadline = None if budget is None else time.monotonic() + budget.look_seconds
     throttle.wait_for_replicas(deadline)
@@ -65,9 +68,16 @@ def look(
         _scrub(comparison, None if budget is None else time.monotonic() + budget.scrub_seconds)
         if deadline is None or time.monotonic() < deadline:
             comparison.compare_suspects(deadline)  # what the scrub has found grown, and cut
+        states = store_ranges.load_states(target, index)
+        if waiting is not None and not any(state.dirty for state in states):
+            wait_over = None if budget is None else time.monotonic() + budget.look_seconds
+            suspects[waiting.name] = _ask(waiting, replace(view, deadline=wait_over))
+            if suspects[waiting.name]:
+                comparison.compare_suspects(wait_over)
+                states = store_ranges.load_states(target, index)
     complete = store_ranges.note_round_complete(target, index)
     return Detection(
-        ranges=tuple(store_ranges.load_states(target, index)),
+        ranges=tuple(states),
         ranges_added=comparison.added,
         ranges_checked=comparison.checked,
         suspects=suspects,

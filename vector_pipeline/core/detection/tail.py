@@ -19,5 +19,7 @@ class Tail:
 
     def look(self, view: View, ranges: Sequence[KeyRange], state: State | None) -> Iterator[Finding]:
         greatest = greatest_key(view.source, view.plan)
-        if state is None or state["key"] != greatest:
+        if state is None:
+            yield Finding({"key": greatest})
+        elif state["key"] != greatest:
             yield Finding({"key": greatest}, frozenset({ranges[-1].range_id}))

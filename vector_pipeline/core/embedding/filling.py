@@ -11,10 +11,10 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 import psycopg
@@ -214,7 +214,7 @@ class Filling:
         stored = vectors.with_a_vector(connection, self._index, [text.content_hash for text in batch])
         vectors.take_over(connection, self._index, [t for t in batch if t.content_hash in stored])
         with self._tally.lock:
-            lacking = [t for t in batch if t.content_hash not in stored and t.content_hash not in in_flight]
+            lacking = _distinct(t for t in batch if t.content_hash not in stored and t.content_hash not in in_flight)
             self._in_flight.update(text.content_hash for text in lacking)
             self._tally.needed += len(lacking)
             self._texts_reused += len(batch) - len(lacking)
@@ -322,3 +322,13 @@ class Filling:
         with connection.transaction():
             counts = settle_vectors_complete(connection, self._index, key_range.range_id)
         return RangeEmbeddings(key_range.partition, counts.passages, counts.missing, counts.quarantined)
+
+
+def _distinct(texts: Iterable[NeededText]) -> _Batch:
+    """Each text once, with the fields of all ranges that need it."""
+    found: dict[ContentHash, NeededText] = {}
+    for text in texts:
+        known = found.get(text.content_hash)
+        fields = text.fields if known is None else tuple(dict.fromkeys((*known.fields, *text.fields)))
+        found[text.content_hash] = replace(text, fields=fields)
+    return list(found.values())
