@@ -227,7 +227,8 @@ class _Reading:
         self._keys: dict[RawKey, None] = {}
         self._suspects = self._all if place.columns != table.fingerprint else place.again & self._all
         self._fresh: frozenset[int] = frozenset()
-        self._named_of_transaction: frozenset[int] = frozenset()
+        # What earlier looks have named of a transaction is not kept.
+        self._named_of_transaction = self._all if place.done != place.at.offset else frozenset[int]()
         self._xa_name = ""
         self._latest = 0
         self._server_clock = 0
@@ -321,11 +322,10 @@ class _Reading:
             for key in event.changed_keys():
                 self._keys[key] = None
         except UnreadableKey as unreadable:
-            self._suspect(self._all)
             self.problem = self.problem or (
-                f"Rows that were changed at {event.position} of the binary log have no key that can be read "
-                f"({unreadable}), so that all ranges are compared; see that binlog_row_image is FULL, or that "
-                "source.primary_key names the table's primary key"
+                f"Rows that were changed before {event.position} of the binary log have no key that can be read "
+                f"({unreadable}), and {_LEFT_TO_THE_SCRUB}; unless the table was being altered, set binlog_row_image "
+                "to FULL, or see that source.primary_key is the table's primary key"
             )
         self._place = replace(self._place, done=event.position.offset)
 

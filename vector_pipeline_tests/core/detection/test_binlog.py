@@ -145,15 +145,15 @@ def test_a_row_image_of_changed_columns_alone_is_enough(any_workbench: Workbench
         assert watch.problems == []
 
 
-def test_a_key_that_a_row_image_leaves_out_makes_all_ranges_suspect_and_is_told(any_workbench: Workbench) -> None:
+def test_a_key_that_a_row_image_leaves_out_is_told(any_workbench: Workbench) -> None:
     with (
         _watched(any_workbench, "nr INT AUTO_INCREMENT PRIMARY KEY, id BIGINT NOT NULL UNIQUE") as watch,
         _session(any_workbench) as cursor,
     ):
         cursor.execute("SET SESSION binlog_row_image = MINIMAL")
         cursor.execute("DELETE FROM faq WHERE id = 22")
-        assert watch.look() == watch.all_ranges
-        assert "binlog_row_image" in watch.problems[0]
+        assert watch.look() == set()
+        assert "left to the scrub" in watch.problems[0] and "binlog_row_image" in watch.problems[0]
 
 
 def test_a_look_goes_on_where_the_last_one_stopped(any_workbench: Workbench) -> None:
@@ -213,6 +213,18 @@ def test_rows_of_a_distributed_transaction_are_named_when_it_commits(any_workben
         assert watch.look() == set()
         cursor.execute(f"XA COMMIT {name}")
         assert watch.look() == watch.ranges_of(35)
+
+
+def test_a_long_distributed_transaction_is_named_whole_when_it_commits(any_workbench: Workbench) -> None:
+    name = f"'{uuid.uuid4().hex}'"
+    with _watched(any_workbench) as watch, _session(any_workbench) as cursor:
+        cursor.execute(f"XA START {name}")
+        cursor.execute("UPDATE faq SET question = REPEAT('long text ', 200)")
+        cursor.execute(f"XA END {name}")
+        cursor.execute(f"XA PREPARE {name}")
+        assert len(watch.short_looks()) > 2
+        cursor.execute(f"XA COMMIT {name}")
+        assert watch.look() == watch.all_ranges
 
 
 def test_traffic_of_other_tables_moves_the_position_and_names_nothing(any_workbench: Workbench) -> None:
