@@ -133,6 +133,21 @@ def test_a_retyped_column_is_an_error_until_it_is_accepted(workbench: Workbench)
     assert printed("verify", "genie_documents")["equal"] is True
 
 
+def test_a_held_mass_deletion_is_shown_with_the_ways_out_and_decided_on(workbench: Workbench) -> None:
+    run("sync", "genie_documents")
+    assert printed("deletions", "genie_documents")["held"] is False
+    assert "nothing to decide" in run("deletions", "genie_documents", "--approve").stderr
+    workbench.postgres("UPDATE vector_pipeline.deletion_guards SET held_since = now(), held_deletions = 2")
+    held = run("deletions", "genie_documents")
+    assert held.exit_code == 1
+    assert "lacks 2 of its 3 documents (67%)" in " ".join(held.stdout.split())
+    rejected = run("deletions", "genie_documents", "--reject")
+    assert rejected.exit_code == 1
+    assert "were rejected" in " ".join(rejected.stdout.split())
+    assert run("deletions", "genie_documents", "--approve").exit_code == 0
+    assert run("deletions", "genie_documents").exit_code == 0
+
+
 @pytest.mark.usefixtures("workbench")
 def test_an_unknown_index_is_an_error_that_names_the_known_ones() -> None:
     result = run("sync", "nothing")

@@ -15,6 +15,7 @@ from vector_pipeline.core.source.catalog import SourceColumn, SourceTable
 from vector_pipeline.core.source.connection import Connection, identifier, is_about_the_statement
 from vector_pipeline.core.source.keys import unusable_as_key
 from vector_pipeline.core.source.plan import is_optional, source_column_name
+from vector_pipeline.core.source.replicas import host_and_port
 from vector_pipeline.core.spec import IndexSpec
 
 BEST_FIELD = "best"
@@ -35,6 +36,7 @@ def static_problems(spec: IndexSpec) -> list[DeclarationProblem]:
         *_named_key_problems(spec),
         *_condition_problems(spec),
         *_owner_problems(spec),
+        *_throttle_problems(spec),
     ]
 
 
@@ -49,6 +51,19 @@ def _owner_problems(spec: IndexSpec) -> Iterator[DeclarationProblem]:
             yield DeclarationProblem(
                 "owners", f"{owner!r} is no owner", "give an e-mail address, or team: and a name of letters and digits"
             )
+
+
+def _throttle_problems(spec: IndexSpec) -> Iterator[DeclarationProblem]:
+    throttle = spec.source.throttle
+    if throttle.replicas and throttle.longest_lag_seconds is None:
+        yield DeclarationProblem(
+            "source.throttle.replicas",
+            "replicas are named, but not how far they may be behind",
+            "declare source.throttle.longest_lag_seconds, or leave the replicas out",
+        )
+    for replica in throttle.replicas:
+        if host_and_port(replica) is None:
+            yield DeclarationProblem("source.throttle.replicas", f"{replica!r} is no address", "give host or host:port")
 
 
 def _name_problems(spec: IndexSpec) -> Iterator[DeclarationProblem]:

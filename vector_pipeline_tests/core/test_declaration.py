@@ -159,6 +159,18 @@ WRONG |= {
     ]
 }
 WRONG |= {
+    f"the throttle {throttle}": (
+        faq_spec(source={"table": "faq", "primary_key": "id", "throttle": throttle}),
+        "source.throttle.replicas",
+        problem,
+        remedy,
+    )
+    for throttle, problem, remedy in [
+        ({"replicas": ["replica-1"]}, "not how far they may be behind", "longest_lag_seconds"),
+        ({"replicas": ["replica:port"], "longest_lag_seconds": 5}, "'replica:port' is no address", "host:port"),
+    ]
+}
+WRONG |= {
     f"the index name {name!r}": (faq_spec(name), "name", problem, remedy)
     for name, problem, remedy in [
         ("my index", "can't name an index", "use letters, digits and _"),

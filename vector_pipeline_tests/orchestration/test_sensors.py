@@ -318,6 +318,20 @@ def test_a_source_that_is_down_gives_one_clear_message(location: Location, monke
     assert caught.value.__suppress_context__  # the driver's traceback would bury it
 
 
+def test_a_source_that_was_down_is_looked_at_again_without_a_pile_of_runs(
+    location: Location, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    location.workbench.create_faq(300)
+    location.settle()
+    location.workbench.mysql("UPDATE faq SET answer = 'x' WHERE id = 150")
+    with monkeypatch.context() as down:
+        down.setenv("DB_PORT", "1")
+        for _ in range(3):
+            with pytest.raises(dg.DagsterInvariantViolationError, match="check that it runs"):
+                location.tick()
+    assert len(location.settle()) == 1
+
+
 def test_a_declaration_that_does_not_fit_the_table_is_told_by_tick_and_check(location: Location) -> None:
     location.workbench.create_faq(10)
     location.spec = faq_spec(source={"table": "faqs", "primary_key": "id"})

@@ -99,15 +99,21 @@ class ReplicaWatch:
             self._forget(name)
 
 
-def _address(settings: SourceSettings, replica: str) -> SourceSettings:
+def host_and_port(replica: str) -> tuple[str, int] | None:
+    """What `host` or `host:port` names; None where it is neither."""
     try:
         parts = urlsplit(f"//{replica}")
         host, port = parts.hostname, parts.port or _DEFAULT_PORT
     except ValueError:
-        host, port = None, 0
-    if not host:
+        return None
+    return (host, port) if host else None
+
+
+def _address(settings: SourceSettings, replica: str) -> SourceSettings:
+    address = host_and_port(replica)
+    if address is None:
         raise ConfigurationError(f"source.throttle.replicas: {replica!r} is no address; give host or host:port")
-    return replace(settings, host=host, port=port)
+    return replace(settings, host=address[0], port=address[1])
 
 
 def _ask(session: Connection, settings: SourceSettings, name: str) -> list[Lag]:
