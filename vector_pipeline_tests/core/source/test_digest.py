@@ -224,9 +224,7 @@ def test_a_key_that_changes_its_case_alone_arrives(any_workbench: Workbench) -> 
     _assert_equal(any_workbench, _spec())
 
 
-@pytest.mark.parametrize(
-    "key_type", ["FLOAT", "DOUBLE", "ENUM('a', 'b')", "SET('a', 'b')", "BIT(8)", "TIME(3)"]
-)
+@pytest.mark.parametrize("key_type", ["FLOAT", "DOUBLE", "ENUM('a', 'b')", "SET('a', 'b')", "BIT(8)", "TIME(3)"])
 def test_a_type_that_cannot_be_a_key_is_refused_by_name(workbench: Workbench, key_type: str) -> None:
     workbench.mysql(f"CREATE TABLE faq (id {key_type} PRIMARY KEY, question TEXT)")
     with workbench.index(_spec()) as index, pytest.raises(IndexSpecError) as refusal:
