@@ -20,6 +20,7 @@ BENCHMARKS: Mapping[str, Callable[[Workplace], Findings]] = {
     "memory": memory.measure,
     "scale": scale.measure,
     "latency": latency.measure,
+    "latency_binlog": latency.measure_with_binlog,
 }
 
 

@@ -44,12 +44,18 @@ _GONE = "SELECT NOT EXISTS (SELECT FROM latency.documents WHERE key = %s)"
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to declare the index, and what it is held to. `source` joins the declaration's section of that name."""
+    """One way to declare the index, and what it is held to.
+
+    Attributes:
+        source: joins the declaration's section of that name.
+        detector: that must be at work, by its name.
+    """
 
     title: str
     changes: int
     median_seconds: float
     percentile_95_seconds: float | None
+    detector: str = "tail"
     source: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -64,7 +70,12 @@ class Variant:
 
 BY_DIGESTS = Variant("Latency", changes=50, median_seconds=15.0, percentile_95_seconds=30.0)
 BY_BINLOG = Variant(
-    "Latency with the binary log", changes=25, median_seconds=10.0, percentile_95_seconds=None, source={"binlog": True}
+    "Latency with the binary log",
+    changes=25,
+    median_seconds=10.0,
+    percentile_95_seconds=None,
+    detector="binlog",
+    source={"binlog": True},
 )
 
 
@@ -108,7 +119,7 @@ def measure_variant(place: Workplace, variant: Variant) -> Findings:
         tempfile.TemporaryDirectory(prefix="benchmarks-latency-") as folder,
     ):
         fill_faq(workbench, questions(ROWS))
-        _sync_first(workbench, variant.spec)
+        _sync_first(workbench, variant)
         with dagster_daemon(Path(folder), variant.declared, workbench.settings) as instance:
             _wait_until_settled(instance, workbench, variant.spec)
             arrivals = [_arrive(workbench, change) for change in choose_changes(variant.changes)]
@@ -161,10 +172,12 @@ def choose_changes(count: int) -> list[Change]:
     return changes
 
 
-def _sync_first(workbench: Workbench, spec: IndexSpec) -> None:
-    with workbench.index(spec) as index:
+def _sync_first(workbench: Workbench, variant: Variant) -> None:
+    with workbench.index(variant.spec) as index:
         sync_all(index)
         index.refresh_search_index()
+        asked = index.detect().suspects
+    assert variant.detector in asked, f"{variant.title}: the detectors at work are {', '.join(asked)}"
 
 
 def _wait_until_settled(instance: dg.DagsterInstance, workbench: Workbench, spec: IndexSpec) -> None:
