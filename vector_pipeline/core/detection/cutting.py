@@ -113,7 +113,10 @@ def _cut(
             if not locks.try_hold(target, Lock.RANGE_EMBEDDING, current.range_id):
                 break
             try:
-                with locks.held(target, Lock.RANGE_DOCUMENTS, current.range_id), target.transaction():
+                with (
+                    locks.held(target, Lock.RANGE_DOCUMENTS, current.range_id),
+                    store_ranges.changing(target, index, range_ids=[current.range_id]),
+                ):
                     new = store_ranges.add_ranges(target, index, current, bounds)
                     _move_documents(source, target, index, plan, current, new)
             finally:

@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
+from vector_pipeline.core.store.key_ranges import changing
 from vector_pipeline.core.store.registry import RegisteredIndex
 
 
@@ -29,7 +30,7 @@ def note_finding(
     problem: str | None,
 ) -> None:
     """Stores suspicion and state in one transaction. A problem stays until a whole round has come after it."""
-    with connection.transaction():
+    with changing(connection, index, range_ids=list(suspects)):
         if suspects:
             connection.execute(
                 """

@@ -6,7 +6,8 @@ Ranges are ordered by `position`, never by key: PostgreSQL does not know MySQL's
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from decimal import Decimal, localcontext
 
@@ -200,6 +201,13 @@ def note_source_digests(
     """
     if not digests:
         return
+    with changing(connection, index, range_ids=list(digests)):
+        _note_source_digests(connection, index, digests, looked_at)
+
+
+def _note_source_digests(
+    connection: psycopg.Connection, index: RegisteredIndex, digests: Mapping[int, Digest], looked_at: datetime
+) -> None:
     connection.execute(
         """
         UPDATE vector_pipeline.key_ranges r
@@ -240,41 +248,84 @@ def note_round_complete(connection: psycopg.Connection, index: RegisteredIndex) 
 
 def note_reported(connection: psycopg.Connection, index: RegisteredIndex, digests: Mapping[str, str]) -> None:
     """Keeps which digest of each partition Dagster has been told of."""
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            "UPDATE vector_pipeline.key_ranges SET reported_digest = %s WHERE index_id = %s AND partition = %s",
-            [(digest, index.index_id, partition) for partition, digest in digests.items()],
+    with changing(connection, index, partitions=list(digests)):
+        connection.execute(
+            """
+            UPDATE vector_pipeline.key_ranges r SET reported_digest = told.digest
+            FROM unnest(%s::text[], %s::text[]) AS told(partition, digest)
+            WHERE r.index_id = %s AND r.partition = told.partition
+            """,
+            (list(digests), list(digests.values()), index.index_id),
         )
 
 
 def note_attempt(connection: psycopg.Connection, index: RegisteredIndex, partitions: Sequence[str]) -> None:
     """Counts a try and sets the pause before the next: FIRST_PAUSE doubled with each try, LONGEST_PAUSE at most."""
-    connection.execute(
-        """
-        UPDATE vector_pipeline.key_ranges
-        SET attempts = attempts + 1,
-            next_attempt_at = now() + least(%s * power(2, least(attempts, 20)), %s)
-        WHERE index_id = %s AND partition = ANY(%s)
-        """,
-        (FIRST_PAUSE, LONGEST_PAUSE, index.index_id, list(partitions)),
-    )
+    with changing(connection, index, partitions=partitions):
+        connection.execute(
+            """
+            UPDATE vector_pipeline.key_ranges
+            SET attempts = attempts + 1,
+                next_attempt_at = now() + least(%s * power(2, least(attempts, 20)), %s)
+            WHERE index_id = %s AND partition = ANY(%s)
+            """,
+            (FIRST_PAUSE, LONGEST_PAUSE, index.index_id, list(partitions)),
+        )
 
 
 def forget_digest(connection: psycopg.Connection, index: RegisteredIndex, partitions: Sequence[str]) -> None:
     """Makes ranges dirty, whatever the source says: what the target holds has been found wrong."""
-    connection.execute(
-        """
-        WITH forgotten AS (
-            UPDATE vector_pipeline.range_states s
-            SET digest = NULL
-            FROM vector_pipeline.key_ranges r
-            WHERE r.range_id = s.range_id AND s.generation = %s AND r.index_id = %s AND r.partition = ANY(%s)
-            RETURNING s.range_id)
-        UPDATE vector_pipeline.key_ranges r SET dirty_since = coalesce(r.dirty_since, now())
-        FROM forgotten WHERE forgotten.range_id = r.range_id
-        """,
-        (index.generation.number, index.index_id, list(partitions)),
-    )
+    with changing(connection, index, partitions=partitions):
+        connection.execute(
+            """
+            WITH forgotten AS (
+                UPDATE vector_pipeline.range_states s
+                SET digest = NULL
+                FROM vector_pipeline.key_ranges r
+                WHERE r.range_id = s.range_id AND s.generation = %s AND r.index_id = %s AND r.partition = ANY(%s)
+                RETURNING s.range_id)
+            UPDATE vector_pipeline.key_ranges r SET dirty_since = coalesce(r.dirty_since, now())
+            FROM forgotten WHERE forgotten.range_id = r.range_id
+            """,
+            (index.generation.number, index.index_id, list(partitions)),
+        )
+
+
+@contextmanager
+def changing(
+    connection: psycopg.Connection,
+    index: RegisteredIndex,
+    *,
+    range_ids: Sequence[int] = (),
+    partitions: Sequence[str] = (),
+) -> Iterator[None]:
+    """A transaction that changes these ranges and their states. All that change several take them in one order, states
+    first, so that two who meet wait for each other instead of deadlocking."""
+    parameters = {
+        "index": index.index_id,
+        "generation": index.generation.number,
+        "ranges": list(range_ids),
+        "partitions": list(partitions),
+    }
+    with connection.transaction():
+        connection.execute(
+            """
+            SELECT FROM vector_pipeline.range_states s JOIN vector_pipeline.key_ranges r USING (range_id)
+            WHERE r.index_id = %(index)s AND s.generation = %(generation)s
+              AND (r.range_id = ANY(%(ranges)s) OR r.partition = ANY(%(partitions)s))
+            ORDER BY range_id FOR UPDATE OF s
+            """,
+            parameters,
+        )
+        connection.execute(
+            """
+            SELECT FROM vector_pipeline.key_ranges
+            WHERE index_id = %(index)s AND (range_id = ANY(%(ranges)s) OR partition = ANY(%(partitions)s))
+            ORDER BY range_id FOR UPDATE
+            """,
+            parameters,
+        )
+        yield
 
 
 def due_for_retry(connection: psycopg.Connection, index: RegisteredIndex) -> set[int]:
