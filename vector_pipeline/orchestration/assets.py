@@ -86,7 +86,7 @@ def _documents(index: IndexContext) -> dg.AssetsDefinition:
                 for facts in opened.sync_documents(context.partition_keys):
                     done.append(facts)
                     context.add_asset_metadata(metadata.of_range_documents(facts), partition_key=facts.partition)
-            except Exception:
+            except BaseException:  # a run that is cancelled, too
                 _report_committed(context, done)
                 raise
             preview = opened.preview_documents(context.partition_keys)
@@ -97,7 +97,7 @@ def _documents(index: IndexContext) -> dg.AssetsDefinition:
 
 
 def _report_committed(context: dg.AssetExecutionContext, done: Sequence[RangeDocuments]) -> None:
-    """Ranges whose transaction went through are not to be shown as failed with the rest of their run."""
+    """Ranges whose transaction went through are not to be shown as failed, or missing, with the rest of their run."""
     for facts in done:
         context.log_event(
             dg.AssetMaterialization(
@@ -130,7 +130,7 @@ def _embeddings(index: IndexContext) -> dg.AssetsDefinition:
         with indexes.open_for_run(index.declaration, context.run.run_id) as opened:
             try:
                 report = opened.embed(context.partition_keys)
-            except Exception:
+            except BaseException:  # as above
                 _report_embedded(context, opened)
                 raise
             preview = opened.preview_documents(context.partition_keys)

@@ -22,6 +22,7 @@ from vector_pipeline.core.settings import (
     read_tls,
 )
 from vector_pipeline.declarations import Declaration
+from vector_pipeline.orchestration.interrupts import keyboard_interrupts
 
 
 class MySQLResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -118,8 +119,12 @@ class IndexesResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @contextmanager
     def open_for_run(self, declaration: Declaration, run_id: str) -> Iterator[VectorIndex]:
-        """Opens an index and says, for as long as this process lives, that the run is at work."""
-        with self.open(declaration) as index, index.hold_run(run_id):
+        """Opens an index and says, for as long as this process lives, that the run is at work.
+
+        Raises:
+            KeyboardInterrupt: somebody cancels the run.
+        """
+        with keyboard_interrupts(), self.open(declaration) as index, index.hold_run(run_id):
             yield index
 
 
