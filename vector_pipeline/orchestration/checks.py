@@ -137,7 +137,10 @@ def _deletion_guard_result(guarded: GuardedDeletions) -> dg.AssetCheckResult:
     held = {"held_deletions": guarded.deletions, "documents": guarded.documents}
     return dg.AssetCheckResult(
         passed=not guarded.held,
-        description=describe(guarded) if guarded.held else "no mass deletion is held",
+        # A sentence a line: whoever is woken by this has to see at once where to look, and the two ways out.
+        description="\n".join(f"- {sentence}" for sentence in describe(guarded).split(". "))
+        if guarded.held
+        else "no mass deletion is held",
         metadata=held if guarded.held else {},
     )
 

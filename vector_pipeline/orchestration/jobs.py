@@ -8,6 +8,7 @@ from vector_pipeline.orchestration.assets import DOCUMENTS, EMBEDDINGS, ROWS, SE
 from vector_pipeline.orchestration.checks import (
     DECLARATION,
     DELETION_GUARD,
+    DETECTORS,
     FRESHNESS,
     PARITY,
     VECTOR_HONESTY,
@@ -35,6 +36,7 @@ def build_verify_job(index: IndexContext) -> UnresolvedAssetJobDefinition:
         name=f"{index.prefix}_verify",
         selection=dg.AssetSelection.checks(
             dg.AssetCheckKey(index.key(ROWS), DECLARATION),
+            dg.AssetCheckKey(index.key(ROWS), DETECTORS),
             dg.AssetCheckKey(index.key(DOCUMENTS), DELETION_GUARD),
             dg.AssetCheckKey(index.key(SEARCH_INDEX), PARITY),
             dg.AssetCheckKey(index.key(SEARCH_INDEX), VECTOR_HONESTY),
