@@ -8,14 +8,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
@@ -27,12 +21,15 @@ from vector_pipeline.core.settings import EmbeddingSettings, Settings, SourceSet
 from vector_pipeline.declarations import find_declaration
 from vector_pipeline.definitions import defs
 from vector_pipeline.embedded import demo_rows
-from vector_pipeline.embedded.ports import choose_port
 from vector_pipeline.orchestration.in_process import sync_in_process
 from vector_pipeline.orchestration.pools import set_pool_limits
 from vector_pipeline_tests.conftest import PROJECT
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
+from vector_pipeline_tests.orchestration.location import Location
+from vector_pipeline_tests.orchestration.test_daemon import ARRIVES_WITHIN, daemon, wait_until
+from vector_pipeline_tests.orchestration.webserver import wait_until_it_answers, webserver
 from vector_pipeline_tests.syncing_process import environment_of
+from vector_pipeline_tests.workbench import Workbench
 
 playwright = pytest.importorskip("playwright.sync_api", reason="NO BROWSER TEST: playwright is not installed")
 
@@ -54,10 +51,13 @@ CHROMIUM_ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-DOCUMENTED = ("lineage", "plots", "checks")
+DOCUMENTED = ("lineage", "plots", "checks", "mass-deletion", "lag")
 ROWS = 2_500
+FIRST = 1_500
+"""Rows that are there from the beginning, where the others are added later."""
+KEPT = 500
+"""Rows that are left after a mass deletion."""
 PARTITIONS = ("00000000000000000000", "00000000000000001001", "00000000000000002001")
-START_SECONDS = 60
 # The page asks several servers' worth of questions before it shows anything, on two shared cores.
 SHOWN_MILLISECONDS = 30_000
 
@@ -72,14 +72,87 @@ def test_the_interface_shows_lineage_partitions_plots_and_checks_of_an_index(
             monkeypatch.setenv(name, value)
         with dg.DagsterInstance.get() as instance:  # two processes cannot make its databases at once
             set_pool_limits(instance)
-        with _webserver(tmp_path) as address:  # it starts while we sync
+        with webserver(PROJECT, tmp_path / "webserver.log") as address:  # it starts while we sync
             _sync_twice_and_check(mysql_database)
-            _wait_for(f"{address}/server_info")
+            wait_until_it_answers(address)
             with _browser(chromium, address, tmp_path) as operator:
                 _look_at_lineage(operator)
                 _look_at_partitions(operator)
                 _look_at_plots(operator)
                 _look_at_checks(operator)
+
+
+def test_a_held_mass_deletion_is_shown_with_its_way_out_which_the_launchpad_is(
+    mysql_database: SourceSettings, pg_database: TargetSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chromium = _chromium()
+    home = _dagster_home(tmp_path)
+    with MisbehavingProvider(dimensions=64) as provider:
+        for name, value in _environment(mysql_database, pg_database, provider, home).items():
+            monkeypatch.setenv(name, value)
+        workbench = Workbench(mysql_database, pg_database, EmbeddingSettings(host=provider.url, model="numbers"))
+        with dg.DagsterInstance.get() as instance, webserver(PROJECT, tmp_path / "webserver.log") as address:
+            set_pool_limits(instance)
+            _lose_most_rows(Location(workbench, instance, find_declaration(INDEX).spec))
+            wait_until_it_answers(address)
+            with _browser(chromium, address, tmp_path) as operator:
+                _look_at_held_deletions(operator)
+                _look_at_lag(operator)
+                _look_at_jobs(operator)
+                with daemon(PROJECT, home):
+                    _approve(operator)
+                    wait_until(lambda: _documents(workbench) == KEPT, ARRIVES_WITHIN, home)
+
+
+def _lose_most_rows(location: Location) -> None:
+    """The index lags behind a little, catches up, and then the source loses most of its rows."""
+    mysql, table = location.workbench.mysql, demo_rows.TABLE
+    with _connection(location.workbench.source) as connection:
+        demo_rows.load(connection)
+    mysql(f"CREATE TABLE later AS SELECT * FROM {table} WHERE id BETWEEN {FIRST + 1} AND {ROWS}")
+    mysql(f"DELETE FROM {table} WHERE id > {FIRST}")
+    location.settle()
+    mysql(f"INSERT INTO {table} SELECT * FROM later")
+    location.settle()
+    mysql(f"DELETE FROM {table} WHERE id > {KEPT}")
+    assert location.tick().run_requests == []
+
+
+def _documents(workbench: Workbench) -> int:
+    [(count,)] = workbench.postgres(f"SELECT count(*) FROM {INDEX}.documents")
+    return int(count)
+
+
+def _look_at_held_deletions(operator: Operator) -> None:
+    operator.open(f"/assets/{INDEX}/documents?view=checks")
+    operator.sees("deletion_guard")
+    operator.sees("Failed")
+    operator.page.get_by_text("deletion_guard", exact=True).first.click()
+    operator.sees_part(f"the source lacks {ROWS - KEPT:,} of its {ROWS:,} documents")
+    operator.sees_part(f"job {INDEX}_approve_deletions")
+    operator.sees_part(f"job {INDEX}_reject_deletions")
+    operator.photograph("mass-deletion", CHECKS)
+
+
+def _look_at_lag(operator: Operator) -> None:
+    operator.open(f"/assets/{INDEX}/search_index?view=overview")
+    operator.page.get_by_text("Plots", exact=True).click()
+    for number in ("lag_rows", "lag_seconds", "ranges_dirty", "oldest_comparison_seconds"):
+        operator.sees(number)
+    operator.page.get_by_text("lag_rows", exact=True).first.evaluate("label => label.scrollIntoView()")
+    operator.photograph("lag", PLOTS)
+
+
+def _look_at_jobs(operator: Operator) -> None:
+    operator.open("/jobs")
+    for job in ("approve_deletions", "reject_deletions", "repair"):
+        operator.sees(f"{INDEX}_{job}")
+    operator.photograph("jobs")
+
+
+def _approve(operator: Operator) -> None:
+    operator.open(f"/locations/vector_pipeline/jobs/{INDEX}_approve_deletions/playground")
+    operator.page.get_by_role("button", name="Launch Run").click()
 
 
 def _look_at_lineage(operator: Operator) -> None:
@@ -90,8 +163,8 @@ def _look_at_lineage(operator: Operator) -> None:
         operator.sees(kind)
     operator.sees("3 partitions", times=3)
     operator.sees("100% filled", times=3)
-    operator.sees("1 / 1 Passed", times=3)
-    operator.sees("2 / 2 Passed")
+    operator.sees("1 / 1 Passed")
+    operator.sees("2 / 2 Passed", times=3)
     operator.misses("Unsynced")  # what follows by itself must not look as if there were something to do
     operator.photograph("lineage", LINEAGE)
 
@@ -119,8 +192,8 @@ def _look_at_plots(operator: Operator) -> None:
 
 def _look_at_checks(operator: Operator) -> None:
     expected = {
-        "rows": ("declaration",),
-        "documents": ("freshness",),
+        "rows": ("declaration", "detectors"),
+        "documents": ("deletion_guard", "freshness"),
         "embeddings": ("no_quarantine",),
         "search_index": ("vector_honesty", "parity"),
     }
@@ -147,6 +220,11 @@ class Operator:
     def sees(self, text: str, times: int = 1) -> None:
         """Waits until the text can be seen, at least so many times."""
         found = self.page.get_by_text(text, exact=True).locator("visible=true").nth(times - 1)
+        playwright.expect(found, f"{text!r} on {self.page.url}").to_be_visible(timeout=SHOWN_MILLISECONDS)
+
+    def sees_part(self, text: str) -> None:
+        """Waits until the text can be seen within a longer one."""
+        found = self.page.get_by_text(text).locator("visible=true").first
         playwright.expect(found, f"{text!r} on {self.page.url}").to_be_visible(timeout=SHOWN_MILLISECONDS)
 
     def misses(self, beginning: str) -> None:
@@ -207,42 +285,6 @@ def _dagster_home(tmp_path: Path) -> Path:
     home.mkdir()
     shutil.copy(PROJECT / "dagster.yaml", home)
     return home
-
-
-@contextmanager
-def _webserver(tmp_path: Path) -> Iterator[str]:
-    """Dagster's webserver, with its code server, in a session of its own that ends with the block."""
-    port = choose_port()
-    program = Path(sys.executable).parent / "dagster-webserver"
-    with (tmp_path / "webserver.log").open("wb") as log:
-        process = subprocess.Popen(
-            [program, "-h", "127.0.0.1", "-p", str(port), "-w", PROJECT / "workspace.yaml"],
-            cwd=PROJECT,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(10)
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # its code server lingers
-        process.wait()
-
-
-def _wait_for(address: str) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            urllib.request.urlopen(address).close()
-            return
-        except urllib.error.URLError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)
 
 
 @contextmanager
