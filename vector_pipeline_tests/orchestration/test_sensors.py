@@ -81,7 +81,7 @@ def test_the_lag_in_rows_and_seconds_is_told_when_it_comes_and_when_it_is_gone(l
     location.workbench.mysql("DELETE FROM faq WHERE id > 290")
     told.append(_lag(location.tick()))
     assert [(lag["lag_rows"], lag["ranges_dirty"]) for lag in told] == [(300, 3), (0, 0), (10, 1)]
-    assert [lag["lag_seconds"] > 0 for lag in told] == [True, False, True]
+    assert told[0]["lag_seconds"] > told[1]["lag_seconds"] == 0
     assert all(lag["oldest_comparison_seconds"] >= 0 for lag in told)
     assert _observations(location.tick()) == []  # until a minute has passed
 
