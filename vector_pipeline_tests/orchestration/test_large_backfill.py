@@ -26,10 +26,18 @@ ROWS = 5_200
 RANGE_SIZE = 5
 RANGES = ROWS // RANGE_SIZE
 RANGES_PER_RUN = 130
+TEXTS_PER_REQUEST, REQUESTS_IN_FLIGHT = 50, 2
+# As dagster.yaml has it.
+BACKFILL_RUNS_AT_ONCE = 2
+# A run that is interrupted while it waits for its last answers loses these, as a killed one does: they are paid for
+# again, and nothing else is.
+MOST_IN_FLIGHT = BACKFILL_RUNS_AT_ONCE * TEXTS_PER_REQUEST * (REQUESTS_IN_FLIGHT + 1)
 DECLARED = faq_attributes(
     range_size=RANGE_SIZE,
     search={"threshold": -1.0},
-    embedding={"provider": {"type": "openai", "texts_per_request": 50, "requests_in_flight": 2}},
+    embedding={
+        "provider": {"type": "openai", "texts_per_request": TEXTS_PER_REQUEST, "requests_in_flight": REQUESTS_IN_FLIGHT}
+    },
     automation={"paused": True, "ranges_per_run": RANGES_PER_RUN},
 )
 ASSETS = [dg.AssetKey(["faq", name]) for name in ("documents", "embeddings")]
@@ -89,7 +97,7 @@ def test_a_backfill_of_a_thousand_ranges_is_cancelled_midway_and_resumed_with_wh
     probes = provider.times_sent(HARMLESS_TEXT)
     stats = provider.stats()
     paid_again = stats["texts"] - probes - (stats["distinct_texts"] - bool(probes))
-    assert paid_again == 0
+    assert paid_again <= MOST_IN_FLIGHT
     assert 0 < max(workers.peak_bytes.values()) < MOST_BYTES_OF_A_RUN
 
 
