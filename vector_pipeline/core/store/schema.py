@@ -103,7 +103,8 @@ CREATE TABLE IF NOT EXISTS vector_pipeline.quarantine (
 
 _DETECTORS_AND_GUARDS = """
 ALTER TABLE vector_pipeline.embedding_indexes
-    ADD COLUMN source_columns jsonb;
+    ADD COLUMN source_columns jsonb,
+    ADD COLUMN reading_paid_until timestamptz;
 
 ALTER TABLE vector_pipeline.key_ranges
     ADD COLUMN suspected_at timestamptz,
@@ -125,6 +126,8 @@ CREATE TABLE vector_pipeline.deletion_guards (
     period_began_at timestamptz NOT NULL DEFAULT now(),
     period_documents bigint NOT NULL,
     period_deletions bigint NOT NULL DEFAULT 0,
+    previous_documents bigint NOT NULL DEFAULT 0,
+    previous_deletions bigint NOT NULL DEFAULT 0,
     approved_deletions bigint NOT NULL DEFAULT 0,
     held_since timestamptz,
     held_deletions bigint,
