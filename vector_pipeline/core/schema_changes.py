@@ -7,6 +7,7 @@ be accepted, since the ranges were cut in the old order and rows would be missed
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -24,6 +25,11 @@ from vector_pipeline.core.store.source_columns import AcceptedColumn
 _FAMILIES = (
     dict.fromkeys(TEXT_TYPES, "text") | dict.fromkeys(INTEGER_TYPES, "integer") | dict.fromkeys(BINARY_TYPES, "binary")
 )
+# All values of such a column are shown with equally many digits behind the point: the last number of the full type.
+_FRACTION = {
+    **dict.fromkeys(("datetime", "timestamp", "time"), re.compile(r"\((\d+)\)")),
+    **dict.fromkeys(("decimal", "double"), re.compile(r"\(\d+,(\d+)\)")),
+}
 
 
 @dataclass(frozen=True)
@@ -113,13 +119,32 @@ def _read(spec: IndexSpec, table: SourceTable) -> Iterator[tuple[str, SourceColu
 
 
 def _looks(column: SourceColumn, of_the_key: bool) -> AcceptedColumn:
-    family = _FAMILIES.get(column.data_type, column.data_type)
     if not of_the_key:
-        return AcceptedColumn(family, column.column_type)
-    return AcceptedColumn(family, column.column_type, column.character_set, column.collation)
+        return AcceptedColumn(_family(column), column.column_type)
+    return AcceptedColumn(_family(column), column.column_type, column.character_set, column.collation)
+
+
+def _family(column: SourceColumn) -> str:
+    kind = column.data_type
+    digits = _FRACTION[kind].search(column.column_type) if kind in _FRACTION else None
+    return _FAMILIES.get(kind, kind) if digits is None else f"{kind} with {digits.group(1)} digits of a fraction"
 
 
 def _is_another(was: AcceptedColumn, now: AcceptedColumn, of_the_key: bool) -> bool:
-    if was.family != now.family:
+    if was.family != now.family or _is_padded_otherwise(was, now):
         return True
-    return of_the_key and (was.character_set, was.collation) != (now.character_set, now.collation)
+    return of_the_key and _order(was) != _order(now)
+
+
+def _is_padded_otherwise(was: AcceptedColumn, now: AcceptedColumn) -> bool:
+    # BINARY alone fills its values up with zeros, which are seen.
+    return now.type.startswith("binary(") and now.type != was.type
+
+
+def _order(column: AcceptedColumn) -> tuple[str | None, str | None]:
+    return _by_newer_name(column.character_set), _by_newer_name(column.collation)
+
+
+def _by_newer_name(name: str | None) -> str | None:
+    """What older servers call utf8 is utf8mb3 to newer ones."""
+    return name and re.sub(r"^utf8(?=_|$)", "utf8mb3", name)

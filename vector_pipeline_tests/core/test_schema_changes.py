@@ -62,6 +62,52 @@ def test_a_retyped_column_is_named_with_both_types_and_the_remedy(
     assert problems(synced_anywhere) == [problem]
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("DATETIME", "DATETIME(3)"),
+        ("DATETIME(6)", "DATETIME(3)"),
+        ("TIMESTAMP NULL", "TIMESTAMP(2) NULL"),
+        ("TIME", "TIME(1)"),
+        ("DECIMAL(10, 2)", "DECIMAL(10, 4)"),
+        ("DECIMAL(10, 2)", "DECIMAL(10)"),
+        ("DOUBLE", "DOUBLE(10, 4)"),
+        ("BINARY(30)", "BINARY(31)"),
+        ("VARBINARY(30)", "BINARY(30)"),
+    ],
+)
+def test_a_column_whose_values_are_written_with_other_digits_is_named(
+    any_workbench: Workbench, before: str, after: str
+) -> None:
+    any_workbench.create_faq(30)
+    any_workbench.mysql(f"ALTER TABLE faq MODIFY asked {before}", relaxed=True)
+    any_workbench.sync()
+    any_workbench.mysql(f"ALTER TABLE faq MODIFY asked {after}", relaxed=True)
+    assert [problem.field for problem in problems(any_workbench)] == ["document.metadata.asked"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("DECIMAL(10, 2)", "DECIMAL(20, 2) UNSIGNED"),
+        ("BIT(4)", "BIT(40)"),
+        ("FLOAT", "FLOAT(20, 4)"),
+        ("BINARY(30)", "VARBINARY(40)"),
+        ("CHAR(30)", "CHAR(40)"),
+    ],
+)
+def test_a_column_whose_values_are_written_as_before_is_fine(any_workbench: Workbench, before: str, after: str) -> None:
+    any_workbench.create_faq(30)
+    any_workbench.mysql("ALTER TABLE faq DROP asked")
+    any_workbench.mysql(f"ALTER TABLE faq ADD asked {before}")
+    any_workbench.mysql("UPDATE faq SET asked = 7")
+    any_workbench.sync()
+    any_workbench.mysql(f"ALTER TABLE faq MODIFY asked {after}")
+    with any_workbench.index() as index:
+        assert index.verify().equal
+    assert_it_goes_on(any_workbench)
+
+
 def test_what_is_changed_back_is_no_problem_any_more(synced: Workbench) -> None:
     synced.mysql("ALTER TABLE faq MODIFY answer INT")
     assert len(problems(synced)) == 1
@@ -135,6 +181,31 @@ def test_a_key_that_orders_its_values_otherwise_can_not_be_accepted(
     with keyed_by_text.index() as index, pytest.raises(IndexSpecError, match=said):
         index.accept_schema()
     assert len(problems(keyed_by_text)) == 1
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("DATETIME", "DATETIME(3)"), ("DECIMAL(10, 2)", "DECIMAL(12, 4)"), ("BINARY(4)", "BINARY(8)")],
+)
+def test_a_key_that_is_written_otherwise_can_not_be_accepted(any_workbench: Workbench, before: str, after: str) -> None:
+    any_workbench.mysql(
+        f"CREATE TABLE faq (id {before} PRIMARY KEY, question TEXT, answer TEXT, link TEXT, asked DATETIME)"
+    )
+    any_workbench.mysql("INSERT INTO faq (id, question) VALUES (20260102, 'one')", relaxed=True)
+    any_workbench.sync()
+    any_workbench.mysql(f"ALTER TABLE faq MODIFY id {after}")
+    with any_workbench.index() as index, pytest.raises(IndexSpecError, match=r"source\.primary_key: column 'id' was"):
+        index.accept_schema()
+
+
+def test_a_key_whose_collation_the_server_calls_by_its_newer_name_is_the_same(keyed_by_text: Workbench) -> None:
+    keyed_by_text.mysql("ALTER TABLE faq MODIFY id VARCHAR(20) CHARACTER SET utf8mb3 COLLATE utf8mb3_unicode_ci")
+    keyed_by_text.sync(faq_spec("older"))
+    keyed_by_text.postgres(
+        "UPDATE vector_pipeline.embedding_indexes"
+        " SET source_columns = replace(source_columns::text, 'utf8mb3', 'utf8')::jsonb"
+    )
+    assert problems(keyed_by_text, faq_spec("older")) == []
 
 
 def test_a_longer_text_key_is_fine(keyed_by_text: Workbench) -> None:
