@@ -65,6 +65,7 @@ from vector_pipeline.core.spec import EmbeddingSpec, IndexSpec, OpenAIProviderSp
 from vector_pipeline.core.store import connection as store_connection
 from vector_pipeline.core.store import deletion_guards, detector_states, key_ranges, locks, quarantine, registry, view
 from vector_pipeline.core.store.locks import Lock
+from vector_pipeline.core.store.reading_ledger import ReadingLedger
 from vector_pipeline.core.store.registry import RegisteredIndex, WantedSpace
 
 _log = logging.getLogger(__name__)
@@ -116,7 +117,7 @@ class VectorIndex:
         declared = self.spec.source.throttle
         replicas = ReplicaWatch(self._settings.source, self._source, declared.replicas)
         self._closing.callback(replicas.close)
-        return Throttle(declared, replicas)
+        return Throttle(declared, replicas, ReadingLedger(lambda: self._target, self.spec.name))
 
     @cached_property
     def _target(self) -> psycopg.Connection:
@@ -348,7 +349,8 @@ class VectorIndex:
             except (SourceKeyError, SourceValueError) as error:
                 about_rows = about_rows or error
                 continue
-            self._throttle.spend(facts.rows_read)
+            with self._database_errors():
+                self._throttle.spend(facts.rows_read)
             yield facts
         if about_rows is not None:
             raise about_rows

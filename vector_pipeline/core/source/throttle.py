@@ -2,7 +2,8 @@
 
 Rows are paid for after they have been read, between statements and outside of transactions: a pause inside would hold
 the snapshot and its metadata lock, and count towards the statement's limit (see `connection`). So the unit is a key
-range, as it is of digests, and the rate holds on average over more than one.
+range, as it is of digests, and the rate holds on average over more than one. What is owed is kept for all processes of
+the index together, beyond their end.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from vector_pipeline.core.spec import ThrottleSpec
 
 # What was not read in this time before may be read at once, so that work between two reads is not paused for as well.
 _CREDIT_SECONDS = 1.0
+# More is not carried on: a look reads a range even in debt, so that it never stands still, and a debt that grew with
+# each look would stop the next run for hours.
+_LONGEST_DEBT_SECONDS = 600.0
 _SECONDS_BETWEEN_QUESTIONS = 1.0
 _PATIENCE_SECONDS = 60.0
 
@@ -29,13 +33,32 @@ class LagSource(Protocol):
         """None where no server is a replica."""
 
 
+class Ledger(Protocol):
+    """Where all processes of an index keep until when their reading is paid for."""
+
+    def charge(self, seconds: float, credit_seconds: float, longest_debt_seconds: float) -> float | None:
+        """Adds to what is owed. Returns seconds until all is paid; None where nothing can be kept.
+
+        Args:
+            credit_seconds: what was saved up before counts up to this.
+            longest_debt_seconds: what was owed before counts up to this.
+        """
+
+    def owed(self) -> float | None:
+        """Seconds until all is paid, none or less where it is; None where nothing can be kept."""
+
+
 class Throttle:
-    """Keeps the reads of one index below its limits. `clock` and `sleep` are in seconds."""
+    """Keeps the reads of one index below its limits. `clock` and `sleep` are in seconds.
+
+    Without a ledger, or where it can't keep anything, what is owed is this object's own.
+    """
 
     def __init__(
         self,
         spec: ThrottleSpec,
         replicas: LagSource,
+        ledger: Ledger | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -43,6 +66,7 @@ class Throttle:
         self._rate = spec.rows_per_second
         self._longest_lag = spec.longest_lag_seconds
         self._replicas = replicas
+        self._ledger = ledger
         self._clock = clock
         self._sleep = sleep
         self._paid_until = -math.inf
@@ -56,20 +80,37 @@ class Throttle:
         """
         if self._rate is None:
             return
+        self._sleep_off(self._charge(rows / self._rate), deadline)
+
+    def _charge(self, seconds: float) -> float:
+        if self._ledger is not None:
+            owed = self._ledger.charge(seconds, _CREDIT_SECONDS, _LONGEST_DEBT_SECONDS)
+            if owed is not None:
+                return owed
         now = self._clock()
-        self._paid_until = max(self._paid_until, now - _CREDIT_SECONDS) + rows / self._rate
-        pause = min(self._paid_until, math.inf if deadline is None else deadline) - now
+        self._paid_until = min(max(self._paid_until, now - _CREDIT_SECONDS), now + _LONGEST_DEBT_SECONDS) + seconds
+        return self._paid_until - now
+
+    def _owed(self) -> float:
+        owed = None if self._ledger is None else self._ledger.owed()
+        return self._paid_until - self._clock() if owed is None else owed
+
+    def _sleep_off(self, owed: float, deadline: float | None) -> None:
+        pause = owed if deadline is None else min(owed, deadline - self._clock())
         if pause > 0:
             self._sleep(pause)
 
     def wait_for_replicas(self, deadline: float | None = None) -> None:
         """Call before reading, outside of transactions: returns when no replica is too far behind.
 
-        Asks at most once a second, so that it may be called before each range.
+        What is owed is paid for first, also that of other processes, for as long as the deadline allows. Replicas are
+        asked at most once a second, so that it may be called before each range.
 
         Raises:
             SourceUnavailableError: one still was after a minute, or at the deadline; names it and its lag.
         """
+        if self._rate is not None:
+            self._sleep_off(self._owed(), deadline)
         if self._longest_lag is None:
             return
         started = self._clock()

@@ -6,7 +6,7 @@ import pytest
 
 from vector_pipeline.core.errors import SourceUnavailableError
 from vector_pipeline.core.source.replicas import Lag
-from vector_pipeline.core.source.throttle import Throttle
+from vector_pipeline.core.source.throttle import Ledger, Throttle
 from vector_pipeline.core.spec import ThrottleSpec
 
 
@@ -23,6 +23,32 @@ class Timer:
     def sleep(self, seconds: float) -> None:
         self.now += seconds
         self.slept += seconds
+
+
+class SharedLedger:
+    """What one index owes, by the timer's clock."""
+
+    def __init__(self, timer: Timer) -> None:
+        self._timer = timer
+        self._paid_until = timer.now
+
+    def charge(self, seconds: float, credit_seconds: float, longest_debt_seconds: float) -> float:
+        before = min(max(self.owed(), -credit_seconds), longest_debt_seconds)
+        self._paid_until = self._timer.now + before + seconds
+        return self.owed()
+
+    def owed(self) -> float:
+        return self._paid_until - self._timer.now
+
+
+class EmptyLedger:
+    """Knows nothing of the index."""
+
+    def charge(self, seconds: float, credit_seconds: float, longest_debt_seconds: float) -> None:  # noqa: ARG002
+        return None
+
+    def owed(self) -> None:
+        return None
 
 
 class Replicas:
@@ -45,9 +71,9 @@ def timer() -> Timer:
     return Timer()
 
 
-def throttle(timer: Timer, replicas: Replicas = NO_REPLICAS, **limits: float) -> Throttle:
+def throttle(timer: Timer, replicas: Replicas = NO_REPLICAS, ledger: Ledger | None = None, **limits: float) -> Throttle:
     spec = ThrottleSpec.model_validate(limits)
-    return Throttle(spec, replicas, clock=timer.clock, sleep=timer.sleep)
+    return Throttle(spec, replicas, ledger, clock=timer.clock, sleep=timer.sleep)
 
 
 def test_nothing_waits_where_no_limit_is_declared(timer: Timer) -> None:
@@ -89,6 +115,53 @@ def test_nobody_sleeps_past_the_deadline_and_the_rest_is_paid_for_later(timer: T
     assert timer.slept == pytest.approx(4)
     limited.spend(0)
     assert timer.slept == pytest.approx(10)
+
+
+def test_what_one_process_owes_is_paid_for_by_the_next_one(timer: Timer) -> None:
+    ledger = SharedLedger(timer)
+    throttle(timer, ledger=ledger, rows_per_second=100).spend(1000, deadline=timer.now)
+    assert timer.slept == 0
+    throttle(timer, ledger=ledger, rows_per_second=100).spend(100)
+    assert timer.slept == pytest.approx(11)
+
+
+def test_reading_begins_when_what_others_owe_is_paid_for(timer: Timer) -> None:
+    ledger = SharedLedger(timer)
+    throttle(timer, ledger=ledger, rows_per_second=100).spend(1000, deadline=timer.now)
+    another = throttle(timer, ledger=ledger, rows_per_second=100)
+    another.wait_for_replicas(deadline=timer.now + 3)
+    assert timer.slept == pytest.approx(3)
+    another.wait_for_replicas()
+    assert timer.slept == pytest.approx(10)
+
+
+def test_several_ticks_read_at_the_declared_rate(timer: Timer) -> None:
+    ledger = SharedLedger(timer)
+    started, rows = timer.now, 0
+    while timer.now < started + 200:
+        tick = throttle(timer, ledger=ledger, rows_per_second=20)
+        deadline = timer.now + 15
+        tick.wait_for_replicas(deadline)
+        while timer.now < deadline:
+            tick.spend(200, deadline)
+            rows += 200
+    assert rows / (timer.now - started) <= 21
+
+
+def test_a_debt_that_grows_look_by_look_stops_nobody_for_ever(timer: Timer) -> None:
+    ledger = SharedLedger(timer)
+    for _ in range(100):
+        throttle(timer, ledger=ledger, rows_per_second=1).spend(100, deadline=timer.now + 1)
+    timer.slept = 0
+    throttle(timer, ledger=ledger, rows_per_second=1).wait_for_replicas()
+    assert timer.slept <= 700
+
+
+def test_an_index_of_which_no_ledger_knows_is_read_at_the_declared_rate(timer: Timer) -> None:
+    limited = throttle(timer, ledger=EmptyLedger(), rows_per_second=100)
+    for _ in range(60):
+        limited.spend(50)
+    assert timer.slept == pytest.approx(29)
 
 
 def test_reading_waits_until_the_replica_has_caught_up(timer: Timer) -> None:
