@@ -11,10 +11,15 @@ import psycopg
 
 from vector_pipeline.core.errors import MassDeletionHeldError
 from vector_pipeline.core.reports import GuardedDeletions
+from vector_pipeline.core.source.connection import Connection as SourceConnection
+from vector_pipeline.core.source.digest import EMPTY, Digest
+from vector_pipeline.core.source.plan import ReadingPlan
+from vector_pipeline.core.source.rows import read_row_hashes
 from vector_pipeline.core.spec import DeletionGuardSpec
-from vector_pipeline.core.store import deletion_guards
+from vector_pipeline.core.store import deletion_guards, key_ranges
 from vector_pipeline.core.store.deletion_guards import GuardState
 from vector_pipeline.core.store.registry import RegisteredIndex
+from vector_pipeline.core.store.stored_digest import stored_row_hashes
 
 
 class TooManyDeletions(Exception):
@@ -26,10 +31,26 @@ def exceeds(spec: DeletionGuardSpec, deletions: int, documents: int) -> bool:
     return spec.share < 1 and deletions >= spec.rows and deletions > spec.share * documents
 
 
-def judge(target: psycopg.Connection, index: RegisteredIndex, spec: DeletionGuardSpec, round_complete: bool) -> None:
-    """Holds deletions if the last digests tell of too many, and lets them go where a whole round tells otherwise."""
+def judge(
+    source: SourceConnection,
+    target: psycopg.Connection,
+    index: RegisteredIndex,
+    plan: ReadingPlan,
+    spec: DeletionGuardSpec,
+    round_complete: bool,
+) -> None:
+    """Holds deletions if the last digests tell of too many, and lets them go where a whole round tells otherwise.
+
+    Digests tell how many rows a range has, not which: where deletions were refused, its keys are counted again.
+    """
+    recounted = {
+        range_id: _count_deletions(source, target, index, plan, range_id)
+        for range_id in deletion_guards.refused_ranges(target, index)
+    }
     with target.transaction():
         deletion_guards.lock(target, index)
+        for range_id, (digest, deletions) in recounted.items():
+            deletion_guards.note_refused(target, index, range_id, str(digest), deletions)
         if round_complete:
             deletion_guards.begin_period(target, index)
         state = deletion_guards.load(target, index)
@@ -40,13 +61,26 @@ def judge(target: psycopg.Connection, index: RegisteredIndex, spec: DeletionGuar
             deletion_guards.release(target, index)
 
 
+def _count_deletions(
+    source: SourceConnection, target: psycopg.Connection, index: RegisteredIndex, plan: ReadingPlan, range_id: int
+) -> tuple[Digest, int]:
+    """The source's digest of a range, and how many documents of the range it lacks."""
+    key_range = key_ranges.load_range(target, range_id)
+    lacking = set(stored_row_hashes(target, index, plan, range_id))
+    digest = EMPTY
+    for key, row_hash in read_row_hashes(source, plan, key_range):
+        digest = digest.with_row(row_hash)
+        lacking.discard(key)
+    return digest, len(lacking)
+
+
 def admit(target: psycopg.Connection, index: RegisteredIndex, spec: DeletionGuardSpec, deletions: int) -> None:
     """Counts the deletions of one range. Call it in the transaction that makes them, before anything is written.
 
     Raises:
         TooManyDeletions: they are held, or would be too many.
     """
-    if not deletions:
+    if not deletions or spec.share >= 1:
         return
     state = deletion_guards.lock(target, index)
     unapproved = state.deletions + max(0, deletions - state.approved)
@@ -55,12 +89,21 @@ def admit(target: psycopg.Connection, index: RegisteredIndex, spec: DeletionGuar
     deletion_guards.count(target, index, deletions)
 
 
-def hold_range(target: psycopg.Connection, index: RegisteredIndex, range_id: int, digest: str, deletions: int) -> None:
-    """Holds all deletions of the index because of those of one range."""
+def hold_range(
+    target: psycopg.Connection,
+    index: RegisteredIndex,
+    spec: DeletionGuardSpec,
+    range_id: int,
+    digest: Digest,
+    deletions: int,
+) -> MassDeletionHeldError:
+    """Holds all deletions of the index because of those of one range. Returns the error that says so."""
     with target.transaction():
-        deletion_guards.note_refused(target, index, range_id, digest, deletions)
-        state = deletion_guards.lock(target, index)
+        deletion_guards.lock(target, index)
+        deletion_guards.note_refused(target, index, range_id, str(digest), deletions)
+        state = deletion_guards.load(target, index)
         deletion_guards.hold(target, index, state.deletions + max(state.pending, deletions))
+        return MassDeletionHeldError(describe(report(index, spec, deletion_guards.load(target, index))))
 
 
 def refuse_if_held(target: psycopg.Connection, index: RegisteredIndex, spec: DeletionGuardSpec) -> None:
@@ -92,8 +135,9 @@ def describe(guarded: GuardedDeletions) -> str:
     share = f" ({count / documents:.0%})" if documents else ""
     held = (
         f"index {name!r} is paused: the source lacks {count:,} of its {documents:,} documents{share}, more than "
-        f"deletion_guard admits (share {guarded.share:g} and at least {guarded.rows:,} rows). They are kept, and "
-        "search goes on. Look whether DB_HOST and DB_NAME name the right server and whether the table is complete"
+        f"deletion_guard admits (share {guarded.share:g} and at least {guarded.rows:,} rows). The documents "
+        "are kept, and search goes on. Look whether DB_HOST and DB_NAME name the right server and whether the table is "
+        "complete"
     )
     approve = f"`vector-pipeline deletions {name} --approve` or job {name}_approve_deletions"
     if guarded.rejected_at is not None:

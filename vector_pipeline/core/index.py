@@ -266,7 +266,9 @@ class VectorIndex:
             budget,
             Binlog(self._settings.source, wait_seconds) if self.spec.source.binlog and wait_seconds > 0 else None,
         )
-        deletion_guard.judge(self._target, index, self.spec.deletion_guard, found.round_complete)
+        deletion_guard.judge(
+            self._source, self._target, index, self._plan, self.spec.deletion_guard, found.round_complete
+        )
         return found
 
     @property

@@ -58,8 +58,9 @@ def sync_range(
                 deletion_guard.admit(target, index, spec.deletion_guard, len(changes.gone))
                 write_changes(target, index, plan, range_id, changes)
         except TooManyDeletions:
-            deletion_guard.hold_range(target, index, range_id, str(changes.digest), len(changes.gone))
-            deletion_guard.refuse_if_held(target, index, spec.deletion_guard)
+            raise deletion_guard.hold_range(
+                target, index, spec.deletion_guard, range_id, changes.digest, len(changes.gone)
+            ) from None
     return RangeDocuments(
         partition=key_range.partition,
         rows_read=changes.digest.rows,

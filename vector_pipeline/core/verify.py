@@ -204,6 +204,7 @@ def make_repairable(target: psycopg.Connection, index: RegisteredIndex, report: 
     partitions = [difference.partition for difference in report.differences]
     first = key_ranges.load_ranges(target, index)[0]
     if _adopt_strays(target, index, first):
+        key_ranges.recount_rows(target, index, [first.range_id])
         partitions.append(first.partition)
     key_ranges.forget_digest(target, index, partitions)
 

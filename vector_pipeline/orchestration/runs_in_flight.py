@@ -55,11 +55,9 @@ def find_runs_in_flight(
 
 
 def _is_for(index: IndexContext, run: dg.DagsterRun) -> bool:
-    """Runs from the UI don't have our tag, but they name their assets."""
+    """Runs that materialise the index's assets, whoever started them. Proofs and decisions keep nothing waiting."""
     ours = {index.key(name) for name in (DOCUMENTS, EMBEDDINGS, SEARCH_INDEX)}
-    return any(run.tags.get(tag) == value for tag, value in index.run_tags.items()) or bool(
-        ours & (run.asset_selection or set())
-    )
+    return bool(ours & (run.asset_selection or set()))
 
 
 def _is_alive(instance: dg.DagsterInstance, opened: VectorIndex, run: dg.DagsterRun) -> bool:

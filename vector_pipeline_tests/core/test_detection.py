@@ -36,6 +36,7 @@ def test_a_range_that_takes_too_long_is_passed_over_and_the_round_is_not_complet
         for _ in range(4):
             look = index.detect(SHORT)
             assert not look.round_complete
+            assert "could not be compared" in look.problems["scrub"]
             found = max(found, look.ranges_dirty)
         assert found == 2
         any_workbench.mysql(SLOW.format(slow, 1))

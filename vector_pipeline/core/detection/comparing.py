@@ -47,9 +47,16 @@ class Comparison:
 
     def compare_suspects(self, deadline: float | None) -> None:
         """Compares what is suspected or was never looked at, until there is none left or the deadline has passed."""
+        before: set[int] = set()
         while suspects := store_ranges.suspects(self.target, self.index, self.passed_over):
-            self._compared -= {suspect.range_id for suspect in suspects}
-            if self.compare(suspects, deadline) < len(suspects):
+            named = {suspect.range_id for suspect in suspects}
+            if named == before:
+                return  # others name them as fast as they are compared
+            before = named
+            self._compared -= named
+            if self.compare(suspects, deadline) < len(suspects) or (
+                deadline is not None and time.monotonic() >= deadline
+            ):
                 return
 
     def compare(self, ranges: Sequence[KeyRange], deadline: float | None) -> int:
@@ -63,11 +70,14 @@ class Comparison:
 
     def _compare_some(self, ranges: Sequence[KeyRange], deadline: float | None) -> int:
         started, looked_at = time.monotonic(), store_ranges.clock(self.target)
+        # Others may have cut them since they were named.
+        current = store_ranges.load_some(self.target, self.index, [key_range.range_id for key_range in ranges])
         digests: dict[int, Digest] = {}
         reached = 0
         try:
-            for key_range in ranges:
+            for named in ranges:
                 reached += 1
+                key_range = current[named.range_id]
                 if key_range.range_id in self._compared or key_range.range_id in self.passed_over:
                     continue
                 self.throttle.wait_for_replicas(deadline)

@@ -6,7 +6,8 @@ Ranges are cut by walking the key's index, so each holds about as many rows what
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 
 import psycopg
@@ -15,6 +16,7 @@ from psycopg import sql
 from vector_pipeline.core.source import key_ranges as source_ranges
 from vector_pipeline.core.source.connection import Connection as SourceConnection
 from vector_pipeline.core.source.key_ranges import KeyRange
+from vector_pipeline.core.source.locate import locate_keys
 from vector_pipeline.core.source.plan import ReadingPlan
 from vector_pipeline.core.source.size import estimate_rows
 from vector_pipeline.core.store import key_ranges as store_ranges
@@ -96,35 +98,64 @@ def _cut(
     deadline: float | None,
 ) -> int:
     """Cuts a range until the deadline, some bounds at a time; what is not cut by then is cut by a later look, and so is
-    a range that is being embedded.
+    a range that is being embedded, or where others are at work and there is a deadline.
 
     Its documents follow into the new ranges in the transaction that adds them, so that no sync of the old range
     takes them for deleted rows.
     """
     added = 0
-    with locks.held(target, Lock.RANGES, index.index_id):
+    with _held(target, Lock.RANGES, index.index_id, deadline) as alone:
+        if not alone:
+            return 0
         current = store_ranges.load_range(target, key_range.range_id)  # somebody else may have cut it meanwhile
         while deadline is None or not added or time.monotonic() < deadline:
             size = current_range_size(source, target, index, plan, declared)
             bounds = list(islice(source_ranges.cut(source, plan, current, size), _BOUNDS_AT_ONCE))
-            if not bounds:
+            new = _add(source, target, index, plan, current, bounds, deadline) if bounds else []
+            added += len(new)
+            if len(new) < _BOUNDS_AT_ONCE:
                 break
-            # Texts that are at the provider must not be sent again by whoever embeds the range that they move to.
-            if not locks.try_hold(target, Lock.RANGE_EMBEDDING, current.range_id):
-                break
-            try:
-                with (
-                    locks.held(target, Lock.RANGE_DOCUMENTS, current.range_id),
-                    store_ranges.changing(target, index, range_ids=[current.range_id]),
-                ):
-                    new = store_ranges.add_ranges(target, index, current, bounds)
-                    _move_documents(source, target, index, plan, current, new)
-            finally:
-                locks.release(target, Lock.RANGE_EMBEDDING, current.range_id)
-            current, added = new[-1], added + len(new)
-            if len(bounds) < _BOUNDS_AT_ONCE:
-                break
+            current = new[-1]
     return added
+
+
+@contextmanager
+def _held(target: psycopg.Connection, lock: Lock, which: int, deadline: float | None) -> Iterator[bool]:
+    """Holds the lock; whether it does is yielded, since a look that has little time doesn't wait for it."""
+    if deadline is None:
+        locks.wait_for(target, lock, which)
+    elif not locks.try_hold(target, lock, which):
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        locks.release(target, lock, which)
+
+
+def _add(
+    source: SourceConnection,
+    target: psycopg.Connection,
+    index: RegisteredIndex,
+    plan: ReadingPlan,
+    current: KeyRange,
+    bounds: Sequence[str],
+    deadline: float | None,
+) -> list[KeyRange]:
+    """Adds the ranges that start at these bounds; [] where others work on the one that they are cut from."""
+    # Texts that are at the provider must not be sent again by whoever embeds the range that they move to.
+    if not locks.try_hold(target, Lock.RANGE_EMBEDDING, current.range_id):
+        return []
+    try:
+        with _held(target, Lock.RANGE_DOCUMENTS, current.range_id, deadline) as alone:
+            if not alone:
+                return []
+            with store_ranges.changing(target, index, range_ids=[current.range_id]):
+                new = store_ranges.add_ranges(target, index, current, bounds)
+                _move_documents(source, target, index, plan, current, new)
+            return new
+    finally:
+        locks.release(target, Lock.RANGE_EMBEDDING, current.range_id)
 
 
 def _move_documents(
@@ -144,19 +175,15 @@ def _move_documents(
     ]
     if not keys:
         return
-    for key_range in new:
-        assert key_range.lower is not None
-        keys = source_ranges.keys_at_or_above(source, plan, keys, key_range.lower)
-        target.execute(
-            sql.SQL("UPDATE {} SET range_id = %s WHERE key = ANY(%s)").format(documents), (key_range.range_id, keys)
-        )
-    # What has moved away is not what the guard against mass deletion is to miss.
+    homes = {key: home for key, home in locate_keys(source, plan, keys, [old, *new]).items() if home != old.range_id}
     target.execute(
         sql.SQL(
             """
-            UPDATE vector_pipeline.range_states SET rows = (SELECT count(*) FROM {} WHERE range_id = %(range)s)
-            WHERE range_id = %(range)s AND generation = %(generation)s
+            UPDATE {} d SET range_id = moved.range_id
+            FROM unnest(%s::text[], %s::integer[]) AS moved(key, range_id)
+            WHERE d.key = moved.key
             """
         ).format(documents),
-        {"range": old.range_id, "generation": index.generation.number},
+        (list(homes), list(homes.values())),
     )
+    store_ranges.recount_rows(target, index, [old.range_id, *(key_range.range_id for key_range in new)])

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import psycopg
@@ -27,6 +26,7 @@ from vector_pipeline.core.store.registry import RegisteredIndex
 
 # Of a look with a budget. Few statements run past the budget, and Dagster ends a sensor's tick after 60 seconds.
 _LONGEST_STATEMENT_SECONDS = 10.0
+_MOST_NAMED = 10
 
 
 @dataclass(frozen=True)
@@ -62,12 +62,14 @@ def look(
     comparison = Comparison(source, target, index, plan, range_size, throttle)
     with limited_statements(source, None if budget is None else _LONGEST_STATEMENT_SECONDS):
         store_ranges.add_first_range(target, index)
-        view = View(source, target, index, plan, deadline)
+        # What they name has to be compared in the same look.
+        view = View(source, target, index, plan, _share_of(budget))
         suspects = {detector.name: _ask(detector, view) for detector in detectors}
         comparison.compare_suspects(deadline)
         _scrub(comparison, None if budget is None else time.monotonic() + budget.scrub_seconds)
         if deadline is None or time.monotonic() < deadline:
             comparison.compare_suspects(deadline)  # what the scrub has found grown, and cut
+        _tell_of_passed_over(comparison)
         states = store_ranges.load_states(target, index)
         if waiting is not None and not any(state.dirty for state in states):
             wait_over = None if budget is None else time.monotonic() + budget.look_seconds
@@ -86,17 +88,44 @@ def look(
     )
 
 
+def _share_of(budget: Budget | None) -> float | None:
+    return None if budget is None else time.monotonic() + budget.look_seconds / 2
+
+
+def _tell_of_passed_over(comparison: Comparison) -> None:
+    """Ranges that take too long are compared by nobody: somebody has to know."""
+    if not comparison.passed_over:
+        return
+    passed = store_ranges.load_some(comparison.target, comparison.index, sorted(comparison.passed_over))
+    names = ", ".join(key_range.partition for key_range in list(passed.values())[:_MOST_NAMED])
+    detector_states.note_problem(
+        comparison.target,
+        comparison.index,
+        Scrub.name,
+        f"{len(passed)} key ranges could not be compared, since MySQL took longer than "
+        f"{_LONGEST_STATEMENT_SECONDS:g} s for one: {names}. Changes in them are not found until it can. Declare a "
+        "smaller range_size, give source.where an index, or see what slows MySQL down",
+    )
+
+
 def _ask(detector: Detector, view: View) -> int:
     """How many ranges it named; they are suspected from then on, whatever becomes of this look."""
     state = detector_states.load(view.target, view.index, detector.name)
     ranges = store_ranges.load_ranges(view.target, view.index)
     named: set[int] = set()
-    with suppress(StatementTookTooLong), naming_the_limit():
-        for finding in detector.look(view, ranges, state):
-            detector_states.note_finding(
-                view.target, view.index, detector.name, finding.state, finding.suspects, finding.problem
-            )
-            named |= finding.suspects
+    try:
+        with naming_the_limit():
+            for finding in detector.look(view, ranges, state):
+                detector_states.note_finding(
+                    view.target, view.index, detector.name, finding.state, finding.suspects, finding.problem
+                )
+                named |= finding.suspects
+    except StatementTookTooLong:
+        problem = (
+            f"MySQL took longer than {_LONGEST_STATEMENT_SECONDS:g} s for a statement of this detector; what it would "
+            "have found is left to the scrub"
+        )
+        detector_states.note_problem(view.target, view.index, detector.name, problem)
     return len(named)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from vector_pipeline.core.detection.detector import Finding, State, View
-from vector_pipeline.core.source.key_ranges import KeyRange, greatest_key
+from vector_pipeline.core.source.key_ranges import KeyRange, hash_of_greatest_key
 
 
 class Tail:
@@ -18,8 +18,8 @@ class Tail:
     name = "tail"
 
     def look(self, view: View, ranges: Sequence[KeyRange], state: State | None) -> Iterator[Finding]:
-        greatest = greatest_key(view.source, view.plan)
+        greatest = hash_of_greatest_key(view.source, view.plan)
         if state is None:
-            yield Finding({"key": greatest})
-        elif state["key"] != greatest:
-            yield Finding({"key": greatest}, frozenset({ranges[-1].range_id}))
+            yield Finding({"key_hash": greatest})
+        elif state["key_hash"] != greatest:
+            yield Finding({"key_hash": greatest}, frozenset({ranges[-1].range_id}))

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from vector_pipeline.core.errors import SourceValueError
 from vector_pipeline.core.source.connection import Connection, identifier
 from vector_pipeline.core.source.keys import Operand, Parameter, column_operands, comparison, literal_operands
 from vector_pipeline.core.source.plan import ReadingPlan
@@ -67,52 +66,55 @@ def _condition(plan: ReadingPlan, lower: str | None, upper: str | None) -> tuple
 def cut(connection: Connection, plan: ReadingPlan, key_range: KeyRange, rows_per_range: int) -> Iterator[str]:
     """Walks the key index and yields the keys at which the range is to be cut, each `rows_per_range` rows on.
 
-    The last piece keeps what remains, so nothing is yielded for a range of at most `rows_per_range` rows.
+    The last piece keeps what remains, so nothing is yielded for a range of at most `rows_per_range` rows. A key that
+    can't be kept (not text, or with a NUL character) is no bound: the one that follows it is, and its own sync says
+    what is wrong with it.
     """
-    lower = key_range.lower
+    lower, walked = key_range.lower, rows_per_range
     while True:
         condition, parameters = _condition(plan, lower, key_range.upper)
-        rest = f"WHERE {condition} ORDER BY {key_order(plan)} LIMIT 1 OFFSET {rows_per_range:d}"
-        lower = _read_key(connection, plan, rest, parameters)
-        if lower is None:
+        rest = f"WHERE {condition} ORDER BY {key_order(plan)} LIMIT 1 OFFSET {walked:d}"
+        key = _read_key(connection, plan, rest, parameters)
+        if key is None:
             return
-        yield lower
+        try:
+            bound = key.decode()
+        except UnicodeDecodeError:
+            bound = "\0"
+        if "\0" in bound:
+            walked += 1
+            continue
+        yield bound
+        lower, walked = bound, rows_per_range
 
 
-def greatest_key(connection: Connection, plan: ReadingPlan) -> str | None:
-    """The last key of the table, in canonical text; None where there is none.
+def hash_of_greatest_key(connection: Connection, plan: ReadingPlan) -> str | None:
+    """Hexadecimal SHA-256 of the table's last key, whatever characters it has; None where there is none.
 
     The declaration's condition does not count: where it leaves out much, its last row can be far from the end.
     """
-    return _read_key(connection, plan, f"ORDER BY {key_order(plan, 'DESC')} LIMIT 1", ())
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT SHA2({plan.key.expression}, 256) FROM {identifier(plan.database, plan.table)}"
+            f" ORDER BY {key_order(plan, 'DESC')} LIMIT 1",
+            (),
+        )
+        row = cursor.fetchone()
+    return None if row is None or row[0] is None else str(row[0])
 
 
-def _read_key(connection: Connection, plan: ReadingPlan, rest: str, parameters: tuple[Parameter, ...]) -> str | None:
+def _read_key(connection: Connection, plan: ReadingPlan, rest: str, parameters: tuple[Parameter, ...]) -> bytes | None:
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT HEX({plan.key.expression}) FROM {identifier(plan.database, plan.table)} {rest}", parameters
         )
         row = cursor.fetchone()
-    if row is None or row[0] is None:
-        return None
-    key = bytes.fromhex(row[0])
-    try:
-        return key.decode()
-    except UnicodeDecodeError:
-        raise SourceValueError(
-            f"{plan.database}.{plan.table}, {plan.key.source} = {key.decode(errors='replace')!r}, "
-            f"column {plan.key.source!r}: {NOT_TEXT}"
-        ) from None
+    return None if row is None or row[0] is None else bytes.fromhex(row[0])
 
 
 def holds_more_than(connection: Connection, plan: ReadingPlan, key_range: KeyRange, rows: int) -> bool:
     """Whether the range has more rows, for the price of walking so far along the key index."""
     return next(cut(connection, plan, key_range, rows), None) is not None
-
-
-def keys_at_or_above(connection: Connection, plan: ReadingPlan, keys: Sequence[str], bound: str) -> list[str]:
-    """Which of these keys are at or above the bound, whether the source has them or not."""
-    return [key for key, above in are_at_or_above(connection, plan, [(key, bound) for key in keys]).items() if above]
 
 
 def are_at_or_above(connection: Connection, plan: ReadingPlan, pairs: Sequence[tuple[str, str]]) -> dict[str, bool]:

@@ -23,7 +23,7 @@ def locate_keys(
     What is no key of this table is left out.
 
     Args:
-        ranges: all ranges, in key order.
+        ranges: in key order, one after the other; what is below the first counts as in it, and so at the end.
     """
     if all(column.kind is KeyKind.INTEGER for column in plan.key_columns):
         return _locate_numbers(plan, keys, ranges)
@@ -42,5 +42,5 @@ def locate_keys(
 
 
 def _locate_numbers(plan: ReadingPlan, keys: Sequence[str], ranges: Sequence[KeyRange]) -> dict[str, int]:
-    bounds = [sort_key(plan.key_columns, key_range.lower, ()) for key_range in ranges if key_range.lower is not None]
+    bounds = [sort_key(plan.key_columns, key_range.lower or "", ()) for key_range in ranges[1:]]
     return {key: ranges[bisect_right(bounds, sort_key(plan.key_columns, key, ()))].range_id for key in keys}

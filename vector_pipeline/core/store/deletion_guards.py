@@ -1,7 +1,8 @@
 """How many documents of an index have been deleted lately, and whether more deletions are held until somebody decides.
 
 Deletions are counted over a period: it ends when each range that differed at its beginning has been synced, so that one
-change of the source is one period, however long its sync takes.
+change of the source is one period, however long its sync takes. A change that comes in the midst of a round of digests
+is found by two rounds, so the period before counts as well.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import psycopg
+from psycopg import sql
 
 from vector_pipeline.core.store.registry import RegisteredIndex
 
@@ -21,8 +23,8 @@ _TRIES_AWAITED = 3
 class GuardState:
     """What the guard of an index knows.
 
-    `documents` are the index's without the deletions of the period, `deletions` those of the period that nobody
-    approved, `pending` those that the source lacks by its last digests and that are not approved.
+    `documents` are the index's when counting began, `deletions` those since that nobody approved, `pending` those that
+    the source lacks by its last digests and that are not approved.
     """
 
     documents: int
@@ -49,16 +51,16 @@ def load(connection: psycopg.Connection, index: RegisteredIndex) -> GuardState:
     )
     row = connection.execute(
         """
-        SELECT greatest(g.period_documents, p.documents + g.period_deletions), g.period_deletions,
-               greatest(p.deletions - g.approved_deletions, 0),
+        SELECT coalesce(nullif(g.previous_documents, 0), nullif(g.period_documents, 0),
+                        p.documents + g.period_deletions),
+               g.previous_deletions + g.period_deletions, greatest(p.deletions - g.approved_deletions, 0),
                g.approved_deletions, g.held_since, coalesce(g.held_deletions, 0), g.rejected_at
         FROM vector_pipeline.deletion_guards g
         CROSS JOIN (
             SELECT coalesce(sum(s.rows), 0)::bigint AS documents,
-                   coalesce(sum(
-                       CASE WHEN r.refused_digest = r.source_digest THEN r.refused_deletions
-                            ELSE greatest(s.rows - r.source_rows, 0) END
-                   ) FILTER (WHERE s.digest IS DISTINCT FROM r.source_digest), 0)::bigint AS deletions
+                   coalesce(sum(greatest(
+                       r.refused_deletions, s.rows - r.source_rows, 0
+                   )) FILTER (WHERE s.digest IS DISTINCT FROM r.source_digest), 0)::bigint AS deletions
             FROM vector_pipeline.key_ranges r
             JOIN vector_pipeline.range_states s ON s.range_id = r.range_id AND s.generation = %(generation)s
             WHERE r.index_id = %(index)s) p
@@ -71,7 +73,7 @@ def load(connection: psycopg.Connection, index: RegisteredIndex) -> GuardState:
 
 
 def lock(connection: psycopg.Connection, index: RegisteredIndex) -> GuardState:
-    """As `load`, and nobody else counts until the current transaction ends."""
+    """As `load`, and nobody else counts until the current transaction ends. Take it before any range is locked."""
     load(connection, index)
     connection.execute("SELECT FROM vector_pipeline.deletion_guards WHERE index_id = %s FOR UPDATE", (index.index_id,))
     return load(connection, index)
@@ -88,6 +90,22 @@ def count(connection: psycopg.Connection, index: RegisteredIndex, deletions: int
         """,
         {"deletions": deletions, "index": index.index_id},
     )
+
+
+def refused_ranges(connection: psycopg.Connection, index: RegisteredIndex) -> list[int]:
+    """Ranges whose deletions were refused and whose source has become another one since."""
+    rows = connection.execute(
+        """
+        SELECT r.range_id
+        FROM vector_pipeline.key_ranges r
+        JOIN vector_pipeline.range_states s ON s.range_id = r.range_id AND s.generation = %(generation)s
+        WHERE r.index_id = %(index)s AND r.refused_digest IS DISTINCT FROM r.source_digest
+          AND r.refused_deletions IS NOT NULL AND s.digest IS DISTINCT FROM r.source_digest
+        ORDER BY r.range_id
+        """,
+        _names(index),
+    ).fetchall()
+    return [range_id for (range_id,) in rows]
 
 
 def note_refused(
@@ -132,8 +150,9 @@ def begin_period(connection: psycopg.Connection, index: RegisteredIndex) -> None
     connection.execute(
         """
         UPDATE vector_pipeline.deletion_guards g
-        SET period_began_at = clock_timestamp(), period_deletions = 0, approved_deletions = 0,
-            period_documents = (
+        SET period_began_at = clock_timestamp(), approved_deletions = 0,
+            previous_documents = g.period_documents, previous_deletions = g.period_deletions,
+            period_deletions = 0, period_documents = (
                 SELECT coalesce(sum(s.rows), 0)
                 FROM vector_pipeline.key_ranges r
                 JOIN vector_pipeline.range_states s ON s.range_id = r.range_id AND s.generation = %(generation)s
@@ -142,8 +161,10 @@ def begin_period(connection: psycopg.Connection, index: RegisteredIndex) -> None
           AND NOT EXISTS (
               SELECT FROM vector_pipeline.key_ranges r
               LEFT JOIN vector_pipeline.range_states s ON s.range_id = r.range_id AND s.generation = %(generation)s
-              WHERE r.index_id = %(index)s AND r.attempts < %(tries)s
-                AND s.digest IS DISTINCT FROM r.source_digest AND r.dirty_since < g.period_began_at)
+              WHERE r.index_id = %(index)s AND s.digest IS DISTINCT FROM r.source_digest
+                AND (r.refused_deletions > 0
+                     OR (r.attempts < %(tries)s AND r.dirty_since < g.period_began_at
+                         AND (s.digest IS NULL OR s.synced_at < g.period_began_at))))
         """,
         _names(index) | {"tries": _TRIES_AWAITED},
     )
@@ -151,21 +172,42 @@ def begin_period(connection: psycopg.Connection, index: RegisteredIndex) -> None
 
 def approve(connection: psycopg.Connection, index: RegisteredIndex) -> int:
     """Lets go every document of the ranges that differ now, if the source lacks it. Returns how many those are."""
-    row = connection.execute(
-        """
-        UPDATE vector_pipeline.deletion_guards
-        SET period_began_at = clock_timestamp(), period_deletions = 0,
-            held_since = NULL, held_deletions = NULL, rejected_at = NULL,
-            approved_deletions = (
-                SELECT coalesce(sum(s.rows), 0)
+    with connection.transaction():
+        lock(connection, index)
+        row = connection.execute(
+            sql.SQL(
+                """
+                UPDATE vector_pipeline.deletion_guards
+                SET period_began_at = clock_timestamp(), period_deletions = 0, previous_deletions = 0,
+                    held_since = NULL, held_deletions = NULL, rejected_at = NULL,
+                    approved_deletions = (
+                        SELECT count(*)
+                        FROM {} d
+                        LEFT JOIN vector_pipeline.key_ranges r ON r.range_id = d.range_id
+                        LEFT JOIN vector_pipeline.range_states s
+                            ON s.range_id = r.range_id AND s.generation = %(generation)s
+                        WHERE s.digest IS NULL OR s.digest IS DISTINCT FROM r.source_digest)
+                WHERE index_id = %(index)s
+                RETURNING approved_deletions
+                """
+            ).format(sql.Identifier(index.schema, "documents")),
+            _names(index),
+        ).fetchone()
+        # Their pauses were those of refusals.
+        connection.execute(
+            """
+            WITH refused AS (
+                SELECT r.range_id
                 FROM vector_pipeline.key_ranges r
                 JOIN vector_pipeline.range_states s ON s.range_id = r.range_id AND s.generation = %(generation)s
-                WHERE r.index_id = %(index)s AND s.digest IS DISTINCT FROM r.source_digest)
-        WHERE index_id = %(index)s
-        RETURNING approved_deletions
-        """,
-        _names(index),
-    ).fetchone()
+                WHERE r.index_id = %(index)s AND s.digest IS DISTINCT FROM r.source_digest
+                ORDER BY r.range_id FOR UPDATE OF r)
+            UPDATE vector_pipeline.key_ranges r
+            SET attempts = 0, next_attempt_at = NULL, refused_digest = NULL, refused_deletions = NULL
+            FROM refused WHERE refused.range_id = r.range_id
+            """,
+            _names(index),
+        )
     return int(row[0]) if row else 0
 
 

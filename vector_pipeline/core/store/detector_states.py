@@ -53,6 +53,19 @@ def note_finding(
         )
 
 
+def note_problem(connection: psycopg.Connection, index: RegisteredIndex, detector: str, problem: str) -> None:
+    """Stores what a detector may have missed, and leaves its state as it is."""
+    connection.execute(
+        """
+        INSERT INTO vector_pipeline.detector_states (index_id, detector, problem, problem_since)
+        VALUES (%s, %s, %s, now())
+        ON CONFLICT (index_id, detector) DO UPDATE
+        SET problem = excluded.problem, problem_since = excluded.problem_since
+        """,
+        (index.index_id, detector, problem),
+    )
+
+
 def problems(connection: psycopg.Connection, index: RegisteredIndex) -> dict[str, str]:
     """What detectors say they may have missed and the scrub has not caught up with yet."""
     # The round that was under way when the problem came may have passed the ranges that it is about: it takes the

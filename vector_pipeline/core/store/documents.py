@@ -347,8 +347,12 @@ def settle_vectors_complete(connection: psycopg.Connection, index: RegisteredInd
         UPDATE vector_pipeline.key_ranges r
         SET attempts = CASE WHEN s.vectors_complete THEN 0 ELSE r.attempts END,
             next_attempt_at = CASE WHEN s.vectors_complete THEN NULL ELSE r.next_attempt_at END,
-            dirty_since = CASE WHEN s.vectors_complete AND s.digest = r.source_digest THEN NULL
-                               ELSE coalesce(r.dirty_since, now()) END
+            -- What differs by now came after the rows that were synced.
+            dirty_since = CASE WHEN NOT s.vectors_complete THEN coalesce(r.dirty_since, now())
+                               WHEN s.digest IS DISTINCT FROM r.source_digest THEN greatest(r.dirty_since, s.synced_at)
+                          END,
+            refused_digest = CASE WHEN s.digest = r.source_digest THEN NULL ELSE r.refused_digest END,
+            refused_deletions = CASE WHEN s.digest = r.source_digest THEN NULL ELSE r.refused_deletions END
         FROM vector_pipeline.range_states s
         WHERE s.range_id = r.range_id AND s.generation = %s AND r.range_id = %s
         """,

@@ -22,8 +22,9 @@ from vector_pipeline.core.store.registry import RegisteredIndex
 FIRST_PAUSE = timedelta(seconds=30)
 LONGEST_PAUSE = timedelta(hours=1)
 _PARTITION_DIGITS = 20  # of the largest BIGINT UNSIGNED
-# Digits of a position: each split of the same range takes one more.
-_PRECISION = 1000
+# Of a position, behind the point: each split of the same range takes one more.
+_MOST_DIGITS = 100
+_PRECISION = 2 * _MOST_DIGITS
 
 
 def load_ranges(connection: psycopg.Connection, index: RegisteredIndex) -> list[KeyRange]:
@@ -55,6 +56,22 @@ def load_range(connection: psycopg.Connection, range_id: int) -> KeyRange:
     ).fetchone()
     assert row is not None, f"key range {range_id} is not in the registry"
     return KeyRange(*row)
+
+
+def load_some(connection: psycopg.Connection, index: RegisteredIndex, range_ids: Sequence[int]) -> dict[int, KeyRange]:
+    """Some ranges, by id, with the bounds that they have now."""
+    rows = connection.execute(
+        """
+        SELECT r.range_id, r.partition, r.lower_key,
+               (SELECT next.lower_key FROM vector_pipeline.key_ranges next
+                WHERE next.index_id = r.index_id AND next.position > r.position
+                ORDER BY next.position LIMIT 1)
+        FROM vector_pipeline.key_ranges r
+        WHERE r.index_id = %s AND r.range_id = ANY(%s)
+        """,
+        (index.index_id, list(range_ids)),
+    ).fetchall()
+    return {row[0]: KeyRange(*row) for row in rows}
 
 
 def clock(connection: psycopg.Connection) -> datetime:
@@ -143,6 +160,9 @@ def add_ranges(
     assert row is not None
     position, next_position, ranges = row
     step = _step(position, next_position, len(bounds))
+    if step.adjusted() < -_MOST_DIGITS:
+        _renumber(connection, index)
+        return add_ranges(connection, index, after, bounds)
     with localcontext(prec=_PRECISION):
         positions = [position + step * place for place in range(1, len(bounds) + 1)]
     partitions = [_partition_name(lower, ranges + place) for place, lower in enumerate(bounds)]
@@ -175,6 +195,21 @@ def _step(position: Decimal, next_position: Decimal | None, count: int) -> Decim
         largest = (next_position - position) / (count + 1)
         step = Decimal(1).scaleb(largest.adjusted())
     return step if step * (count + 1) <= next_position - position else step / 10
+
+
+def _renumber(connection: psycopg.Connection, index: RegisteredIndex) -> None:
+    """Gives all ranges whole positions again, in the same order; greater ones, so that none meets an old one."""
+    connection.execute(
+        """
+        UPDATE vector_pipeline.key_ranges r SET position = anew.position
+        FROM (
+            SELECT range_id,
+                   ceil(max(position) OVER ()) + row_number() OVER (ORDER BY position) AS position
+            FROM vector_pipeline.key_ranges WHERE index_id = %(index)s) anew
+        WHERE r.range_id = anew.range_id
+        """,
+        {"index": index.index_id},
+    )
 
 
 def _partition_name(lower: str, ranges: int) -> str:
@@ -212,12 +247,16 @@ def _note_source_digests(
         """
         UPDATE vector_pipeline.key_ranges r
         SET source_rows = new.rows, source_digest = new.digest, source_checked_at = %(looked_at)s,
-            suspected_at = CASE WHEN r.suspected_at > %(looked_at)s THEN r.suspected_at END,
+            suspected_at = CASE WHEN r.suspected_at > %(looked_at)s AND r.suspected_at <= clock_timestamp()
+                                THEN r.suspected_at END,
             dirty_since = CASE WHEN s.vectors_complete AND s.digest = new.digest THEN NULL
                                ELSE coalesce(r.dirty_since, %(looked_at)s) END
         FROM unnest(%(ranges)s::integer[], %(rows)s::bigint[], %(digests)s::text[]) AS new(range_id, rows, digest)
         LEFT JOIN vector_pipeline.range_states s ON s.range_id = new.range_id AND s.generation = %(generation)s
-        WHERE r.range_id = new.range_id AND (r.source_checked_at IS NULL OR r.source_checked_at <= %(looked_at)s)
+        WHERE r.range_id = new.range_id
+          -- A look in the future was before the clock was put back, or on another server.
+          AND (r.source_checked_at IS NULL OR r.source_checked_at <= %(looked_at)s
+               OR r.source_checked_at > clock_timestamp())
         """,
         {
             "ranges": list(digests),
@@ -226,6 +265,26 @@ def _note_source_digests(
             "looked_at": looked_at,
             "generation": index.generation.number,
         },
+    )
+
+
+def recount_rows(connection: psycopg.Connection, index: RegisteredIndex, range_ids: Sequence[int]) -> None:
+    """Brings the states of ranges in line with the documents that they have now; those that have no state get one.
+
+    What has moved from one range to another is not what the guard against mass deletion is to miss.
+    """
+    connection.execute(
+        sql.SQL(
+            """
+            INSERT INTO vector_pipeline.range_states AS s (range_id, generation, rows, vectors_complete)
+            SELECT r.range_id, %(generation)s, count(d.key), false
+            FROM unnest(%(ranges)s::integer[]) AS r(range_id)
+            LEFT JOIN {} d ON d.range_id = r.range_id
+            GROUP BY r.range_id
+            ON CONFLICT (range_id, generation) DO UPDATE SET rows = excluded.rows
+            """
+        ).format(sql.Identifier(index.schema, "documents")),
+        {"ranges": list(range_ids), "generation": index.generation.number},
     )
 
 

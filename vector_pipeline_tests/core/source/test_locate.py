@@ -8,7 +8,7 @@ import pytest
 
 from vector_pipeline.core.settings import SourceSettings
 from vector_pipeline.core.source.digest import digest_range
-from vector_pipeline.core.source.key_ranges import KeyRange, cut, keys_at_or_above
+from vector_pipeline.core.source.key_ranges import KeyRange, are_at_or_above, cut
 from vector_pipeline.core.source.locate import locate_keys
 from vector_pipeline.core.source.rows import read_row_hashes, read_rows
 from vector_pipeline_tests.core.source.keys_of_all_kinds import (
@@ -62,7 +62,8 @@ def test_each_row_is_in_one_range_and_its_key_is_located_there(keyed: KeyedRows)
     assert locate_keys(keyed.source, keyed.plan, keys, ranges) == found
     bound = ranges[len(ranges) // 2]
     assert bound.lower is not None
-    above = keys_at_or_above(keyed.source, keyed.plan, keys, bound.lower)
+    answers = are_at_or_above(keyed.source, keyed.plan, [(key, bound.lower) for key in keys])
+    above = [key for key, is_above in answers.items() if is_above]
     assert set(above) == {key for key, range_id in found.items() if range_id >= bound.range_id}
     with administrator(keyed.settings) as cursor:
         cursor.execute("DELETE FROM keyed")
