@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for_all
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -110,6 +111,7 @@ class Filling:
         self._failed = threading.Event()
         self._error: BaseException | None = None
         self._in_flight: set[ContentHash] = set()
+        self._asked: set[Future[None]] = set()
         self._finished: queue.Queue[_Finished | _Mark] = queue.Queue()
         # Given back when a batch is stored, not when it is answered: what is paid for and could be lost stays bounded.
         # One beyond the requests, so that a batch being written keeps no request from being made.
@@ -155,10 +157,19 @@ class Filling:
                         if self._failed.is_set():
                             self._slots.release()
                             break
-                        pool.submit(self._request, batch).add_done_callback(self._request_done)
+                        request = pool.submit(self._request, batch)
+                        self._asked.add(request)
+                        request.add_done_callback(self._request_done)
                 except BaseException as error:
                     # Before the pool is waited for, so that nothing more is asked and paid for.
                     self._note_error(error)
+                try:
+                    pool.shutdown()
+                except BaseException as error:
+                    # What is paid for is stored all the same. Not by `shutdown`: an interrupted `join` takes its thread
+                    # for ended (python/cpython#89437).
+                    self._note_error(error)
+                    wait_for_all(list(self._asked))
         finally:
             self._finished.put(_Mark.END)
             writer.join()
@@ -232,6 +243,7 @@ class Filling:
                 self._request(finished.again)
 
     def _request_done(self, future: Future[None]) -> None:
+        self._asked.discard(future)
         self._note_error(future.exception())
         self._finished.put(_Mark.STORED)
 
