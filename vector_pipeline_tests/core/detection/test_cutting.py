@@ -67,7 +67,7 @@ def test_a_large_table_is_cut_in_looks_that_keep_to_their_time(
     assert lowers == sorted(set(lowers))
     assert len(lowers) <= 12_000
     gaps = [after - before for before, after in itertools.pairwise(lowers)]
-    assert max(gaps) <= 70_000
+    assert max(gaps) <= 25_000
 
 
 def test_an_emptied_range_stays(workbench: Workbench) -> None:
