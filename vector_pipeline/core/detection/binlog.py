@@ -8,7 +8,8 @@ is stored with what was named, so nothing is lost between two looks, also where 
 - A change of the table itself (TRUNCATE, ALTER, RENAME) names all ranges, and so do columns that are others than at
   the last look.
 - A transaction prepared by XA is named when it is prepared and again when it is committed, however much later.
-- A long transaction is read in several looks: each begins at its start and passes over what is done.
+- A long transaction is read in several looks: each begins at its start and passes over what is done. Once it has named
+  all ranges, the rest of its rows are passed over too.
 
 What the log doesn't have is left to the scrub: changes by ON DELETE CASCADE in MySQL before 9.6 and in MariaDB, by
 sessions with sql_log_bin = 0, of other servers where this one is a replica without log_replica_updates. Where the log
@@ -77,8 +78,9 @@ class _Place:
     """How far the log has been read.
 
     `at` is the end of a transaction and `done` the end of what has been named, which is further on in a long one.
-    `created` is when the file of `at` was made, `columns` the fingerprint of the table's columns, `again` the ranges
-    to be named once more, and `prepared` those of XA transactions that are neither committed nor rolled back.
+    `created` is when the file of `at` was made, and `columns` the fingerprint of the table's columns. `named` are the
+    ranges that were named while the long one was read, `again` those to be named once more, and `prepared` those of XA
+    transactions that are neither committed nor rolled back.
     """
 
     server: str
@@ -86,6 +88,7 @@ class _Place:
     done: int
     created: int | None
     columns: str
+    named: frozenset[int] = frozenset()
     again: frozenset[int] = frozenset()
     prepared: dict[str, list[int]] = field(default_factory=dict)
 
@@ -97,6 +100,7 @@ class _Place:
             state["done"],
             state["created"],
             state["columns"],
+            frozenset(state["named"]),
             frozenset(state["again"]),
             dict(state["prepared"]),
         )
@@ -110,12 +114,13 @@ class _Place:
             "done": self.done,
             "created": self.created,
             "columns": self.columns,
+            "named": sorted(self.named),
             "again": sorted(self.again),
             "prepared": self.prepared,
         }
 
     def moved(self, position: Position) -> _Place:
-        return replace(self, at=position, done=position.offset)
+        return replace(self, at=position, done=position.offset, named=frozenset())
 
 
 class Binlog:
@@ -227,8 +232,6 @@ class _Reading:
         self._keys: dict[RawKey, None] = {}
         self._suspects = self._all if place.columns != table.fingerprint else place.again & self._all
         self._fresh: frozenset[int] = frozenset()
-        # What earlier looks have named of a transaction is not kept.
-        self._named_of_transaction = self._all if place.done != place.at.offset else frozenset[int]()
         self._xa_name = ""
         self._latest = 0
         self._server_clock = 0
@@ -269,8 +272,7 @@ class _Reading:
     def _finding(self) -> Iterator[Finding]:
         """What has been read since the last one, where that makes a difference."""
         self._locate()
-        within_transaction = self._place.done != self._place.at.offset
-        if within_transaction or self._latest >= self._server_clock - _SEEN_AFTER_SECONDS:
+        if self._within_transaction or self._latest >= self._server_clock - _SEEN_AFTER_SECONDS:
             self._place = replace(self._place, again=self._place.again | self._fresh)
         finding = Finding(self._place.state, self._suspects, self.problem)
         self.has_found = self.has_found or bool(self._fresh)
@@ -280,10 +282,15 @@ class _Reading:
             self.noted = self._place
             yield finding
 
+    @property
+    def _within_transaction(self) -> bool:
+        return self._place.done != self._place.at.offset
+
     def _suspect(self, ranges: frozenset[int]) -> None:
         self._suspects |= ranges
         self._fresh |= ranges
-        self._named_of_transaction |= ranges
+        if self._within_transaction:
+            self._place = replace(self._place, named=self._place.named | ranges)
 
     def _locate(self) -> None:
         if self._keys:
@@ -308,8 +315,8 @@ class _Reading:
                 self._take_statement(event.statement, event.position)
             case Prepared():
                 self._locate()
-                if self._named_of_transaction:
-                    ranges = sorted(self._named_of_transaction)
+                if self._place.named:
+                    ranges = sorted(self._place.named)
                     self._place = replace(self._place, prepared=self._place.prepared | {self._xa_name: ranges})
                 self._end_transaction(event.position)
             case Committed():
@@ -319,7 +326,9 @@ class _Reading:
 
     def _take_rows(self, event: RowsLogged) -> None:
         try:
-            for key in event.changed_keys():
+            # The log had all of the transaction when the ranges were named: the rest can tell nothing more, and to
+            # unpack it is what takes the time.
+            for key in () if self._all <= self._place.named else event.changed_keys():
                 self._keys[key] = None
         except UnreadableKey as unreadable:
             self.problem = self.problem or (
@@ -362,7 +371,6 @@ class _Reading:
         )
 
     def _end_transaction(self, position: Position) -> None:
-        self._named_of_transaction = frozenset()
         self._xa_name = ""
         self._place = self._place.moved(position)
 

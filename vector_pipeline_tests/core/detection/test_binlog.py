@@ -12,8 +12,9 @@ from typing import Any
 import pymysql
 import pytest
 from pymysql.cursors import Cursor
+from pymysqlreplication.row_event import RowsEvent
 
-from vector_pipeline.core.detection import binlog
+from vector_pipeline.core.detection import binlog, binlog_stream
 from vector_pipeline.core.detection.binlog import Binlog
 from vector_pipeline.core.settings import SourceSettings
 from vector_pipeline.core.source import connection as source_connection
@@ -191,6 +192,66 @@ def test_a_long_transaction_is_read_in_several_looks(any_workbench: Workbench) -
         looks = watch.short_looks()
         assert looks[0] != watch.all_ranges
         assert set().union(*looks) == watch.all_ranges
+
+
+@pytest.fixture
+def unpacked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many rows each event had that was unpacked."""
+    unpack, counts = binlog_stream._rows, list[int]()
+
+    def counted(event: RowsEvent) -> list[dict[str, Any]]:
+        rows = unpack(event)
+        counts.append(len(rows))
+        return rows
+
+    monkeypatch.setattr(binlog_stream, "_rows", counted)
+    return counts
+
+
+def _touch_all_and_then_much(cursor: Cursor) -> None:
+    """One transaction: a row of each range, then all rows ten times."""
+    cursor.execute("BEGIN")
+    cursor.execute("UPDATE faq SET question = 'changed' WHERE id % 10 = 5")
+    for time in range(10):
+        cursor.execute(f"UPDATE faq SET question = 'changed {time}'")
+    cursor.execute("COMMIT")
+
+
+def test_rows_are_not_unpacked_once_their_transaction_has_named_all_ranges(
+    any_workbench: Workbench, monkeypatch: pytest.MonkeyPatch, unpacked: list[int]
+) -> None:
+    monkeypatch.setattr(binlog, "_KEYS_PER_FINDING", 5)
+    with _watched(any_workbench) as watch, _session(any_workbench) as cursor:
+        _touch_all_and_then_much(cursor)
+        assert watch.look() == watch.all_ranges
+        assert unpacked == [5]
+        assert watch.look() == watch.all_ranges, "what is found at the log's end is named once more"
+        assert list(watch.findings()) == []
+
+
+def test_rows_are_not_unpacked_either_by_the_next_looks_at_that_transaction(
+    any_workbench: Workbench, unpacked: list[int]
+) -> None:
+    with _watched(any_workbench) as watch, _session(any_workbench) as cursor:
+        _touch_all_and_then_much(cursor)
+        assert watch.short_looks()[0] == watch.all_ranges
+        assert unpacked == [5]
+
+
+def test_rows_of_the_transaction_after_one_that_named_all_ranges_are_named(
+    any_workbench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(binlog, "_KEYS_PER_FINDING", 5)
+    with _watched(any_workbench) as watch, _session(any_workbench) as cursor:
+        _touch_all_and_then_much(cursor)
+        while list(watch.findings()):
+            pass
+        any_workbench.mysql("UPDATE faq SET question = 'changed' WHERE id % 10 = 5")
+        assert watch.look() == watch.all_ranges
+        while list(watch.findings()):
+            pass
+        any_workbench.mysql("UPDATE faq SET question = 'changed again' WHERE id = 12")
+        assert watch.look() == watch.ranges_of(12)
 
 
 def test_rows_of_an_open_transaction_are_named_when_it_commits(any_workbench: Workbench) -> None:
