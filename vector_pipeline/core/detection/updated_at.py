@@ -5,9 +5,13 @@ So that a quiet table isn't named again and again with it, each slice of that st
 keys, and named only when its digest is another one. A slice is ten seconds: all timestamps whose text agrees but for
 the last digit of the seconds.
 
+A pass goes from the beginning of the overlap to the present, over as many looks as it takes; each comes further by a
+statement at least. The next pass begins the overlap before the greatest timestamp that there was as this one began,
+since what commits while a pass is under way may do so behind it.
+
 Left to the scrub: a deletion, a change that doesn't touch the column, one that sets it back or to NULL, and a
 transaction that was open for longer than the overlap (so are, where the column is in a local time with summer time, the
-changes of the hour that comes twice).
+changes of the hour that comes twice). So is, with a problem that says so, a slice that is too full to be digested.
 
 The column may be in any time zone, so the clock tells nothing but this: a value of more than a day ahead of the
 server's clock is in none of them the present. Rows with such a value are passed over and left to the scrub, so that one
@@ -18,80 +22,59 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass, field, replace
-from datetime import datetime, timedelta
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 from vector_pipeline.core.detection.detector import Finding, State, View
+from vector_pipeline.core.detection.updated_at_progress import (
+    SLICE_CHARACTERS,
+    Bound,
+    Place,
+    Progress,
+    after_slice,
+    before_slice,
+    end_of,
+    from_slice,
+    slice_of,
+    until_slice,
+)
 from vector_pipeline.core.source.connection import identifier
 from vector_pipeline.core.source.key_ranges import KeyRange, key_order
 from vector_pipeline.core.source.keys import column_operands, comparison, literal_operands
 from vector_pipeline.core.source.locate import locate_keys
+from vector_pipeline.core.source.time_limit import StatementTookTooLong, naming_the_limit
 
 _KEYS_PER_FINDING = 1000
 # Of one statement that digests slices, so that catching up after a long pause is done in many short ones.
 _ROWS_PER_STATEMENT = 20_000
-_SLICE_CHARACTERS = len("2026-01-02 03:04:0")
-_FIRST_SLICE = "0000-00-00 00:00:0"
+# Such a slice is still digested in about a second. It is digested again at each pass while it is in the overlap.
+_MOST_ROWS_OF_A_SLICE = 500_000
 _NOT_IN_THE_FUTURE = "UTC_TIMESTAMP(6) + INTERVAL 1 DAY"
-
-
-@dataclass(frozen=True)
-class _Bound:
-    """From where on timestamps are looked at."""
-
-    operator: Literal[">=", ">"]
-    moment: str
+_TOO_SLOW = "MySQL took too long to read them"
+_PASSED_OVER = "passed over"
+"""In the place of a slice's digest: it can't be digested, which is not to be tried at each pass."""
 
 
 @dataclass(frozen=True)
 class _Slice:
-    """`name` is what the text of its timestamps begins with, `latest` the greatest of them."""
+    """`name` is what the text of its timestamps begins with."""
 
     name: str
     digest: str
-    latest: str
 
 
 @dataclass(frozen=True)
-class _Place:
-    """In the midst of a slice: its digest as naming it began, and timestamp and key of the row that was named last."""
+class _Step:
+    """Some slices further.
 
-    name: str
-    digest: str
-    moment: str
-    key: str
-
-
-@dataclass(frozen=True)
-class _Progress:
-    """What has been named. Moments are MySQL's own text.
-
-    `latest` is the greatest timestamp named; `slices` are the digests with which those of the overlap have been named.
+    `then` is where the pass goes on, None at the present; `passed_over` a slice that can't be digested, and `problem`
+    tells what may have been missed by this step.
     """
 
-    latest: str | None = None
-    slices: dict[str, str] = field(default_factory=dict)
-    within: _Place | None = None
-
-    @classmethod
-    def of(cls, state: State) -> _Progress:
-        within = state.get("within")
-        return cls(state["latest"], dict(state["slices"]), _Place(*within) if within else None)
-
-    @property
-    def state(self) -> State:
-        state: State = {"latest": self.latest, "slices": self.slices}
-        return state if self.within is None else state | {"within": list(astuple(self.within))}
-
-    def first_slice(self, overlap_seconds: int) -> str:
-        """The earliest slice that is looked at again."""
-        return _FIRST_SLICE if self.latest is None else _slice_of(_earlier(self.latest, overlap_seconds))
-
-    def having_named(self, done: _Slice, overlap_seconds: int) -> _Progress:
-        later = _Progress(max(self.latest or "", done.latest), self.slices | {done.name: done.digest})
-        first = later.first_slice(overlap_seconds)
-        return replace(later, slices={name: digest for name, digest in later.slices.items() if name >= first})
+    slices: Sequence[_Slice]
+    then: Bound | None
+    passed_over: str | None = None
+    problem: str | None = None
 
 
 class UpdatedAt:
@@ -104,92 +87,143 @@ class UpdatedAt:
         column: an indexed DATETIME or TIMESTAMP column of a table.
         overlap_seconds: how much earlier than the greatest timestamp seen one may still come in.
         """
+        self._column_name = column.lower()
         self._column = identifier(column)
         self._overlap = overlap_seconds
 
     def look(self, view: View, ranges: Sequence[KeyRange], state: State | None) -> Iterator[Finding]:
-        if state is None:
-            yield Finding(self._present(view).state)
+        if state is None or state.get("column") != self._column_name:
+            yield self._start(view, None if state is None else self._another_column(state.get("column")))
             return
-        progress = _Progress.of(state)
-        keys: list[str] = []
-        for some, named in self._changes(view, progress):
-            progress = named
+        progress = Progress.of(state, self._overlap)
+        if progress.under_way is None:
+            progress = progress.beginning(self._greatest(view))
+        noted, keys = state, list[str]()
+        for some, reached, problem in self._changes(view, progress):
+            progress = reached
             keys += some
-            late = view.deadline is not None and time.monotonic() >= view.deadline
-            if len(keys) >= _KEYS_PER_FINDING or late:
-                yield Finding(progress.state, _ranges_of(view, keys, ranges))
+            late = _is_late(view)
+            if problem or len(keys) >= _KEYS_PER_FINDING or (late and progress.state != noted):
+                noted = progress.state
+                yield Finding(noted, _ranges_of(view, keys, ranges), problem)
                 keys = []
             if late:
                 return
-        if keys or progress.state != state:
+        if keys or progress.state != noted:
             yield Finding(progress.state, _ranges_of(view, keys, ranges))
 
-    def _present(self, view: View) -> _Progress:
-        progress = _Progress(self._greatest(view))
-        if progress.latest is not None:
-            for each in self._slices(view, _from(progress.first_slice(self._overlap)), None):
-                progress = progress.having_named(each, self._overlap)
-        return progress
+    def _start(self, view: View, problem: str | None) -> Finding:
+        """Takes as known what there is, as far as the look has time. The next looks name the rest of the overlap."""
+        greatest = self._greatest(view)
+        progress = Progress(self._column_name, self._overlap, greatest).beginning(greatest)
+        while progress.under_way is not None:
+            step = self._step(view, progress.under_way.lower, progress.slices)
+            for each in step.slices:
+                progress = progress.having_done(each.name, each.digest)
+            progress = _past(step, progress)
+            if _is_late(view):
+                break
+        return Finding(progress.state, problem=problem)
 
-    def _changes(self, view: View, state: _Progress) -> Iterator[tuple[list[str], _Progress]]:
-        """Keys to name, some at a time, each with the progress once they are named."""
-        progress = state
-        lower = _from(progress.first_slice(self._overlap))
-        while True:
-            last = self._slice_some_rows_on(view, lower)
-            for each in self._slices(view, lower, last):
-                if progress.slices.get(each.name) != each.digest:
+    def _changes(self, view: View, progress: Progress) -> Iterator[tuple[list[str], Progress, str | None]]:
+        """Keys to name, some at a time, each with the progress once they are named, and with what was passed over."""
+        while progress.under_way is not None:
+            place = progress.under_way.within
+            if place is None:
+                step = self._step(view, progress.under_way.lower, progress.slices)
+            else:
+                # By the digest with which its naming began: what has come in behind the place makes it another one.
+                step = _Step((_Slice(place.name, place.digest),), after_slice(place.name))
+            for each in step.slices:
+                if progress.slices.get(each.name) == each.digest:
+                    progress = progress.having_done(each.name, each.digest)
+                    continue
+                try:
                     for keys, named in self._name(view, each, progress):
                         progress = named
-                        yield keys, named
-            yield [], progress
-            if last is None:
-                return
-            lower = _after(last)
+                        yield keys, progress, None
+                except StatementTookTooLong:
+                    progress = progress.having_done(each.name, _PASSED_OVER)
+                    yield [], progress, self._left_to_the_scrub(f"from {each.name}0 to {each.name}9", _TOO_SLOW)
+            progress = _past(step, progress)
+            yield [], progress, step.problem
 
-    def _name(self, view: View, each: _Slice, progress: _Progress) -> Iterator[tuple[list[str], _Progress]]:
-        place = progress.within if progress.within and progress.within.name == each.name else None
-        # What has come in since, before the place where naming goes on, must make the slice another one next time.
-        digest = place.digest if place else each.digest
-        done = progress.having_named(replace(each, digest=digest), self._overlap)
+    def _name(self, view: View, each: _Slice, progress: Progress) -> Iterator[tuple[list[str], Progress]]:
+        place = progress.under_way.within if progress.under_way else None
         for rows, more in self._rows(view, each, place):
-            named = replace(progress, within=_Place(each.name, digest, *rows[-1])) if more else done
-            yield [key for _, key in rows], named
+            yield (
+                [key for _, key in rows],
+                progress.at(Place(each.name, each.digest, *rows[-1]))
+                if more
+                else progress.having_done(each.name, each.digest),
+            )
 
-    def _slices(self, view: View, lower: _Bound, last: str | None) -> Iterator[_Slice]:
-        """The slices from `lower` to `last`, which is included; None: to the present."""
+    def _step(self, view: View, lower: Bound, known: dict[str, str]) -> _Step:
+        """The next slices; one that may be too full is taken by itself."""
+        full: str | None = None
+        try:
+            full = self._slice_rows_on(view, lower, _ROWS_PER_STATEMENT)
+            slices = self._slices(view, lower, None if full is None else before_slice(full))
+        except StatementTookTooLong:
+            then = None if full is None else from_slice(full)
+            return _Step((), then, problem=self._left_to_the_scrub(f"from {lower.moment} on", _TOO_SLOW))
+        if full is None:
+            return _Step(slices, None)
+        return _Step(slices, from_slice(full)) if slices else self._full_step(view, full, known)
+
+    def _full_step(self, view: View, name: str, known: dict[str, str]) -> _Step:
+        then = after_slice(name)
+        if known.get(name) == _PASSED_OVER:
+            return _Step((), then)
+        try:
+            if self._slice_rows_on(view, from_slice(name), _MOST_ROWS_OF_A_SLICE) != name:
+                return _Step(self._slices(view, from_slice(name), until_slice(name)), then)
+            reason = f"there are more than {_MOST_ROWS_OF_A_SLICE:,d}"
+        except StatementTookTooLong:
+            reason = _TOO_SLOW
+        return _Step((), then, name, self._left_to_the_scrub(f"from {name}0 to {name}9", reason))
+
+    def _left_to_the_scrub(self, which: str, reason: str) -> str:
+        return (
+            f"Rows whose {self._column_name} is {which} are left to the scrub, since {reason}. Change fewer rows at a "
+            "time, or declare source.binlog as well, which finds changes however many there are"
+        )
+
+    def _another_column(self, before: str | None) -> str:
+        return (
+            f"source.updated_at is {self._column_name} now and was {before} before: changes between the last look at "
+            "that column and the first one at this are left to the scrub"
+        )
+
+    def _slices(self, view: View, lower: Bound, upper: Bound | None) -> list[_Slice]:
+        """The slices between the bounds; without an upper one, to the present."""
         text = f"CAST({self._column} AS CHAR)"
         row_hash = f"CONV(LEFT(SHA2(CONCAT_WS('|', {text}, {view.plan.key.expression}), 256), 16), 16, 10)"
-        until = "" if last is None else f" AND {self._column} <= CAST(%s AS DATETIME(6))"
-        with view.source.cursor() as cursor:
-            cursor.execute(
-                f"SELECT LEFT({text}, {_SLICE_CHARACTERS:d}) AS slice, COUNT(*),"
-                f" BIT_XOR(CAST({row_hash} AS UNSIGNED)), MAX({text})"
-                f" FROM {_table(view)}"
-                f" WHERE {self._column} {lower.operator} CAST(%s AS DATETIME(6))"
-                f" AND {self._column} <= {_NOT_IN_THE_FUTURE}{until}"
-                " GROUP BY slice ORDER BY slice",
-                (lower.moment,) if last is None else (lower.moment, _end(last)),
-            )
-            found = cursor.fetchall()
-        for name, rows, xor, latest in found:
-            yield _Slice(str(name), f"{rows}:{int(xor):016x}", str(latest))
+        below = "" if upper is None else f" AND {self._column} {upper.operator} CAST(%s AS DATETIME(6))"
+        found = _read(
+            view,
+            f"SELECT LEFT({text}, {SLICE_CHARACTERS:d}) AS slice, COUNT(*), BIT_XOR(CAST({row_hash} AS UNSIGNED))"
+            f" FROM {_table(view)}"
+            f" WHERE {self._column} {lower.operator} CAST(%s AS DATETIME(6))"
+            f" AND {self._column} <= {_NOT_IN_THE_FUTURE}{below}"
+            " GROUP BY slice ORDER BY slice",
+            (lower.moment,) if upper is None else (lower.moment, upper.moment),
+        )
+        return [_Slice(str(name), f"{rows}:{int(xor):016x}") for name, rows, xor in found]
 
-    def _slice_some_rows_on(self, view: View, lower: _Bound) -> str | None:
-        """The slice of the row that is _ROWS_PER_STATEMENT on; None where there are not so many."""
-        with view.source.cursor() as cursor:
-            cursor.execute(
-                f"SELECT CAST({self._column} AS CHAR) FROM {_table(view)}"
-                f" WHERE {self._column} {lower.operator} CAST(%s AS DATETIME(6))"
-                f" AND {self._column} <= {_NOT_IN_THE_FUTURE}"
-                f" ORDER BY {self._column} LIMIT 1 OFFSET {_ROWS_PER_STATEMENT:d}",
-                (lower.moment,),
-            )
-            row = cursor.fetchone()
-        return None if row is None else _slice_of(str(row[0]))
+    def _slice_rows_on(self, view: View, lower: Bound, rows: int) -> str | None:
+        """The slice of the row that is so many on; None where there are not so many."""
+        found = _read(
+            view,
+            f"SELECT CAST({self._column} AS CHAR) FROM {_table(view)}"
+            f" WHERE {self._column} {lower.operator} CAST(%s AS DATETIME(6))"
+            f" AND {self._column} <= {_NOT_IN_THE_FUTURE}"
+            f" ORDER BY {self._column} LIMIT 1 OFFSET {rows:d}",
+            (lower.moment,),
+        )
+        return slice_of(str(found[0][0])) if found else None
 
-    def _rows(self, view: View, each: _Slice, place: _Place | None) -> Iterator[tuple[list[tuple[str, str]], bool]]:
+    def _rows(self, view: View, each: _Slice, place: Place | None) -> Iterator[tuple[list[tuple[str, str]], bool]]:
         """Timestamp and key of the slice's rows in the order of the index, some at a time, and whether more come.
 
         Each time the row before is read once more, since many rows can have one timestamp.
@@ -200,15 +234,15 @@ class UpdatedAt:
         while True:
             if after is not None:
                 start, (bound, parameters) = after[0], self._condition_from(view, *after)
-            with view.source.cursor() as cursor:
-                cursor.execute(
-                    f"SELECT CAST({self._column} AS CHAR), {view.plan.key.expression} FROM {_table(view)}"
-                    f" WHERE {self._column} >= CAST(%s AS DATETIME(6)) AND {self._column} <= CAST(%s AS DATETIME(6))"
-                    f" AND {self._column} <= {_NOT_IN_THE_FUTURE} AND NOT ({view.plan.key.absent}){bound}"
-                    f" ORDER BY {self._column}, {key_order(view.plan)} LIMIT {_KEYS_PER_FINDING + 1:d}",
-                    (start, _end(each.name), *parameters),
-                )
-                rows = [(str(moment), str(key)) for moment, key in cursor.fetchall()]
+            found = _read(
+                view,
+                f"SELECT CAST({self._column} AS CHAR), {view.plan.key.expression} FROM {_table(view)}"
+                f" WHERE {self._column} >= CAST(%s AS DATETIME(6)) AND {self._column} <= CAST(%s AS DATETIME(6))"
+                f" AND {self._column} <= {_NOT_IN_THE_FUTURE} AND NOT ({view.plan.key.absent}){bound}"
+                f" ORDER BY {self._column}, {key_order(view.plan)} LIMIT {_KEYS_PER_FINDING + 1:d}",
+                (start, end_of(each.name), *parameters),
+            )
+            rows = [(str(moment), str(key)) for moment, key in found]
             more = len(rows) > _KEYS_PER_FINDING
             yield rows, more
             if not more:
@@ -222,14 +256,32 @@ class UpdatedAt:
         return f" AND ({condition})", (moment, moment, *parameters)
 
     def _greatest(self, view: View) -> str | None:
-        with view.source.cursor() as cursor:
-            cursor.execute(
-                f"SELECT CAST(MAX({self._column}) AS CHAR) FROM {_table(view)}"
-                f" WHERE {self._column} <= {_NOT_IN_THE_FUTURE}",
-                (),
-            )
-            row = cursor.fetchone()
-        return None if row is None or row[0] is None else str(row[0])
+        [(greatest,)] = _read(
+            view,
+            f"SELECT CAST(MAX({self._column}) AS CHAR) FROM {_table(view)}"
+            f" WHERE {self._column} <= {_NOT_IN_THE_FUTURE}",
+            (),
+        )
+        return None if greatest is None else str(greatest)
+
+
+def _read(view: View, statement: str, parameters: tuple[Any, ...]) -> Sequence[tuple[Any, ...]]:
+    """Raises:
+    StatementTookTooLong: it reached the limit that a look has for its statements.
+    """
+    with naming_the_limit(), view.source.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return cursor.fetchall()
+
+
+def _past(step: _Step, progress: Progress) -> Progress:
+    if step.passed_over is not None:
+        progress = progress.having_done(step.passed_over, _PASSED_OVER)
+    return progress.going_on(step.then)
+
+
+def _is_late(view: View) -> bool:
+    return view.deadline is not None and time.monotonic() >= view.deadline
 
 
 def _ranges_of(view: View, keys: Sequence[str], ranges: Sequence[KeyRange]) -> frozenset[int]:
@@ -239,27 +291,3 @@ def _ranges_of(view: View, keys: Sequence[str], ranges: Sequence[KeyRange]) -> f
 
 def _table(view: View) -> str:
     return identifier(view.plan.database, view.plan.table)
-
-
-def _slice_of(moment: str) -> str:
-    return moment[:_SLICE_CHARACTERS]
-
-
-def _end(name: str) -> str:
-    return f"{name}9.999999"
-
-
-def _from(name: str) -> _Bound:
-    return _Bound(">=", f"{name}0")
-
-
-def _after(name: str) -> _Bound:
-    return _Bound(">", _end(name))
-
-
-def _earlier(moment: str, seconds: int) -> str:
-    """The moment itself where it is no date (0000-00-00), or where none is so early."""
-    try:
-        return str(datetime.fromisoformat(moment) - timedelta(seconds=seconds))
-    except (ValueError, OverflowError):
-        return moment

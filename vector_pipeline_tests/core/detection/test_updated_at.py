@@ -11,6 +11,7 @@ from pymysql.cursors import Cursor
 
 from vector_pipeline.core.detection import updated_at
 from vector_pipeline.core.detection.updated_at import UpdatedAt
+from vector_pipeline.core.source.time_limit import limited_statements
 from vector_pipeline.core.spec import IndexSpec
 from vector_pipeline_tests.core.detection.watching import Watch, watching
 from vector_pipeline_tests.servers import mysql_administrator
@@ -220,6 +221,110 @@ def test_names_ranges_of_any_kind_of_key(
         any_workbench.mysql("UPDATE faq SET at = '2020-01-02 03:30:40'")
         assert watch.look() == watch.all_ranges
         assert watch.look() == set()
+
+
+@contextmanager
+def _spread(workbench: Workbench, monkeypatch: pytest.MonkeyPatch, rows_per_look: int = 5) -> Iterator[Watch]:
+    """Fifty rows a minute apart, all within the overlap, of which a look without time digests only a few."""
+    monkeypatch.setattr(updated_at, "_ROWS_PER_STATEMENT", rows_per_look)
+    workbench.mysql("CREATE TABLE faq (id BIGINT PRIMARY KEY, question TEXT, at DATETIME, INDEX (at))")
+    _add(workbench, range(1, 51), START)
+    workbench.mysql("UPDATE faq SET at = at + INTERVAL id MINUTE")
+    with watching(workbench, _spec(), UpdatedAt("at", 7200)) as watch:
+        yield watch
+
+
+def test_an_overlap_that_takes_longer_than_a_look_is_digested_by_several(
+    any_workbench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with _spread(any_workbench, monkeypatch) as watch:
+        _touch(any_workbench, 12, "2020-01-02 04:00:00")
+        looks = [watch.short_look() for _ in range(15)]
+        assert set().union(*looks) == watch.ranges_of(12)
+
+
+def test_a_late_commit_behind_the_place_where_a_look_goes_on_is_named_by_the_next_pass(
+    any_workbench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with _spread(any_workbench, monkeypatch) as watch:
+        for _ in range(5):
+            watch.short_look()
+        _touch(any_workbench, 33, "2020-01-02 03:05:30")
+        _touch(any_workbench, 12, "2020-01-02 05:04:00")
+        looks = [watch.short_look() for _ in range(30)]
+        assert set().union(*looks) == watch.ranges_of(12, 33)
+        assert set().union(*(watch.short_look() for _ in range(15))) == set()
+
+
+def test_what_changes_before_a_first_look_without_time_has_come_through_the_overlap_is_named(
+    any_workbench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with _spread(any_workbench, monkeypatch, rows_per_look=15) as watch:
+        watch.state = None
+        assert watch.short_look() == set()
+        _touch(any_workbench, 33, "2020-01-02 03:40:30")
+        looks = [watch.short_look() for _ in range(30)]
+        assert watch.ranges_of(33) <= set().union(*looks)
+        assert not watch.ranges_of(1) & set().union(*looks)
+
+
+def test_a_slice_that_is_too_full_is_left_to_the_scrub_and_the_look_goes_on_behind_it(
+    any_workbench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(updated_at, "_ROWS_PER_STATEMENT", 10)
+    monkeypatch.setattr(updated_at, "_MOST_ROWS_OF_A_SLICE", 30)
+    with _watched(any_workbench) as watch:
+        any_workbench.mysql("UPDATE faq SET at = '2020-01-02 03:30:30'")
+        _touch(any_workbench, 12, "2020-01-02 03:31:00")
+        assert watch.look() == watch.ranges_of(12)
+        [problem] = watch.problems
+        assert "at is from 2020-01-02 03:30:30 to 2020-01-02 03:30:39 are left to the scrub" in problem
+        assert "there are more than 30" in problem
+        assert list(watch.findings()) == []
+
+
+def test_a_slice_that_takes_too_long_is_left_to_the_scrub_and_not_tried_again(
+    any_workbench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(updated_at, "_ROWS_PER_STATEMENT", 10)
+    any_workbench.mysql("CREATE TABLE kept (id BIGINT PRIMARY KEY, question TEXT, at DATETIME, INDEX (at))")
+    any_workbench.mysql(
+        "CREATE VIEW faq AS SELECT id + IF(at = '2020-01-02 03:30:30', SLEEP(0.2), 0) AS id, question, at FROM kept"
+    )
+    any_workbench.mysql("INSERT INTO kept VALUES (%s, 'question', %s)", [(i, START) for i in range(1, 50)])
+    any_workbench.mysql(f"INSERT INTO kept VALUES (50, 'question', '{LATEST}')")
+    with (
+        watching(any_workbench, _spec(), UpdatedAt("at", 60)) as watch,
+        limited_statements(watch.view.source, 0.5),
+    ):
+        any_workbench.mysql("UPDATE kept SET at = '2020-01-02 03:30:30' WHERE id % 2 = 0")
+        any_workbench.mysql("UPDATE kept SET at = '2020-01-02 03:31:00' WHERE id = 33")
+        assert watch.look() == watch.ranges_of(33)
+        [problem] = watch.problems
+        assert "are left to the scrub, since MySQL took too long to read them" in problem
+        assert list(watch.findings()) == []
+
+
+def test_another_column_starts_anew_at_the_present_and_says_so(any_workbench: Workbench) -> None:
+    with _watched(any_workbench) as watch:
+        any_workbench.mysql("ALTER TABLE faq ADD moved DATETIME, ADD INDEX (moved)")
+        any_workbench.mysql(f"UPDATE faq SET moved = '{LATEST}' WHERE id = 50")
+        _touch(any_workbench, 33, "2020-01-02 03:30:30")
+        watch.detector = UpdatedAt("moved", 60)
+        assert watch.look() == set()
+        [problem] = watch.problems
+        assert "source.updated_at is moved now and was at before" in problem and "left to the scrub" in problem
+        any_workbench.mysql("UPDATE faq SET moved = '2020-01-02 03:30:30' WHERE id = 12")
+        assert watch.look() == watch.ranges_of(12)
+        assert len(watch.problems) == 1
+
+
+def test_a_column_written_in_other_letters_is_the_same(any_workbench: Workbench) -> None:
+    with _watched(any_workbench) as watch:
+        _touch(any_workbench, 12, "2020-01-02 03:30:30")
+        watch.detector = UpdatedAt("AT", 60)
+        assert watch.look() == watch.ranges_of(12)
+        assert watch.problems == []
 
 
 def test_a_look_reads_the_overlap_alone(any_workbench: Workbench) -> None:
