@@ -86,6 +86,7 @@ def test_a_column_whose_values_are_written_with_other_digits_is_named(
     assert [problem.field for problem in problems(any_workbench)] == ["document.metadata.asked"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("before", "after"),
     [

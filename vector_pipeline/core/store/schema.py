@@ -13,7 +13,7 @@ from psycopg import sql
 
 from vector_pipeline.core.errors import TargetUnavailableError
 from vector_pipeline.core.store import locks, names
-from vector_pipeline.core.store.locks import Lock, in_transaction
+from vector_pipeline.core.store.locks import Lock
 
 _FIRST_VERSION = """
 CREATE SCHEMA IF NOT EXISTS vector_pipeline;
@@ -149,8 +149,9 @@ def create_registry(connection: psycopg.Connection) -> None:
     """
     if _version(connection) == REGISTRY_VERSION:
         return
-    with connection.transaction():
-        in_transaction(connection, Lock.SCHEMA, 0)
+    # The lock first, the transaction after it: within one that has waited, PostgreSQL may still hold that a table isn't
+    # there which somebody else has made meanwhile.
+    with locks.held(connection, Lock.SCHEMA, 0), connection.transaction():
         version = _version(connection)
         if version > REGISTRY_VERSION:
             raise TargetUnavailableError(

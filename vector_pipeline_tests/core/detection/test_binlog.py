@@ -95,7 +95,7 @@ def test_what_is_found_at_the_logs_end_is_named_once_more_and_then_no_more(any_w
         assert list(watch.findings()) == []
 
 
-@pytest.mark.parametrize("metadata", ["FULL", "MINIMAL"])
+@pytest.mark.parametrize("metadata", [pytest.param("FULL", marks=pytest.mark.long), "MINIMAL"])
 @pytest.mark.parametrize(
     ("key", "declared", "value", "text"),
     [

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
+import pytest
+
+from vector_pipeline.core.errors import TargetUnavailableError
+from vector_pipeline.core.store.connection import connect
+from vector_pipeline.core.store.schema import REGISTRY_VERSION, create_registry
 from vector_pipeline_tests.workbench import Workbench, faq_spec
 
 
@@ -51,3 +57,39 @@ def test_processes_that_declare_unique_on_at_the_same_time_make_one_index(workbe
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(prepare, range(4)))
     assert _indexes_of_twins(workbench) == [("md5(question)", True)]
+
+
+def test_processes_that_make_the_registry_at_the_same_time_make_it_once(workbench: Workbench) -> None:
+    with ExitStack() as closing:
+        connections = [closing.enter_context(connect(workbench.target)) for _ in range(6)]
+        for connection in connections:
+            # From here on each remembers that there is no registry.
+            connection.execute("SELECT to_regclass('vector_pipeline.schema_version')")
+        with ThreadPoolExecutor(len(connections)) as pool:
+            list(pool.map(create_registry, connections))
+    versions = workbench.postgres("SELECT version FROM vector_pipeline.schema_version ORDER BY version")
+    assert versions == [(version,) for version in range(1, REGISTRY_VERSION + 1)]
+
+
+def test_a_registry_of_the_version_before_is_brought_to_this_one(workbench: Workbench) -> None:
+    workbench.create_faq(3)
+    workbench.sync()
+    workbench.postgres("DROP TABLE vector_pipeline.detector_states, vector_pipeline.deletion_guards")
+    workbench.postgres("ALTER TABLE vector_pipeline.embedding_indexes DROP source_columns, DROP reading_paid_until")
+    workbench.postgres(
+        "ALTER TABLE vector_pipeline.key_ranges DROP suspected_at, DROP dirty_since, DROP refused_digest,"
+        " DROP refused_deletions"
+    )
+    workbench.postgres("DELETE FROM vector_pipeline.schema_version WHERE version > 1")
+    workbench.mysql("DELETE FROM faq WHERE id = 2")
+    assert workbench.sync().deleted == 1
+    with workbench.index() as index:
+        assert index.verify().equal
+
+
+def test_a_registry_of_a_newer_version_is_refused(workbench: Workbench) -> None:
+    workbench.create_faq(3)
+    workbench.sync()
+    workbench.postgres("INSERT INTO vector_pipeline.schema_version (version) VALUES (99)")
+    with pytest.raises(TargetUnavailableError, match="have version 99"):
+        workbench.sync()
