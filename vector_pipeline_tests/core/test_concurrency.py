@@ -260,7 +260,7 @@ def test_a_range_is_cut_while_runs_sync_it(workbench: Workbench) -> None:
         assert len({state.partition for state in index.ranges()}) == len(index.ranges())
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_many_runs_in_different_orders_while_rows_change_end_equal(
     workbench: Workbench, provider: MisbehavingProvider, seed: int
 ) -> None:

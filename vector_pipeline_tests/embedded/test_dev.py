@@ -38,7 +38,7 @@ sys.exit(run_until_stopped([sys.executable, "-c", sys.argv[1]], Path("/"), os.en
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.long)])
 @pytest.mark.parametrize("in_background", [False, True])
 def test_a_signal_ends_the_program_and_all_that_it_started(number: signal.Signals, in_background: bool) -> None:
     with _owner(in_background) as (owner, program, worker):

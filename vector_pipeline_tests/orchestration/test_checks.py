@@ -24,11 +24,10 @@ def test_every_check_passes_on_an_index_in_step(synced: Location) -> None:
 @pytest.mark.parametrize(
     "damage",
     [
-        "UPDATE faq.documents SET answer = 'damaged' WHERE key = '150'",
-        "DELETE FROM faq.documents WHERE key = '150'",
-        "DELETE FROM faq.passages_1 WHERE key = '150'",
+        pytest.param("UPDATE faq.documents SET answer = 'damaged' WHERE key = '150'", id="changed document"),
+        pytest.param("DELETE FROM faq.documents WHERE key = '150'", id="lost document", marks=pytest.mark.long),
+        pytest.param("DELETE FROM faq.passages_1 WHERE key = '150'", id="lost passages", marks=pytest.mark.long),
     ],
-    ids=["changed document", "lost document", "lost passages"],
 )
 def test_damage_done_by_hand_is_found_and_repaired_by_the_next_sync(synced: Location, damage: str) -> None:
     synced.workbench.postgres(damage)

@@ -82,6 +82,7 @@ def test_the_interface_shows_lineage_partitions_plots_and_checks_of_an_index(
                 _look_at_checks(operator)
 
 
+@pytest.mark.long
 def test_a_held_mass_deletion_is_shown_with_its_way_out_which_the_launchpad_is(
     mysql_database: SourceSettings, pg_database: TargetSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -70,6 +70,7 @@ def test_each_row_is_in_one_range_and_its_key_is_located_there(keyed: KeyedRows)
     assert locate_keys(keyed.source, keyed.plan, keys, ranges) == found
 
 
+@pytest.mark.long
 def test_the_sort_key_orders_as_the_server_does(keyed: KeyedRows) -> None:
     rows = sorted(read_rows(keyed.source, keyed.plan, WHOLE), key=lambda row: row.sort_key)
     assert [row.key for row in rows] == keyed.keys()
