@@ -7,6 +7,7 @@ times dearer (pgvector 0.8.5).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import resources
 
 import psycopg
 from psycopg import sql
@@ -15,129 +16,15 @@ from vector_pipeline.core.errors import TargetUnavailableError
 from vector_pipeline.core.store import locks, names
 from vector_pipeline.core.store.locks import Lock
 
-_FIRST_VERSION = """
-CREATE SCHEMA IF NOT EXISTS vector_pipeline;
-
-CREATE TABLE IF NOT EXISTS vector_pipeline.schema_version (
-    version integer NOT NULL,
-    applied_at timestamptz NOT NULL DEFAULT now()
-);
-
-CREATE TABLE IF NOT EXISTS vector_pipeline.embedding_indexes (
-    index_id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    name text NOT NULL UNIQUE,
-    schema_name text NOT NULL UNIQUE,
-    declaration jsonb NOT NULL,
-    active_generation integer,
-    round_completed_at timestamptz,
-    search_refreshed_at timestamptz,
-    vectors_at_refresh bigint NOT NULL DEFAULT 0,
-    created_at timestamptz NOT NULL DEFAULT now()
-);
-
-CREATE TABLE IF NOT EXISTS vector_pipeline.vector_spaces (
-    index_id integer NOT NULL REFERENCES vector_pipeline.embedding_indexes ON DELETE CASCADE,
-    space integer NOT NULL,
-    fingerprint text NOT NULL,
-    provider text NOT NULL,
-    model text NOT NULL,
-    native_dimensions integer NOT NULL,
-    stored_dimensions integer NOT NULL CHECK (stored_dimensions >= native_dimensions),
-    created_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (index_id, space),
-    UNIQUE (index_id, fingerprint)
-);
-
-CREATE TABLE IF NOT EXISTS vector_pipeline.generations (
-    index_id integer NOT NULL REFERENCES vector_pipeline.embedding_indexes ON DELETE CASCADE,
-    generation integer NOT NULL,
-    space integer NOT NULL,
-    fingerprint text NOT NULL,
-    rendering jsonb NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT now(),
-    activated_at timestamptz,
-    PRIMARY KEY (index_id, generation),
-    UNIQUE (index_id, fingerprint),
-    FOREIGN KEY (index_id, space) REFERENCES vector_pipeline.vector_spaces
-);
-
-CREATE TABLE IF NOT EXISTS vector_pipeline.key_ranges (
-    range_id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    index_id integer NOT NULL REFERENCES vector_pipeline.embedding_indexes ON DELETE CASCADE,
-    partition text NOT NULL,
-    position numeric NOT NULL,
-    lower_key text,
-    source_rows bigint,
-    source_digest text,
-    source_checked_at timestamptz,
-    reported_digest text,
-    attempts integer NOT NULL DEFAULT 0,
-    next_attempt_at timestamptz,
-    UNIQUE (index_id, partition),
-    UNIQUE (index_id, position)
-);
-
-CREATE TABLE IF NOT EXISTS vector_pipeline.range_states (
-    range_id integer NOT NULL REFERENCES vector_pipeline.key_ranges ON DELETE CASCADE,
-    generation integer NOT NULL,
-    rows bigint NOT NULL,
-    digest text,
-    vectors_complete boolean NOT NULL,
-    synced_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (range_id, generation)
-);
-
-CREATE TABLE IF NOT EXISTS vector_pipeline.quarantine (
-    index_id integer NOT NULL REFERENCES vector_pipeline.embedding_indexes ON DELETE CASCADE,
-    space integer NOT NULL,
-    content_hash bytea NOT NULL,
-    reason text NOT NULL,
-    message text NOT NULL,
-    attempts integer NOT NULL DEFAULT 1,
-    first_failed_at timestamptz NOT NULL DEFAULT now(),
-    last_failed_at timestamptz NOT NULL DEFAULT now(),
-    next_attempt_at timestamptz,
-    PRIMARY KEY (index_id, space, content_hash)
-);
-"""
-
-_DETECTORS_AND_GUARDS = """
-ALTER TABLE vector_pipeline.embedding_indexes
-    ADD COLUMN source_columns jsonb,
-    ADD COLUMN reading_paid_until timestamptz;
-
-ALTER TABLE vector_pipeline.key_ranges
-    ADD COLUMN suspected_at timestamptz,
-    ADD COLUMN dirty_since timestamptz,
-    ADD COLUMN refused_digest text,
-    ADD COLUMN refused_deletions bigint;
-
-CREATE TABLE vector_pipeline.detector_states (
-    index_id integer NOT NULL REFERENCES vector_pipeline.embedding_indexes ON DELETE CASCADE,
-    detector text NOT NULL,
-    state jsonb,
-    problem text,
-    problem_since timestamptz,
-    PRIMARY KEY (index_id, detector)
-);
-
-CREATE TABLE vector_pipeline.deletion_guards (
-    index_id integer PRIMARY KEY REFERENCES vector_pipeline.embedding_indexes ON DELETE CASCADE,
-    period_began_at timestamptz NOT NULL DEFAULT now(),
-    period_documents bigint NOT NULL,
-    period_deletions bigint NOT NULL DEFAULT 0,
-    previous_documents bigint NOT NULL DEFAULT 0,
-    previous_deletions bigint NOT NULL DEFAULT 0,
-    approved_deletions bigint NOT NULL DEFAULT 0,
-    held_since timestamptz,
-    held_deletions bigint,
-    rejected_at timestamptz
-);
-"""
-
-# Each brings the tables from the version before to its own; the last one's number is the version that this program
-# knows. Never changed once released.
-_MIGRATIONS = (_FIRST_VERSION, _DETECTORS_AND_GUARDS)
+# Each file brings the tables from the version before to its own, by which it is numbered; the last one's number is the
+# version that this program knows. Never changed once released.
+_MIGRATIONS = tuple(
+    file.read_text(encoding="utf-8")
+    for file in sorted(
+        (resources.files("vector_pipeline.core.store") / "migrations").iterdir(), key=lambda file: file.name
+    )
+    if file.name.endswith(".sql")
+)
 REGISTRY_VERSION = len(_MIGRATIONS)
 
 
