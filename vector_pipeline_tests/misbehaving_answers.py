@@ -53,6 +53,8 @@ Manner = Literal[
     "lists",  # plain lists of numbers, whatever was asked
     "mixed",  # lists and base64 by turns
     "no usage",  # no count of tokens
+    "other model",  # the vectors of another model with the same length
+    "jitter",  # each vector a little off, and never twice the same, as quantised servers on busy GPUs give them
 ]
 
 _TABLE_ROWS = 4096
@@ -86,7 +88,11 @@ def answer(request: dict[str, Any], texts: list[str], dimensions: int, manner: M
     if manner == "error in 200":
         return to_json({"error": {"message": "upstream failed"}})
     wanted = request.get("dimensions") or dimensions
-    rows = _with_markers(vectors_of(texts, wanted, dimensions), texts)
+    named = [f"other model: {text}" for text in texts] if manner == "other model" else texts
+    vectors = vectors_of(named, wanted, dimensions)
+    if manner == "jitter":
+        vectors += np.random.default_rng().normal(0, 0.01 / np.sqrt(wanted), vectors.shape).astype(np.float32)
+    rows = _with_markers(vectors, texts)
     if manner == "wrong length":
         rows = [row[:3] for row in rows]
     items = _items(rows, request.get("encoding_format", "float"), manner)

@@ -27,6 +27,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO, get_args
 
+from vector_pipeline_tests.dialects import OLLAMA, Dialect, DialectRefusal
 from vector_pipeline_tests.misbehaving_answers import POISON, STUMBLE, Manner, answer, to_json, vectors_of
 
 
@@ -55,6 +56,7 @@ class MisbehavingProvider:
         delay_seconds: how long one request takes, computing included.
         api_key: if set, other keys get 401.
         log: a file to which each request adds a line of JSON: time, texts, outcome.
+        dialect: which server it is like where it doesn't misbehave.
     """
 
     def __init__(
@@ -66,7 +68,9 @@ class MisbehavingProvider:
         api_key: str | None = None,
         model: str = "misbehaving-1",
         log: Path | None = None,
+        dialect: Dialect = OLLAMA,
     ) -> None:
+        self.dialect = dialect
         self.dimensions = dimensions
         self.delay_seconds = delay_seconds
         self.api_key = api_key
@@ -245,7 +249,13 @@ class _Handler(BaseHTTPRequestHandler):
         behaviour = self._provider.count(request, texts)
         try:
             self._refuse(request, texts, behaviour)
-            body = answer(request, texts, self._provider.dimensions, behaviour.manner)
+            dialect = self._provider.dialect
+            manner = "no usage" if behaviour.manner == "well" and not dialect.usage else behaviour.manner
+            body = answer(dialect.understood(request, texts), texts, self._provider.dimensions, manner)
+        except DialectRefusal as refusal:
+            self._provider.log(len(texts), f"status {refusal.status}")
+            self._send(refusal.status, refusal.body)
+            return
         except _Refusal as refusal:
             self._wait(started)
             self._provider.log(len(texts), f"status {refusal.status}")

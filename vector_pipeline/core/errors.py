@@ -110,8 +110,11 @@ class ProviderUnavailableError(ProviderError):
 
     @property
     def may_be_due_to_a_text(self) -> bool:
-        """Whether the server stumbled, which llama.cpp and Ollama do over a text that is too long; 503 is overload."""
-        return self.status is not None and self.status >= 500 and self.status != 503
+        """Whether the server stumbled, which llama.cpp and Ollama do over a text that is too long; 503 is overload.
+
+        424 is how text-embeddings-inference says that its model stumbled (router/src/http/server.rs).
+        """
+        return self.status is not None and (self.status == 424 or (self.status >= 500 and self.status != 503))
 
 
 class ProviderRefusedError(ProviderError):

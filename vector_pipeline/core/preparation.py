@@ -84,7 +84,8 @@ def measure_dimensions(spec: IndexSpec, wanted: WantedSpace, provider: Embedding
                 DeclarationProblem(
                     "embedding.dimensions",
                     f"{declared} are declared, and {provider.name} refuses even {HARMLESS_TEXT!r} with them ({error})",
-                    "leave it out, or declare a length that the model has",
+                    "leave it out, declare a length that the model has, or set embedding.provider.dimensions_field "
+                    "(docs/providers.md)",
                 )
             ],
         ) from None

@@ -116,6 +116,19 @@ class OpenAIProviderSpec(_Declared):
     requests_in_flight: int = Field(default=8, ge=1, le=64, description="Requests under way at once.")
     timeout_seconds: float = Field(default=60.0, gt=0, description="Time limit of one request.")
     attempts: int = Field(default=5, ge=1, description="Tries of one request while the provider is overloaded or down.")
+    encoding: Literal["auto", "base64", "float"] = Field(
+        default="auto",
+        description="How vectors are asked for; `auto`: base64, and lists of numbers from a server that refuses it.",
+    )
+    dimensions_field: Literal["dimensions", "output_dimension", "none"] = Field(
+        default="dimensions",
+        description="The request's field for declared `dimensions`: OpenAI's name, Mistral's, or `none` for a server "
+        "that takes neither; the length is then checked and not asked for.",
+    )
+    missing_index: Literal["refuse", "in_order"] = Field(
+        default="refuse",
+        description="What vectors without an `index` mean: an unusable answer, or that they come in the texts' order.",
+    )
 
 
 class LocalProviderSpec(_Declared):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,20 +20,25 @@ from vector_pipeline.core.errors import DishonestAnswerError
 
 _SHOWN_CHARACTERS = 120
 
+MissingIndex = Literal["refuse", "in_order"]
 
-def read_answer(answer: bytes, texts: int, dimensions: int | None) -> EmbeddedBatch:
+
+def read_answer(
+    answer: bytes, texts: int, dimensions: int | None, missing_index: MissingIndex = "refuse"
+) -> EmbeddedBatch:
     """The vectors of `texts` texts, in their order.
 
     Args:
         answer: the body of the response.
         texts: how many texts were sent.
         dimensions: the length that was asked for, if one was; it decides which vectors are the odd ones.
+        missing_index: whether an answer in which no vector has an index is taken to be in order.
 
     Raises:
         DishonestAnswerError: no JSON, no embeddings, not one for each text, or broken encoding.
     """
     parsed = _parse(answer)
-    vectors = [_decode(item, position) for position, item in enumerate(_in_order(parsed["data"], texts))]
+    vectors = [_decode(item, position) for position, item in enumerate(_in_order(parsed["data"], texts, missing_index))]
     lengths = np.fromiter((len(vector) for vector in vectors), np.int32, texts)
     return EmbeddedBatch(_stack(vectors, lengths, dimensions), lengths, _tokens(parsed.get("usage")))
 
@@ -55,14 +60,27 @@ def _beginning(answer: bytes) -> str:
     return f"{len(answer)} bytes that begin with {shown!r}"
 
 
-def _in_order(items: list[Any], texts: int) -> list[Any]:
+def encodings(answer: bytes) -> frozenset[str]:
+    """How the vectors of an answer are written: `base64`, `list`, or both; nothing of an unreadable answer."""
+    try:
+        items = _parse(answer)["data"]
+    except DishonestAnswerError:
+        return frozenset()
+    written = (item.get("embedding") for item in items if isinstance(item, dict))
+    return frozenset("base64" if isinstance(embedding, str) else "list" for embedding in written)
+
+
+def _in_order(items: list[Any], texts: int, missing_index: MissingIndex) -> list[Any]:
     if len(items) != texts:
         raise DishonestAnswerError(f"{len(items)} vectors came for {texts} texts")
+    if missing_index == "in_order" and all(isinstance(item, dict) and "index" not in item for item in items):
+        return items
     ordered: list[Any] = [None] * texts
     for item in items:
         index = item.get("index") if isinstance(item, dict) else None
         if type(index) is not int or not 0 <= index < texts:
-            raise DishonestAnswerError(f"a vector has the index {index!r}: it belongs to none of {texts} texts")
+            remedy = "; if the server gives them in order, set missing_index: in_order" if index is None else ""
+            raise DishonestAnswerError(f"a vector has the index {index!r}: it belongs to none of {texts} texts{remedy}")
         if ordered[index] is not None:
             raise DishonestAnswerError(f"two vectors have the index {index}")
         ordered[index] = item

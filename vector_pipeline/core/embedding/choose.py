@@ -123,4 +123,7 @@ def _openai_compatible(
         texts_per_request=block.texts_per_request,
         requests_in_flight=block.requests_in_flight,
         timeout_seconds=block.timeout_seconds,
+        encoding=block.encoding,
+        dimensions_field=block.dimensions_field,
+        missing_index=block.missing_index,
     )

@@ -1,7 +1,8 @@
 """The provider that is any server speaking the OpenAI embeddings protocol.
 
-One call of `embed` is one request. The answer is asked for in base64, read raw within one deadline, and goes
-from JSON straight into numpy (`answers`): the client's own models would make a Python list of each vector.
+One call of `embed` is one request, but for the first to a server that refuses base64: that one is repeated with lists
+of numbers, and lists are asked for from then on. The answer is read raw within one deadline and goes from JSON straight
+into numpy (`answers`): the client's own models would make a Python list of each vector.
 What goes wrong is told apart by what the caller can do about it: ask again later, leave the text out, or
 call a person. The key appears in no message, whatever the server echoes.
 """
@@ -11,15 +12,17 @@ from __future__ import annotations
 import contextlib
 import importlib
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 from urllib.parse import SplitResult, urlsplit
 
 import numpy as np
 import openai
 
-from vector_pipeline.core.embedding.answers import read_answer
+from vector_pipeline.core.embedding.answers import MissingIndex, encodings, read_answer
 from vector_pipeline.core.embedding.provider import EmbeddedBatch
-from vector_pipeline.core.embedding.refusals import explain_refusal
+from vector_pipeline.core.embedding.refusals import explain_refusal, is_about_encoding
 from vector_pipeline.core.errors import (
     ConfigurationError,
     DishonestAnswerError,
@@ -28,6 +31,9 @@ from vector_pipeline.core.errors import (
     ProviderUnavailableError,
     without_secrets,
 )
+
+Encoding = Literal["auto", "base64", "float"]
+DimensionsField = Literal["dimensions", "output_dimension", "none"]
 
 NO_KEY = "none"
 """Sent where no key is set: the client insists on one, servers without keys ignore it."""
@@ -70,6 +76,24 @@ def _split(host: str) -> SplitResult:
     return url
 
 
+@dataclass(frozen=True)
+class _Answer:
+    """The body of a response with status 200, and its headers, their names in lower case."""
+
+    body: bytes
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Examination:
+    """A request looked at: what `embed` gives, how the vectors were asked for and written, and the headers."""
+
+    batch: EmbeddedBatch
+    asked: str
+    written: frozenset[str]
+    headers: Mapping[str, str]
+
+
 class OpenAICompatibleProvider:
     """A model behind an OpenAI-compatible base URL. Safe to call from several threads at once.
 
@@ -78,7 +102,9 @@ class OpenAICompatibleProvider:
         model: the model's name, as the server knows it.
         api_key: None for a server that wants none.
         api_key_variable: where the key came from, for messages to people.
-        dimensions: sent to the server only if given.
+        dimensions: sent to the server only if given, in `dimensions_field`.
+        encoding: how vectors are asked for; `auto` is base64 until the server refuses it.
+        missing_index: what an answer means in which no vector has an index.
         timeout_seconds: for one request as a whole, from connecting to the last byte of the answer.
     """
 
@@ -93,6 +119,9 @@ class OpenAICompatibleProvider:
         texts_per_request: int = 128,
         requests_in_flight: int = 8,
         timeout_seconds: float = 60.0,
+        encoding: Encoding = "auto",
+        dimensions_field: DimensionsField = "dimensions",
+        missing_index: MissingIndex = "refuse",
     ) -> None:
         self._base_url = normalise_host(host)
         self._model = model
@@ -100,6 +129,10 @@ class OpenAICompatibleProvider:
         self._secrets = (key,)
         self._api_key_variable = api_key_variable
         self._dimensions = dimensions
+        self._dimensions_field = dimensions_field
+        self._encoding: Literal["base64", "float"] = "float" if encoding == "float" else "base64"
+        self._may_fall_back = encoding == "auto"
+        self._missing_index: MissingIndex = missing_index
         self._texts_per_request = texts_per_request
         self._requests_in_flight = requests_in_flight
         self._timeout_seconds = timeout_seconds
@@ -141,16 +174,14 @@ class OpenAICompatibleProvider:
         """
         if not texts:
             return EmbeddedBatch(np.empty((0, 0), np.float32), np.empty(0, np.int32), None)
+        return self._read_vectors(self._request(texts), len(texts))
+
+    def examine(self, texts: Sequence[str]) -> Examination:
+        """Embeds the texts as `embed` does and tells how the server took it. Raises the same errors."""
         answer = self._request(texts)
-        if isinstance(answer, ProviderError):
-            # Raised here, where no other exception is being handled: the client's own holds the server's
-            # words unabridged, key included, and must not show as this one's cause or context.
-            raise answer
-        try:
-            return read_answer(answer, len(texts), self._dimensions)
-        except DishonestAnswerError as error:
-            problem = without_secrets(str(error), self._secrets)
-        raise DishonestAnswerError(f"{self._who}: {problem}")
+        batch = self._read_vectors(answer, len(texts))
+        assert isinstance(answer, _Answer)
+        return Examination(batch, self._encoding, encodings(answer.body), answer.headers)
 
     def close(self) -> None:
         """Releases connections."""
@@ -160,28 +191,57 @@ class OpenAICompatibleProvider:
     def _who(self) -> str:
         return f"embedding provider at {self._base_url} (model {self._model})"
 
-    def _request(self, texts: Sequence[str]) -> bytes | ProviderError:
+    def _read_vectors(self, answer: _Answer | ProviderError, texts: int) -> EmbeddedBatch:
+        if isinstance(answer, ProviderError):
+            # Raised here, where no other exception is being handled: the client's own holds the server's
+            # words unabridged, key included, and must not show as this one's cause or context.
+            raise answer
+        try:
+            return read_answer(answer.body, texts, self._dimensions, self._missing_index)
+        except DishonestAnswerError as error:
+            problem = without_secrets(str(error), self._secrets)
+        raise DishonestAnswerError(f"{self._who}: {problem}")
+
+    def _request(self, texts: Sequence[str]) -> _Answer | ProviderError:
+        answer = self._send(texts, self._encoding)
+        if answer is not None:
+            return answer
+        answer = self._send(texts, "float")
+        assert answer is not None
+        if isinstance(answer, _Answer):
+            # Only now: the words that seemed to be about base64 may have been a text's, repeated by the server.
+            self._encoding = "float"
+        return answer
+
+    def _send(self, texts: Sequence[str], encoding: Literal["base64", "float"]) -> _Answer | ProviderError | None:
+        """None if base64 seems to be what is refused, and lists may be asked for instead."""
         started = time.monotonic()
         # The texts go as `extra_body`, which replaces `input`: the client looks at every text of `input` to
         # find files in it, a fifth of the CPU time of a request.
         body: dict[str, object] = {"input": list(texts)}
-        if self._dimensions is not None:
-            body["dimensions"] = self._dimensions
+        if self._dimensions is not None and self._dimensions_field != "none":
+            body[self._dimensions_field] = self._dimensions
         try:
             with self._client.embeddings.with_streaming_response.create(
-                input="", model=self._model, encoding_format="base64", extra_body=body
+                input="", model=self._model, encoding_format=encoding, extra_body=body
             ) as response:
-                return self._read(response.iter_bytes(), started)
+                answer = self._read(response.iter_bytes(), started)
+                return _Answer(answer, dict(response.headers)) if isinstance(answer, bytes) else answer
         except openai.APITimeoutError:
             return self._too_slow()
         except openai.APIConnectionError as error:
             return self._unreachable(error.__cause__ or error)
         except openai.APIStatusError as error:
-            return explain_refusal(error, self._who, self._api_key_variable, self._secrets)
+            return self._refusal(error, encoding)
         except UnicodeEncodeError:
             return ProviderRefusedError("the text holds half a surrogate pair, so it cannot be sent as UTF-8")
         except _HTTP_ERRORS as error:  # the body is read past the client, which would translate it
             return self._too_slow() if "Timeout" in type(error).__name__ else self._unreachable(error)
+
+    def _refusal(self, error: openai.APIStatusError, encoding: str) -> ProviderError | None:
+        if encoding == "base64" and self._may_fall_back and is_about_encoding(error):
+            return None
+        return explain_refusal(error, self._who, self._api_key_variable, self._secrets)
 
     def _read(self, chunks: Iterable[bytes], started: float) -> bytes | ProviderError:
         # The client's time limit is for each read: a server that drips bytes would keep within it for ever.

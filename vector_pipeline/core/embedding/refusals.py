@@ -26,9 +26,11 @@ from vector_pipeline.core.errors import (
 
 LONGEST_MESSAGE = 500
 
-# The statuses that the openai client itself would retry, and 425 (too early).
-_LATER = frozenset({408, 409, 425, 429})
+# The statuses that the openai client itself would retry, 425 (too early), and 424, by which text-embeddings-inference
+# says that its model stumbled.
+_LATER = frozenset({408, 409, 424, 425, 429})
 _ABOUT_US = frozenset({401, 402, 403, 404, 405, 407, 410})
+_MAY_BE_ABOUT_ENCODING = frozenset({400, 415, 422, 501})
 # Servers that answer 400 where OpenAI answers 401 or 404 still send OpenAI's codes.
 _CODES_ABOUT_US = frozenset({"invalid_api_key", "model_not_found"})
 
@@ -48,11 +50,19 @@ def explain_refusal(
     said = f"HTTP {status}: {words}" if words else f"HTTP {status}"
     if status in _LATER or status >= 500:
         return ProviderUnavailableError(f"{who} answered {said}", retry_after(error.response.headers), status=status)
-    if status in _ABOUT_US or status < 400 or error.code in _CODES_ABOUT_US:
+    if status in _ABOUT_US or status < 400 or str(error.code) in _CODES_ABOUT_US:
         return ProviderRejectsUsError(
             f"{who} answered {said}; check the host, the model's name and the key in {api_key_variable}"
         )
     return ProviderRefusedError(said[:LONGEST_MESSAGE])
+
+
+def is_about_encoding(error: APIStatusError) -> bool:
+    """Whether a refusal speaks of `encoding_format`, be it in a message or in the place of a wrong field."""
+    if error.status_code not in _MAY_BE_ABOUT_ENCODING:
+        return False
+    said = json.dumps(error.body, default=str).lower()
+    return "encoding_format" in said or "base64" in said
 
 
 def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
@@ -75,6 +85,8 @@ def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> floa
 def _words(body: object) -> str:
     """What the server says: in OpenAI's shape, as FastAPI's `detail`, as a bare string or a web page."""
     if isinstance(body, Mapping):
+        if isinstance(body.get("loc"), list) and body.get("msg"):  # pydantic: which field is wrong, and how
+            return f"{'.'.join(map(str, body['loc']))}: {body['msg']}"
         for name in ("message", "detail", "error", "msg"):
             if body.get(name):
                 return _words(body[name])
