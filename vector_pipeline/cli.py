@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from vector_pipeline import display
+from vector_pipeline.core.doctor import diagnose
 from vector_pipeline.core.errors import VectorPipelineError
 from vector_pipeline.core.index import VectorIndex, open_index
 from vector_pipeline.core.reports import ParityReport, SyncReport
@@ -164,6 +165,21 @@ def accept_schema(index: str) -> None:
         messages.print(f"accepted: {change}", highlight=False, soft_wrap=True, markup=False)
     if not changes:
         messages.print(f"no column of index {index} has become something else")
+
+
+@main.command()
+@click.argument("index", nargs=-1)
+@as_json
+def doctor(index: tuple[str, ...], as_json: bool) -> None:
+    """Look at the databases and at the embedding providers of the given indexes, or of all; exit status 1 if something
+    is wrong.
+
+    Costs a handful of requests a provider. Where no index is declared, the environment's provider is looked at.
+    """
+    declarations = [find_declaration(name) for name in index] if index else read_declarations()
+    diagnosis = diagnose([declaration.spec for declaration in declarations])
+    _print(diagnosis, as_json, display.diagnosis, healthy=diagnosis.healthy)
+    sys.exit(0 if diagnosis.healthy else 1)
 
 
 @main.command()

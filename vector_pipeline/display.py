@@ -12,6 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from vector_pipeline.core.deletion_guard import describe
+from vector_pipeline.core.doctor import Diagnosis
+from vector_pipeline.core.embedding.doctor import ProviderFindings
+from vector_pipeline.core.findings import Finding, Verdict
 from vector_pipeline.core.reports import (
     GuardedDeletions,
     IndexStatus,
@@ -153,6 +156,31 @@ def quarantine(entries: Sequence[QuarantineEntry]) -> RenderableType:
             _ago(entry.first_failed_at),
             entry.next_attempt_at.isoformat(timespec="minutes") if entry.next_attempt_at else "–",
         )
+    return table
+
+
+_STYLES = {Verdict.OK: "green", Verdict.NOTE: "dim", Verdict.WARNING: "yellow", Verdict.WRONG: "bold red"}
+
+
+def diagnosis(found: Diagnosis) -> RenderableType:
+    return Group(_findings("servers", found.servers), *(_provider_findings(one) for one in found.providers))
+
+
+def _provider_findings(found: ProviderFindings) -> Table:
+    users = ", ".join(found.indexes) or "the environment"
+    title = f"{found.provider} (for {users})"
+    if found.dimensions is not None and found.latency_seconds is not None:
+        title += f": {found.dimensions} dimensions, {1000 * found.latency_seconds:.0f} ms a request"
+    return _findings(title, found.findings)
+
+
+def _findings(title: str, findings: Iterable[Finding]) -> Table:
+    table = Table(title=title, show_header=False, title_justify="left")
+    for finding in findings:
+        told = Text(finding.found)
+        if finding.remedy:
+            told.append(f"\n→ {finding.remedy}", style="bold")
+        table.add_row(Text(finding.verdict, _STYLES[finding.verdict]), finding.what, told)
     return table
 
 

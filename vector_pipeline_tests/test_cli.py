@@ -149,6 +149,23 @@ def test_a_held_mass_deletion_is_shown_with_the_ways_out_and_decided_on(workbenc
 
 
 @pytest.mark.usefixtures("workbench")
+def test_doctor_looks_at_servers_and_providers_and_exits_with_1_if_one_is_wrong(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = printed("doctor")
+    assert found["healthy"] is True
+    providers = found["providers"]
+    assert isinstance(providers, list)
+    assert [(one["provider"], one["dimensions"]) for one in providers] == [
+        ("local:universal-sentence-encoder-multilingual-3", 512)
+    ]
+    monkeypatch.setenv("EMBEDDING_MODEL_HOST", "http://127.0.0.1:1")
+    wrong = run("doctor", "genie_documents")
+    assert wrong.exit_code == 1
+    assert "EMBEDDING_MODEL_NAME" in " ".join(wrong.stdout.split())
+
+
+@pytest.mark.usefixtures("workbench")
 def test_an_unknown_index_is_an_error_that_names_the_known_ones() -> None:
     result = run("sync", "nothing")
     assert result.exit_code == 2

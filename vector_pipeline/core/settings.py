@@ -120,13 +120,22 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
             password=variables.get("PG_PASSWORD", ""),
             database=variables["PGVECTOR_DB_NAME"],
         ),
-        embedding=EmbeddingSettings(
-            host=variables.get("EMBEDDING_MODEL_HOST") or None,
-            api_key=variables.get("EMBEDDING_API_KEY") or None,
-            model=variables.get("EMBEDDING_MODEL_NAME") or None,
-            expected_dimensions=_whole_number(variables, "EMBEDDING_EXPECTED_DIM"),
-        ),
+        embedding=read_embedding(variables),
         similarity_threshold=read_threshold(variables.get("SIMILARITY_THRESHOLD")),
+    )
+
+
+def read_embedding(variables: Mapping[str, str]) -> EmbeddingSettings:
+    """The variables EMBEDDING_*.
+
+    Raises:
+        ConfigurationError: naming the one that is unusable.
+    """
+    return EmbeddingSettings(
+        host=variables.get("EMBEDDING_MODEL_HOST") or None,
+        api_key=variables.get("EMBEDDING_API_KEY") or None,
+        model=variables.get("EMBEDDING_MODEL_NAME") or None,
+        expected_dimensions=_whole_number(variables, "EMBEDDING_EXPECTED_DIM"),
     )
 
 

@@ -21,7 +21,7 @@ import numpy as np
 import openai
 
 from vector_pipeline.core.embedding.answers import MissingIndex, encodings, read_answer
-from vector_pipeline.core.embedding.provider import EmbeddedBatch
+from vector_pipeline.core.embedding.provider import EmbeddedBatch, Examination
 from vector_pipeline.core.embedding.refusals import explain_refusal, is_about_encoding
 from vector_pipeline.core.errors import (
     ConfigurationError,
@@ -81,16 +81,6 @@ class _Answer:
     """The body of a response with status 200, and its headers, their names in lower case."""
 
     body: bytes
-    headers: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Examination:
-    """A request looked at: what `embed` gives, how the vectors were asked for and written, and the headers."""
-
-    batch: EmbeddedBatch
-    asked: str
-    written: frozenset[str]
     headers: Mapping[str, str]
 
 

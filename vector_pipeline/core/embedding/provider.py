@@ -6,9 +6,9 @@ It makes no judgement on single vectors: `honesty` does.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -62,3 +62,28 @@ class EmbeddingProvider(Protocol):
 
     def close(self) -> None:
         """Releases connections."""
+
+
+@dataclass(frozen=True)
+class Examination:
+    """A request looked at.
+
+    Attributes:
+        batch: what `embed` gives.
+        asked: the encoding that was asked for, `base64` or `float`; empty where there is no such choice.
+        written: how the vectors came, `base64` or `list`; several if they were mixed.
+        headers: those of the response, their names in lower case.
+    """
+
+    batch: EmbeddedBatch
+    asked: str
+    written: frozenset[str]
+    headers: Mapping[str, str]
+
+
+@runtime_checkable
+class Examinable(Protocol):
+    """A provider that can tell how it is spoken to."""
+
+    def examine(self, texts: Sequence[str]) -> Examination:
+        """Embeds the texts as `embed` does and tells how it went. Raises the same errors."""
