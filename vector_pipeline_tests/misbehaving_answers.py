@@ -57,6 +57,15 @@ Manner = Literal[
     "jitter",  # each vector a little off, and never twice the same, as quantised servers on busy GPUs give them
 ]
 
+Shape = Literal[
+    "flat",  # the vector of the only text
+    "nested",  # a vector a text
+    "tokens",  # a vector a token, as many for each text
+    "unequal tokens",  # a vector a word
+    "wrapped tokens",  # as transformers' pipeline: a vector a word, within a list of one
+]
+"""How a `feature-extraction` pipeline answers."""
+
 _TABLE_ROWS = 4096
 _ROWS_PER_TEXT = 4
 
@@ -102,6 +111,29 @@ def answer(request: dict[str, Any], texts: list[str], dimensions: int, manner: M
     body = head + b',"data":[' + b",".join(items) + b"]}"
     broken = manner == "truncate" or any(GIVE_NOTHING in text for text in texts)
     return body[: len(body) // 2] if broken else body
+
+
+def token_vectors(text: str, dimensions: int, tokens: int | None = None) -> Vectors:
+    """A vector for each word of the text, or for so many tokens."""
+    count = len(text.split()) if tokens is None else tokens
+    return vectors_of([f"{text} #{position}" for position in range(count)], dimensions)
+
+
+def features(texts: list[str], dimensions: int, shape: Shape, manner: Manner) -> bytes:
+    """The body of the answer of a `feature-extraction` pipeline."""
+    if manner == "html":
+        return b"<!doctype html><html><body><h1>Down for maintenance</h1></body></html>"
+    if manner == "error in 200":
+        return to_json({"error": "upstream failed"})
+    if shape in ("flat", "nested"):
+        vectors = [row.tolist() for row in _with_markers(vectors_of(texts, dimensions), texts)]
+        body = vectors[0] if shape == "flat" else vectors
+    else:
+        body = [token_vectors(text, dimensions, 5 if shape == "tokens" else None).tolist() for text in texts]
+        if shape == "wrapped tokens":
+            body = [[tokens] for tokens in body]
+    answer = to_json(body[:-1] if manner == "fewer" else body)
+    return answer[: len(answer) // 2] if manner == "truncate" else answer
 
 
 def to_json(value: object) -> bytes:

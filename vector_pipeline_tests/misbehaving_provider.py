@@ -28,7 +28,16 @@ from types import TracebackType
 from typing import Any, TextIO, get_args
 
 from vector_pipeline_tests.dialects import OLLAMA, Dialect, DialectRefusal
-from vector_pipeline_tests.misbehaving_answers import POISON, STUMBLE, Manner, answer, to_json, vectors_of
+from vector_pipeline_tests.misbehaving_answers import (
+    POISON,
+    STUMBLE,
+    Manner,
+    Shape,
+    answer,
+    features,
+    to_json,
+    vectors_of,
+)
 
 
 @dataclass(frozen=True)
@@ -57,6 +66,7 @@ class MisbehavingProvider:
         api_key: if set, other keys get 401.
         log: a file to which each request adds a line of JSON: time, texts, outcome.
         dialect: which server it is like where it doesn't misbehave.
+        shape: how it answers as a Hugging Face endpoint, at `features_url`.
     """
 
     def __init__(
@@ -69,7 +79,9 @@ class MisbehavingProvider:
         model: str = "misbehaving-1",
         log: Path | None = None,
         dialect: Dialect = OLLAMA,
+        shape: Shape = "nested",
     ) -> None:
+        self.shape: Shape = shape
         self.dialect = dialect
         self.dimensions = dimensions
         self.delay_seconds = delay_seconds
@@ -94,6 +106,11 @@ class MisbehavingProvider:
     def url(self) -> str:
         """The base URL to give to a client."""
         return f"http://127.0.0.1:{self.port}/v1"
+
+    @property
+    def features_url(self) -> str:
+        """Where it answers as a Hugging Face endpoint for `feature-extraction`."""
+        return f"http://127.0.0.1:{self.port}/features"
 
     def start(self) -> None:
         """Serves from a thread of its own."""
@@ -234,6 +251,9 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if self.path == "/v1/embeddings":
             self._embed(json.loads(body))
+        elif self.path == "/features":
+            request = json.loads(body)
+            self._embed({"input": request.pop("inputs"), **request}, as_features=True)
         elif self.path == "/behave":
             self._provider.behave(**json.loads(body or b"{}"))
             self._send(200, b"{}")
@@ -243,7 +263,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send(404, to_json({"error": {"message": f"no such page: {self.path}"}}))
 
-    def _embed(self, request: dict[str, Any]) -> None:
+    def _embed(self, request: dict[str, Any], *, as_features: bool = False) -> None:
         started = time.monotonic()
         texts = [request["input"]] if isinstance(request["input"], str) else list(request["input"])
         behaviour = self._provider.count(request, texts)
@@ -251,7 +271,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(request, texts, behaviour)
             dialect = self._provider.dialect
             manner = "no usage" if behaviour.manner == "well" and not dialect.usage else behaviour.manner
-            body = answer(dialect.understood(request, texts), texts, self._provider.dimensions, manner)
+            understood = dialect.understood(request, texts)
+            if as_features:
+                length = understood["dimensions"] or self._provider.dimensions
+                body = features(texts, length, self._provider.shape, manner)
+            else:
+                body = answer(understood, texts, self._provider.dimensions, manner)
         except DialectRefusal as refusal:
             self._provider.log(len(texts), f"status {refusal.status}")
             self._send(refusal.status, refusal.body)

@@ -61,7 +61,7 @@ from vector_pipeline.core.source.key_ranges import KeyRange
 from vector_pipeline.core.source.plan import ReadingPlan, plan_reading
 from vector_pipeline.core.source.replicas import ReplicaWatch
 from vector_pipeline.core.source.throttle import Throttle
-from vector_pipeline.core.spec import EmbeddingSpec, IndexSpec, OpenAIProviderSpec
+from vector_pipeline.core.spec import EmbeddingSpec, IndexSpec, LocalProviderSpec, OpenAIProviderSpec
 from vector_pipeline.core.store import connection as store_connection
 from vector_pipeline.core.store import deletion_guards, detector_states, key_ranges, locks, quarantine, registry, view
 from vector_pipeline.core.store.locks import Lock
@@ -142,7 +142,9 @@ class VectorIndex:
     @property
     def _attempts(self) -> int:
         block = self.spec.embedding.provider
-        return block.attempts if isinstance(block, OpenAIProviderSpec) else OpenAIProviderSpec().attempts
+        if block is None or isinstance(block, LocalProviderSpec):
+            return OpenAIProviderSpec().attempts
+        return block.attempts
 
     @property
     def _database(self) -> str:

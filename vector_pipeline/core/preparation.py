@@ -62,7 +62,7 @@ def wanted_space(spec: IndexSpec, settings: EmbeddingSettings, given: EmbeddingP
         chosen = ChosenModel(given.name.split(":", 1)[0], given.model)
     # Declared dimensions are the index's own; the environment's padding is for indexes that declare none.
     padded_to = None if spec.embedding.dimensions else settings.expected_dimensions
-    return WantedSpace(chosen.kind, chosen.model, spec.embedding.dimensions, padded_to)
+    return WantedSpace(chosen.kind, chosen.model, spec.embedding.dimensions, padded_to, chosen.pooling)
 
 
 def measure_dimensions(spec: IndexSpec, wanted: WantedSpace, provider: EmbeddingProvider, origin: str) -> int:

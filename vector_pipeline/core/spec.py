@@ -6,7 +6,7 @@ The models refuse what is malformed (types, unknown fields). What is well-formed
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -138,7 +138,49 @@ class LocalProviderSpec(_Declared):
     texts_per_request: int = Field(default=64, ge=1, le=1024, description="Texts in one batch.")
 
 
-ProviderSpec = Annotated[OpenAIProviderSpec | LocalProviderSpec, Field(discriminator="type")]
+class HuggingFaceProviderSpec(_Declared):
+    """Hugging Face inference: a model on the hub's router, or an endpoint (extra `huggingface`)."""
+
+    type: Literal["huggingface"]
+    endpoint: str | None = Field(
+        default=None,
+        description="URL of an Inference Endpoint or a text-embeddings-inference server; the hub's router if left out.",
+    )
+    api_key_variable: str = Field(
+        default="HF_TOKEN",
+        description="Name of the environment variable that holds the token. If left out, HF_TOKEN is sent to the hub's "
+        "router alone.",
+    )
+    pooling: Literal["refuse", "mean"] = Field(
+        default="refuse",
+        description="What becomes of the answers of a model that gives a vector for each token: an error, or their "
+        "mean. Part of what makes a vector space.",
+    )
+    texts_per_request: int = Field(default=32, ge=1, le=1024, description="Texts in one request.")
+    requests_in_flight: int = Field(default=8, ge=1, le=64, description="Requests under way at once.")
+    timeout_seconds: float = Field(default=60.0, gt=0, description="Time limit of one request.")
+    attempts: int = Field(default=5, ge=1, description="Tries of one request while the provider is overloaded or down.")
+
+
+class CustomProviderSpec(_Declared):
+    """A provider of an installed Python package, by its entry point in `vector_pipeline.embedding_providers`."""
+
+    type: Literal["custom"]
+    entry_point: str = Field(description="Name of the entry point.")
+    options: dict[str, Any] = Field(
+        default_factory=dict,
+        description="What the provider itself is told. Shown in the UI: no place for secrets. What changes the vectors "
+        "belongs into `model`.",
+    )
+    texts_per_request: int = Field(default=32, ge=1, le=2048, description="Texts in one call.")
+    requests_in_flight: int = Field(default=1, ge=1, le=64, description="Calls under way at once.")
+    attempts: int = Field(default=5, ge=1, description="Tries of one call while the provider says that it is down.")
+
+
+ProviderSpec = Annotated[
+    OpenAIProviderSpec | LocalProviderSpec | HuggingFaceProviderSpec | CustomProviderSpec,
+    Field(discriminator="type"),
+]
 
 
 class EmbeddingSpec(_Declared):

@@ -40,7 +40,7 @@ def read_answer(
     parsed = _parse(answer)
     vectors = [_decode(item, position) for position, item in enumerate(_in_order(parsed["data"], texts, missing_index))]
     lengths = np.fromiter((len(vector) for vector in vectors), np.int32, texts)
-    return EmbeddedBatch(_stack(vectors, lengths, dimensions), lengths, _tokens(parsed.get("usage")))
+    return EmbeddedBatch(stack_vectors(vectors, lengths, dimensions), lengths, _tokens(parsed.get("usage")))
 
 
 def _parse(answer: bytes) -> dict[str, Any]:
@@ -102,7 +102,8 @@ def _decode(item: dict[str, Any], position: int) -> Vectors:
     return vector
 
 
-def _stack(vectors: list[Vectors], lengths: npt.NDArray[np.int32], dimensions: int | None) -> Vectors:
+def stack_vectors(vectors: list[Vectors], lengths: npt.NDArray[np.int32], dimensions: int | None) -> Vectors:
+    """The vectors as rows, those of another length than `dimensions`, or than most, as rows of NaN."""
     length = _usual_length(lengths, dimensions)
     stacked = np.empty((len(vectors), length), np.float32)
     for row, vector in zip(stacked, vectors, strict=True):

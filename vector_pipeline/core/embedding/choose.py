@@ -10,21 +10,34 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from vector_pipeline.core.embedding.custom import CustomProvider
+from vector_pipeline.core.embedding.hosts import checked_url
 from vector_pipeline.core.embedding.local_model import LOCAL_DIMENSIONS, LOCAL_MODEL, LocalModelProvider
 from vector_pipeline.core.embedding.provider import EmbeddingProvider
 from vector_pipeline.core.errors import ConfigurationError
 from vector_pipeline.core.settings import EmbeddingSettings
-from vector_pipeline.core.spec import EmbeddingSpec, LocalProviderSpec, OpenAIProviderSpec
+from vector_pipeline.core.spec import (
+    CustomProviderSpec,
+    EmbeddingSpec,
+    HuggingFaceProviderSpec,
+    LocalProviderSpec,
+    OpenAIProviderSpec,
+    ProviderSpec,
+)
 
 _DEFAULT_KEY_VARIABLE = "EMBEDDING_API_KEY"
 
 
 @dataclass(frozen=True)
 class ChosenModel:
-    """Which model serves an index: `kind` is that of its provider, `local` or `openai`."""
+    """Which model serves an index: `kind` is that of its provider, as the declaration writes it.
+
+    `pooling` is how token vectors become one, None where there are none.
+    """
 
     kind: str
     model: str
+    pooling: str | None = None
 
 
 def choose_model(spec: EmbeddingSpec, settings: EmbeddingSettings) -> ChosenModel:
@@ -33,11 +46,15 @@ def choose_model(spec: EmbeddingSpec, settings: EmbeddingSettings) -> ChosenMode
     Raises:
         ConfigurationError: no host, no model, or a model or dimension that the local model is not.
     """
-    block = _block(spec, settings)
+    block = provider_block(spec, settings)
     if isinstance(block, LocalProviderSpec):
         _refuse_what_is_not_local(spec)
-        return ChosenModel("local", LOCAL_MODEL)
-    return ChosenModel("openai", _address(spec, block, settings)[1])
+        return ChosenModel(block.type, LOCAL_MODEL)
+    if isinstance(block, HuggingFaceProviderSpec):
+        return ChosenModel(block.type, _hub_model(spec), declared_pooling(block))
+    if isinstance(block, CustomProviderSpec):
+        return ChosenModel(block.type, spec.model or block.entry_point)
+    return ChosenModel(block.type, _address(spec, block, settings)[1])
 
 
 def choose_provider(
@@ -49,20 +66,73 @@ def choose_provider(
         environment: where an index's own key variable is looked up; `os.environ` if left out.
 
     Raises:
-        ConfigurationError: no host, no model, an unusable host or key, or a model or dimension that the local
-            model is not. Nothing is asked of a server.
+        ConfigurationError: no host, no model, an unusable host or key, a model or dimension that the local
+            model is not, or a package that isn't installed. Nothing is asked of a server.
     """
-    block = _block(spec, settings)
+    block = provider_block(spec, settings)
+    variables = os.environ if environment is None else environment
     if isinstance(block, LocalProviderSpec):
         _refuse_what_is_not_local(spec)
         return LocalModelProvider(texts_per_request=block.texts_per_request)
-    return _openai_compatible(spec, block, settings, os.environ if environment is None else environment)
+    if isinstance(block, HuggingFaceProviderSpec):
+        return _huggingface(spec, block, variables)
+    if isinstance(block, CustomProviderSpec):
+        return CustomProvider(
+            block.entry_point,
+            spec.model or block.entry_point,
+            dimensions=spec.dimensions,
+            options=block.options,
+            environment=variables,
+            texts_per_request=block.texts_per_request,
+            requests_in_flight=block.requests_in_flight,
+        )
+    return _openai_compatible(spec, block, settings, variables)
 
 
-def _block(spec: EmbeddingSpec, settings: EmbeddingSettings) -> OpenAIProviderSpec | LocalProviderSpec:
+def provider_block(spec: EmbeddingSpec, settings: EmbeddingSettings) -> ProviderSpec:
+    """The provider as declared, or as the environment has it."""
     if spec.provider is not None:
         return spec.provider
     return OpenAIProviderSpec() if settings.host else LocalProviderSpec()
+
+
+def declared_pooling(block: ProviderSpec | None) -> str | None:
+    """How token vectors become one, None where they are refused or there are none."""
+    return block.pooling if isinstance(block, HuggingFaceProviderSpec) and block.pooling != "refuse" else None
+
+
+def _hub_model(spec: EmbeddingSpec) -> str:
+    if not spec.model:
+        raise ConfigurationError(
+            "no model is named for Hugging Face; set embedding.model to its name on the hub, as in intfloat/e5-small-v2"
+        )
+    return spec.model
+
+
+def _huggingface(
+    spec: EmbeddingSpec, block: HuggingFaceProviderSpec, environment: Mapping[str, str]
+) -> EmbeddingProvider:
+    model = _hub_model(spec)
+    # As with the environment's own key: HF_TOKEN goes to no other host than the hub unasked.
+    asked = block.endpoint is None or "api_key_variable" in block.model_fields_set
+    token = environment.get(block.api_key_variable) if asked else None
+    try:
+        from vector_pipeline.core.embedding.huggingface import HuggingFaceProvider  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise ConfigurationError(
+            f"huggingface_hub is not installed ({error}): pip install 'vector-pipeline[huggingface]'"
+        ) from None
+    return HuggingFaceProvider(
+        model,
+        checked_url(block.endpoint, "embedding.provider.endpoint") if block.endpoint else None,
+        token,
+        token_variable=block.api_key_variable,
+        dimensions=spec.dimensions,
+        pooling=block.pooling,
+        texts_per_request=block.texts_per_request,
+        requests_in_flight=block.requests_in_flight,
+        timeout_seconds=block.timeout_seconds,
+    )
 
 
 def _refuse_what_is_not_local(spec: EmbeddingSpec) -> None:

@@ -15,16 +15,16 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
-from urllib.parse import SplitResult, urlsplit
 
 import numpy as np
 import openai
 
 from vector_pipeline.core.embedding.answers import MissingIndex, encodings, read_answer
+from vector_pipeline.core.embedding.hosts import normalise_host
+from vector_pipeline.core.embedding.keys import NO_KEY, usable_key
 from vector_pipeline.core.embedding.provider import EmbeddedBatch, Examination
 from vector_pipeline.core.embedding.refusals import explain_refusal, is_about_encoding
 from vector_pipeline.core.errors import (
-    ConfigurationError,
     DishonestAnswerError,
     ProviderError,
     ProviderRefusedError,
@@ -34,46 +34,6 @@ from vector_pipeline.core.errors import (
 
 Encoding = Literal["auto", "base64", "float"]
 DimensionsField = Literal["dimensions", "output_dimension", "none"]
-
-NO_KEY = "none"
-"""Sent where no key is set: the client insists on one, servers without keys ignore it."""
-
-
-def normalise_host(host: str) -> str:
-    """The base URL that `host` means.
-
-    A host without scheme gets `http://`; a URL without path gets `/v1`, where nearly every server speaks the
-    protocol; a URL that has a path is taken as it is, less a final `/embeddings` or slash.
-
-    Raises:
-        ConfigurationError: it is no http(s) URL, or has a query or a user and password.
-    """
-    url = _split(host)
-    path = url.path.rstrip("/").removesuffix("/embeddings").rstrip("/") or "/v1"
-    return f"{url.scheme}://{url.netloc}{path}"
-
-
-def _split(host: str) -> SplitResult:
-    text = host.strip()
-    problem = None
-    try:
-        url = urlsplit(text if "://" in text else f"http://{text}")
-        url.port  # noqa: B018 - raises ValueError for a port that is no number
-    except ValueError:
-        problem = "is not a URL"
-    else:
-        if url.username is not None or url.password is not None:
-            problem = "has a user or a password in it"
-        elif url.scheme not in ("http", "https") or not url.hostname:
-            problem = f"{text!r} is not an http(s) URL"
-        elif url.query or url.fragment:
-            problem = "has something after ? or # in it"
-    if problem:
-        raise ConfigurationError(
-            f"the embedding provider's host {problem}; give its base URL alone, as in "
-            "http://127.0.0.1:8080/v1 (EMBEDDING_MODEL_HOST or embedding.provider.host)"
-        )
-    return url
 
 
 @dataclass(frozen=True)
@@ -115,7 +75,7 @@ class OpenAICompatibleProvider:
     ) -> None:
         self._base_url = normalise_host(host)
         self._model = model
-        key = _usable_key(api_key, api_key_variable)
+        key = usable_key(api_key, api_key_variable)
         self._secrets = (key,)
         self._api_key_variable = api_key_variable
         self._dimensions = dimensions
@@ -248,18 +208,6 @@ class OpenAICompatibleProvider:
     def _unreachable(self, cause: BaseException) -> ProviderUnavailableError:
         words = without_secrets(str(cause), self._secrets) or type(cause).__name__
         return ProviderUnavailableError(f"{self._who} cannot be reached or broke off: {words}")
-
-
-def _usable_key(api_key: str | None, variable: str) -> str | None:
-    """The key without the white space that files and shells leave around it.
-
-    Other characters that no HTTP header can hold are refused here, since the HTTP library would quote the
-    whole header in its complaint.
-    """
-    key = (api_key or "").strip()
-    if not (key.isascii() and key.isprintable()):
-        raise ConfigurationError(f"{variable} has characters that a key cannot have; set it again")
-    return key or None
 
 
 def _http_errors() -> tuple[type[Exception], ...]:

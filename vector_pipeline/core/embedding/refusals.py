@@ -45,12 +45,26 @@ def explain_refusal(
         api_key_variable: the variable to look at if the key is refused.
         secrets: what must not show even if the server repeats it.
     """
-    status = error.status_code
-    words = _shorten(without_secrets(_words(error.body), secrets))
+    return explain_status(
+        error.status_code, error.body, error.code, error.response.headers, who, api_key_variable, secrets
+    )
+
+
+def explain_status(
+    status: int,
+    body: object,
+    code: object,
+    headers: Mapping[str, str],
+    who: str,
+    api_key_variable: str,
+    secrets: Iterable[str | None],
+) -> ProviderError:
+    """As `explain_refusal`, of a response with this status, parsed body, error code and headers."""
+    words = _shorten(without_secrets(_words(body), secrets))
     said = f"HTTP {status}: {words}" if words else f"HTTP {status}"
     if status in _LATER or status >= 500:
-        return ProviderUnavailableError(f"{who} answered {said}", retry_after(error.response.headers), status=status)
-    if status in _ABOUT_US or status < 400 or str(error.code) in _CODES_ABOUT_US:
+        return ProviderUnavailableError(f"{who} answered {said}", retry_after(headers), status=status)
+    if status in _ABOUT_US or status < 400 or str(code) in _CODES_ABOUT_US:
         return ProviderRejectsUsError(
             f"{who} answered {said}; check the host, the model's name and the key in {api_key_variable}"
         )

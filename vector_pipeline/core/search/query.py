@@ -8,14 +8,15 @@ import numpy as np
 import psycopg
 
 from vector_pipeline.core.declaration import BEST_FIELD
+from vector_pipeline.core.embedding.choose import choose_model, declared_pooling, provider_block
 from vector_pipeline.core.embedding.honesty import VectorSpaceLength, judge
 from vector_pipeline.core.embedding.provider import EmbeddingProvider
 from vector_pipeline.core.embedding.requesting import request_with_patience
-from vector_pipeline.core.errors import ProviderRefusedError, VectorPipelineError
+from vector_pipeline.core.errors import ConfigurationError, ProviderRefusedError, VectorPipelineError
 from vector_pipeline.core.search.answer import SearchAnswer
 from vector_pipeline.core.search.nearest import nearest
 from vector_pipeline.core.settings import EmbeddingSettings
-from vector_pipeline.core.spec import EmbeddingSpec, LocalProviderSpec, OpenAIProviderSpec, ProviderSpec
+from vector_pipeline.core.spec import EmbeddingSpec, LocalProviderSpec, OpenAIProviderSpec
 from vector_pipeline.core.store.registry import RegisteredIndex, VectorSpace
 
 _ATTEMPTS = 2
@@ -30,21 +31,25 @@ def embedding_as_built(
 ) -> EmbeddingSpec:
     """How to embed a query for vectors of that space, whatever is declared by now.
 
-    Model and length are those of the space. The server is the one declared now, since servers move; where a provider of
-    another kind is declared, the one last `accepted`.
+    Model, length and pooling are those of the space. The provider is the one declared now, be it of another kind, if it
+    has that model, since servers move; else the one that was last `accepted` for these vectors.
     """
-    block = declared.provider
-    if _kind(block, environment) != space.provider:
-        block = accepted.provider
-    if _kind(block, environment) != space.provider:
+    block = accepted.provider
+    if _gives(declared, environment, space, accepted):
+        block = declared.provider
+    elif block is None and provider_block(accepted, environment).type != space.provider:
         block = LocalProviderSpec() if space.provider == "local" else OpenAIProviderSpec()
     return EmbeddingSpec(provider=block, model=space.model, dimensions=accepted.dimensions, strategy=accepted.strategy)
 
 
-def _kind(block: ProviderSpec | None, environment: EmbeddingSettings) -> str:
-    if block is not None:
-        return block.type
-    return "openai" if environment.host else "local"
+def _gives(
+    declared: EmbeddingSpec, environment: EmbeddingSettings, space: VectorSpace, accepted: EmbeddingSpec
+) -> bool:
+    try:
+        chosen = choose_model(declared, environment)
+    except ConfigurationError:
+        return False
+    return chosen.model == space.model and chosen.pooling == declared_pooling(accepted.provider)
 
 
 def embed_query(

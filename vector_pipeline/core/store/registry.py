@@ -67,12 +67,15 @@ class RegisteredIndex:
 
 @dataclass(frozen=True)
 class WantedSpace:
-    """The vector space that a declaration and its environment ask for; `padded_to` is EMBEDDING_EXPECTED_DIM."""
+    """The vector space that a declaration and its environment ask for; `padded_to` is EMBEDDING_EXPECTED_DIM, and
+    `pooling` how token vectors become one, None where there are none.
+    """
 
     provider: str
     model: str
     dimensions: int | None
     padded_to: int | None
+    pooling: str | None = None
 
     def fingerprint(self, native_dimensions: int) -> str:
         return json.dumps(self.facts(native_dimensions), ensure_ascii=False)
@@ -81,7 +84,8 @@ class WantedSpace:
         """What makes it another space where it differs, for a model with vectors of that length."""
         # Padding to the length that the vectors have anyway is none.
         padded_to = None if self.padded_to == native_dimensions else self.padded_to
-        return {"model": self.model, "dimensions": self.dimensions, "padded to": padded_to}
+        facts: dict[str, object] = {"model": self.model, "dimensions": self.dimensions, "padded to": padded_to}
+        return facts if self.pooling is None else facts | {"pooling": self.pooling}
 
 
 def declared_rendering(spec: IndexSpec) -> Rendering:

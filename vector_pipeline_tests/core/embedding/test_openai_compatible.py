@@ -10,7 +10,8 @@ import numpy as np
 import openai
 import pytest
 
-from vector_pipeline.core.embedding.openai_compatible import OpenAICompatibleProvider, normalise_host
+from vector_pipeline.core.embedding.hosts import normalise_host
+from vector_pipeline.core.embedding.openai_compatible import OpenAICompatibleProvider
 from vector_pipeline.core.errors import (
     ConfigurationError,
     DishonestAnswerError,
