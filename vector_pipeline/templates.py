@@ -62,13 +62,16 @@ def resolve(template: str) -> object:
 
 FieldPath = tuple[str, ...]
 
+# Its braces are filled row by row, not here.
+_TEMPLATE_OF_TEXTS: FieldPath = ("embedding", "template")
+
 
 def templates_in(attributes: Mapping[str, Any], at: FieldPath = ()) -> Iterator[tuple[FieldPath, str]]:
     """Every template among the attributes, with the path of its field; of a list, each with the path of the list."""
     for key, value in attributes.items():
         if isinstance(value, Mapping):
             yield from templates_in(value, (*at, key))
-        else:
+        elif (*at, key) != _TEMPLATE_OF_TEXTS:
             yield from (((*at, key), entry) for entry in _entries(value) if is_template(entry))
 
 
@@ -81,7 +84,7 @@ def resolve_all(attributes: Mapping[str, Any], at: FieldPath = ()) -> tuple[dict
         if isinstance(value, Mapping):
             values[key], inner = resolve_all(value, (*at, key))
             failures |= inner
-        elif any(map(is_template, _entries(value))):
+        elif (*at, key) != _TEMPLATE_OF_TEXTS and any(map(is_template, _entries(value))):
             try:
                 resolved = [resolve(entry) if is_template(entry) else entry for entry in _entries(value)]
             except UnresolvedTemplateError as error:

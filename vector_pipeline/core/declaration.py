@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 import pymysql
 
 from vector_pipeline.core.detection.declared import detector_problems
-from vector_pipeline.core.documents.rendering import CONCATENATED_FIELD
+from vector_pipeline.core.documents.declared import searched_fields
+from vector_pipeline.core.documents.problems import text_problems
 from vector_pipeline.core.errors import DeclarationProblem
 from vector_pipeline.core.source.canonical import canonical_expression
 from vector_pipeline.core.source.catalog import SourceColumn, SourceTable
@@ -37,6 +38,7 @@ def static_problems(spec: IndexSpec) -> list[DeclarationProblem]:
         *_condition_problems(spec),
         *_owner_problems(spec),
         *_throttle_problems(spec),
+        *text_problems(spec),
     ]
 
 
@@ -132,7 +134,7 @@ def _condition_problems(spec: IndexSpec) -> Iterator[DeclarationProblem]:
 
 
 def _embedded_fields(spec: IndexSpec) -> list[str]:
-    return list(spec.document.text) if spec.embedding.strategy == "separate" else [CONCATENATED_FIELD]
+    return list(searched_fields(spec))
 
 
 def _reference_problems(spec: IndexSpec) -> Iterator[DeclarationProblem]:

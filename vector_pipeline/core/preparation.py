@@ -13,6 +13,7 @@ from vector_pipeline.core.declaration import (
     key_content_problems,
     static_problems,
 )
+from vector_pipeline.core.documents.problems import length_problems
 from vector_pipeline.core.embedding.choose import ChosenModel, choose_model
 from vector_pipeline.core.embedding.provider import EmbeddingProvider
 from vector_pipeline.core.embedding.requesting import HARMLESS_TEXT, request_with_patience
@@ -62,16 +63,29 @@ def wanted_space(spec: IndexSpec, settings: EmbeddingSettings, given: EmbeddingP
         chosen = ChosenModel(given.name.split(":", 1)[0], given.model)
     # Declared dimensions are the index's own; the environment's padding is for indexes that declare none.
     padded_to = None if spec.embedding.dimensions else settings.expected_dimensions
-    return WantedSpace(chosen.kind, chosen.model, spec.embedding.dimensions, padded_to, chosen.pooling)
+    embedding = spec.embedding
+    return WantedSpace(
+        chosen.kind,
+        chosen.model,
+        embedding.dimensions,
+        padded_to,
+        chosen.pooling,
+        query_prefix=embedding.query_prefix,
+        document_prefix=embedding.document_prefix,
+    )
 
 
 def measure_dimensions(spec: IndexSpec, wanted: WantedSpace, provider: EmbeddingProvider, origin: str) -> int:
     """Asks the model for one vector and tells its length.
 
     Raises:
-        IndexSpecError: the declared or expected length is not one that the model has.
+        IndexSpecError: the declared or expected length is not one that the model has, or texts are declared longer than
+            it takes.
         ProviderError: the provider is down or refuses us.
     """
+    too_long = list(length_problems(spec.embedding, wanted.model))
+    if too_long:
+        raise IndexSpecError(origin, too_long)
     declared = spec.embedding.dimensions
     try:
         batch = request_with_patience(provider, [HARMLESS_TEXT], _ATTEMPTS)

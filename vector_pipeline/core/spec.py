@@ -183,6 +183,13 @@ ProviderSpec = Annotated[
 ]
 
 
+class SplitSpec(_Declared):
+    """How long texts are split into passages, between paragraphs, sentences or words."""
+
+    tokens: int = Field(ge=16, le=100_000, description="Tokens of a passage, at most.")
+    overlap: int = Field(default=0, ge=0, description="Tokens of a passage that the next one repeats, about.")
+
+
 class EmbeddingSpec(_Declared):
     """The model, and how a row becomes texts."""
 
@@ -200,9 +207,47 @@ class EmbeddingSpec(_Declared):
         le=16000,
         description="Length of the vectors, sent to the provider as `dimensions`; the model's own if left out.",
     )
-    strategy: Literal["separate", "concat"] = Field(
-        default="separate",
-        description="`separate`: one vector per text column; `concat`: one vector of all texts together.",
+    strategy: Literal["separate", "concat"] | None = Field(
+        default=None,
+        description="`separate` (the default): one vector per text column; `concat`: one vector of all texts together, "
+        "a line each.",
+    )
+    template: str | None = Field(
+        default=None,
+        description="Instead of a strategy: a Jinja template over the served texts (NULL is ''), for one vector of "
+        "what it writes. A row for which it writes nothing but white space has no vector.",
+        examples=["Question: {{ question }}\n{% if answer %}Answer: {{ answer }}{% endif %}"],
+    )
+    normalise: list[Literal["strip_html", "nfc", "collapse_whitespace"]] = Field(
+        default_factory=list,
+        description="What is done to each text column's value before it is embedded, in this order: `strip_html` "
+        "(no tags, scripts and styles; entities decoded), `nfc` (Unicode's composed form), `collapse_whitespace` (runs "
+        "of white space as one blank, line break or empty line). Hits show the original.",
+    )
+    query_prefix: str = Field(
+        default="",
+        max_length=2000,
+        description="What the model wants before a query; sent with it.",
+        examples=["query: ", "Instruct: Given a question, retrieve passages that answer it\nQuery: "],
+    )
+    document_prefix: str = Field(
+        default="",
+        max_length=2000,
+        description="What the model wants before a text of a document; sent with it.",
+        examples=["passage: "],
+    )
+    split: SplitSpec | None = Field(
+        default=None, description="Splits texts into passages; each row is found by its best one. Left out: not split."
+    )
+    too_long: Literal["split", "cut"] = Field(
+        default="split",
+        description="What is done with a text that is longer than the model takes: `split` into several passages, or "
+        "`cut` after as much as it takes.",
+    )
+    longest_tokens: int | None = Field(
+        default=None,
+        ge=16,
+        description="The longest input that the model takes, in tokens; known for common models, else 8192.",
     )
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 import psycopg
 from psycopg import sql
 
-from vector_pipeline.core.documents.rendering import ContentHash
+from vector_pipeline.core.documents.rendering import RenderingError
 from vector_pipeline.core.reports import ParityReport, RangeDifference
 from vector_pipeline.core.source.connection import Connection as SourceConnection
 from vector_pipeline.core.source.connection import snapshot
@@ -25,7 +25,7 @@ from vector_pipeline.core.source.rows import read_row_hashes
 from vector_pipeline.core.source.throttle import Throttle
 from vector_pipeline.core.store import key_ranges, locks, vectors
 from vector_pipeline.core.store.contents import count_contents
-from vector_pipeline.core.store.documents import PassageKey
+from vector_pipeline.core.store.documents import PassageKey, StoredPassage
 from vector_pipeline.core.store.documents import stored_passages as load_stored_passages
 from vector_pipeline.core.store.locks import Lock
 from vector_pipeline.core.store.registry import RegisteredIndex
@@ -120,13 +120,18 @@ def _examine(
 def _differing_passages(target: psycopg.Connection, index: RegisteredIndex, key_range: KeyRange) -> list[str]:
     """Keys of a range whose stored passages are not those that their stored texts render to."""
     stored = load_stored_passages(target, index, key_range.range_id)
-    wrong = {key: None for key, rendered in _rendered(target, index, key_range) if stored.pop(key, None) != rendered}
+    wrong = {
+        key: None
+        for key, rendered in _rendered(target, index, key_range)
+        if rendered is None or stored.pop(key, None) != rendered
+    }
     return list(dict.fromkeys([key for key, _, _ in wrong] + [key for key, _, _ in stored]))
 
 
 def _rendered(
     target: psycopg.Connection, index: RegisteredIndex, key_range: KeyRange
-) -> Iterator[tuple[PassageKey, ContentHash]]:
+) -> Iterator[tuple[PassageKey, StoredPassage | None]]:
+    """What is to be stored of each passage; None instead for a document that can't be rendered."""
     rendering = index.generation.rendering
     rows = target.execute(
         sql.SQL("SELECT key, {} FROM {} WHERE range_id = %s").format(
@@ -136,8 +141,11 @@ def _rendered(
         (key_range.range_id,),
     )
     for key, *texts in rows:
-        for passage in rendering.passages(texts):
-            yield (key, passage.field, passage.ordinal), passage.content_hash
+        try:
+            for passage in rendering.passages(texts):
+                yield (key, passage.field, passage.ordinal), StoredPassage(passage.content_hash, passage.span)
+        except RenderingError:
+            yield (key, "", 0), None
 
 
 def _wrong_vectors(

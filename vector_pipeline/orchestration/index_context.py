@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from vector_pipeline.core.documents.rendering import CONCATENATED_FIELD
+from vector_pipeline.core.documents.declared import searched_fields
 from vector_pipeline.declarations import Declaration
 
 
@@ -37,8 +37,7 @@ class IndexContext:
 
     @property
     def fields(self) -> tuple[str, ...]:
-        spec = self.declaration.spec
-        return tuple(spec.document.text) if spec.embedding.strategy == "separate" else (CONCATENATED_FIELD,)
+        return searched_fields(self.declaration.spec)
 
     @property
     def run_tags(self) -> dict[str, str]:

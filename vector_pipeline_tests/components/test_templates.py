@@ -125,3 +125,13 @@ def test_one_unreadable_file_keeps_nobody_from_finding_another_index() -> None:
         assert find_declaration("faq", loaded.folder).spec.name == "faq"
         with pytest.raises(UnknownIndexError, match=r"there are: faq; .*b/defs.yaml can't be read"):
             find_declaration("second", loaded.folder)
+
+
+def test_the_template_of_texts_is_left_as_it_is_written() -> None:
+    template = "{{ question }} of {{ env }}"
+    with location(a=written(faq_attributes("faq", embedding={"template": template}))) as loaded:
+        declaration = find_declaration("faq", loaded.folder)
+        shown = loaded.spec(dg.AssetKey(["faq", "rows"])).metadata["dagster/table_name"]
+    assert declaration.spec.embedding.template == template
+    assert [problem.field for problem in declaration.problems] == ["embedding.template"]
+    assert shown == "faq"

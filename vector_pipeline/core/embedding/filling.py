@@ -105,6 +105,7 @@ class Filling:
         self._on_progress = on_progress
         space = index.generation.space
         self._length = VectorSpaceLength(space.native_dimensions, space.stored_dimensions)
+        self._prefix = space.document_prefix
         self._tally = _Tally()
         self._texts_needed = 0
         self._texts_reused = 0
@@ -235,7 +236,7 @@ class Filling:
     def _request(self, batch: _Batch) -> None:
         if self._failed.is_set():
             return
-        texts = [text.text for text in batch]
+        texts = [self._prefix + text.text for text in batch]
         for outcome in request_halving(self._provider, texts, self._attempts, self._tally.request):
             finished = self._judged(batch, outcome)
             self._finished.put(finished)

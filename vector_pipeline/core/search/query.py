@@ -39,7 +39,7 @@ def embedding_as_built(
         block = declared.provider
     elif block is None and provider_block(accepted, environment).type != space.provider:
         block = LocalProviderSpec() if space.provider == "local" else OpenAIProviderSpec()
-    return EmbeddingSpec(provider=block, model=space.model, dimensions=accepted.dimensions, strategy=accepted.strategy)
+    return EmbeddingSpec(provider=block, model=space.model, dimensions=accepted.dimensions)
 
 
 def _gives(
@@ -68,7 +68,7 @@ def embed_query(
             "a query must be embedded with the model of the index"
         )
     try:
-        batch = request_with_patience(provider, [query.replace("\0", "")], _ATTEMPTS)
+        batch = request_with_patience(provider, [space.query_prefix + query.replace("\0", "")], _ATTEMPTS)
     except ProviderRefusedError as error:
         raise SearchRequestError(f"the provider refuses this query: {error}") from None
     judgement = judge(batch, VectorSpaceLength(space.native_dimensions, space.stored_dimensions))

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 import psycopg
 from psycopg import sql
 
-from vector_pipeline.core.documents.rendering import ContentHash, Rendering, storable
-from vector_pipeline.core.errors import SourceKeyError
+from vector_pipeline.core.documents.rendering import ContentHash, Passage, Rendering, RenderingError, storable
+from vector_pipeline.core.documents.splitting import Span
+from vector_pipeline.core.errors import SourceKeyError, SourceValueError
 from vector_pipeline.core.source.digest import EMPTY, Digest
 from vector_pipeline.core.source.plan import PlannedColumn, ReadingPlan
 from vector_pipeline.core.source.rows import SourceRow
@@ -25,6 +26,14 @@ from vector_pipeline.core.store.registry import RegisteredIndex
 PassageKey = tuple[str, str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class StoredPassage:
+    """What is stored of a passage; `span` is None for one that is the whole text of its field."""
+
+    content_hash: ContentHash
+    span: Span | None = None
+
+
 @dataclass
 class RangeChanges:
     """What has to be written so that a range equals the rows read; `digest` is that of exactly those rows."""
@@ -33,7 +42,7 @@ class RangeChanges:
     inserted: int = 0
     rows: list[SourceRow] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
-    passages: list[tuple[PassageKey, ContentHash]] = field(default_factory=list)
+    passages: list[tuple[PassageKey, StoredPassage]] = field(default_factory=list)
     passages_gone: list[PassageKey] = field(default_factory=list)
 
     @property
@@ -44,13 +53,14 @@ class RangeChanges:
 def compare(
     rows: Iterable[SourceRow],
     stored: dict[str, int],
-    stored_passages: dict[PassageKey, ContentHash],
+    stored_passages: dict[PassageKey, StoredPassage],
     rendering: Rendering,
 ) -> RangeChanges:
     """Compares the rows of a range with what is stored of it. Consumes `rows` and empties the two dicts.
 
     Raises:
         SourceKeyError: the declared key is not one.
+        SourceValueError: the declared template fails on a row.
     """
     changes = RangeChanges()
     seen: set[str] = set()
@@ -63,25 +73,34 @@ def compare(
         if known != row.row_hash:
             changes.rows.append(row)
             changes.inserted += known is None
-        for passage in rendering.passages(row.texts):
+        for passage in _passages(rendering, row):
             key = (row.key, passage.field, passage.ordinal)
-            content_hash = passage.content_hash
-            if stored_passages.pop(key, None) != content_hash:
-                changes.passages.append((key, content_hash))
+            wanted = StoredPassage(passage.content_hash, passage.span)
+            if stored_passages.pop(key, None) != wanted:
+                changes.passages.append((key, wanted))
     changes.gone.extend(stored)
     gone = set(changes.gone)
     changes.passages_gone.extend(key for key in stored_passages if key[0] not in gone)
     return changes
 
 
+def _passages(rendering: Rendering, row: SourceRow) -> list[Passage]:
+    try:
+        return list(rendering.passages(row.texts))
+    except RenderingError as error:
+        raise SourceValueError(
+            f"the row with the key {row.key!r}: {error}; correct the row or the declaration"
+        ) from None
+
+
 def stored_passages(
     connection: psycopg.Connection, index: RegisteredIndex, range_id: int
-) -> dict[PassageKey, ContentHash]:
-    """The content hash of each passage of a range."""
+) -> dict[PassageKey, StoredPassage]:
+    """What is stored of each passage of a range."""
     rows = connection.execute(
         sql.SQL(
             """
-            SELECT p.key, p.field, p.ordinal, p.content_hash
+            SELECT p.key, p.field, p.ordinal, p.content_hash, p.char_start, p.char_end
             FROM {documents} d
             JOIN {passages} p ON p.key = d.key
             WHERE d.range_id = %s
@@ -92,7 +111,10 @@ def stored_passages(
         ),
         (range_id,),
     ).fetchall()
-    return {(key, field_, ordinal): content_hash for key, field_, ordinal, content_hash in rows}
+    return {
+        (key, field_, ordinal): StoredPassage(content_hash, Span(start, end) if start is not None else None)
+        for key, field_, ordinal, content_hash, start, end in rows
+    }
 
 
 def write_changes(
@@ -211,19 +233,22 @@ def _write_passages(connection: psycopg.Connection, index: RegisteredIndex, chan
     if not changes.passages:
         return
     connection.execute(
-        "CREATE TEMPORARY TABLE staged_passages"
-        ' (key text COLLATE "C", field text, ordinal smallint, content_hash bytea) ON COMMIT DROP'
+        'CREATE TEMPORARY TABLE staged_passages (key text COLLATE "C", field text, ordinal smallint,'
+        " content_hash bytea, char_start integer, char_end integer) ON COMMIT DROP"
     )
     with connection.cursor() as cursor, cursor.copy("COPY staged_passages FROM STDIN") as copy:
-        for key, content_hash in changes.passages:
-            copy.write_row((*key, content_hash))
+        for key, passage in changes.passages:
+            place = (passage.span.start, passage.span.end) if passage.span is not None else (None, None)
+            copy.write_row((*key, passage.content_hash, *place))
     # served_hash stays: the row remains findable by its previous vector until the new one is in.
     connection.execute(
         sql.SQL(
             """
-            INSERT INTO {} (key, field, ordinal, content_hash)
-            SELECT key, field, ordinal, content_hash FROM staged_passages ORDER BY key, field, ordinal
-            ON CONFLICT (key, field, ordinal) DO UPDATE SET content_hash = excluded.content_hash
+            INSERT INTO {} (key, field, ordinal, content_hash, char_start, char_end)
+            SELECT key, field, ordinal, content_hash, char_start, char_end FROM staged_passages
+            ORDER BY key, field, ordinal
+            ON CONFLICT (key, field, ordinal) DO UPDATE
+            SET content_hash = excluded.content_hash, char_start = excluded.char_start, char_end = excluded.char_end
             """
         ).format(passages)
     )

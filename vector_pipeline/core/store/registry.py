@@ -7,7 +7,6 @@ shapes the texts. Both are known by a fingerprint, so that a changed declaration
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import psycopg
@@ -15,6 +14,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 from pydantic import ValidationError
 
+from vector_pipeline.core.documents.declared import declared_rendering, declared_strategy, text_facts
 from vector_pipeline.core.documents.rendering import Rendering
 from vector_pipeline.core.errors import DeclarationProblem, IndexSpecError, NameTakenError, UnreadableIndexError
 from vector_pipeline.core.source.plan import source_column_name
@@ -25,13 +25,18 @@ from vector_pipeline.core.store.locks import Lock, in_transaction
 
 @dataclass(frozen=True)
 class VectorSpace:
-    """A model and the lengths of its vectors: as the model gives them, and as they are stored (zero-padded)."""
+    """A model and the lengths of its vectors: as the model gives them, and as they are stored (zero-padded).
+
+    The prefixes are what the model is given before a query, and before a text of a document.
+    """
 
     number: int
     provider: str
     model: str
     native_dimensions: int
     stored_dimensions: int
+    query_prefix: str = ""
+    document_prefix: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,8 @@ class WantedSpace:
     dimensions: int | None
     padded_to: int | None
     pooling: str | None = None
+    query_prefix: str = ""
+    document_prefix: str = ""
 
     def fingerprint(self, native_dimensions: int) -> str:
         return json.dumps(self.facts(native_dimensions), ensure_ascii=False)
@@ -85,12 +92,9 @@ class WantedSpace:
         # Padding to the length that the vectors have anyway is none.
         padded_to = None if self.padded_to == native_dimensions else self.padded_to
         facts: dict[str, object] = {"model": self.model, "dimensions": self.dimensions, "padded to": padded_to}
-        return facts if self.pooling is None else facts | {"pooling": self.pooling}
-
-
-def declared_rendering(spec: IndexSpec) -> Rendering:
-    """How the declaration turns a row into texts."""
-    return Rendering(spec.embedding.strategy, tuple(spec.document.text))
+        extra = {"pooling": self.pooling, "query prefix": self.query_prefix, "document prefix": self.document_prefix}
+        # Only where declared: spaces that were made before there were such settings stay what they are.
+        return facts | {name: fact for name, fact in extra.items() if fact}
 
 
 def load(connection: psycopg.Connection, name: str) -> RegisteredIndex | None:
@@ -101,7 +105,7 @@ def load(connection: psycopg.Connection, name: str) -> RegisteredIndex | None:
     row = connection.execute(
         """
         SELECT i.index_id, i.schema_name, g.generation, g.rendering, s.space, s.provider, s.model,
-               s.native_dimensions, s.stored_dimensions
+               s.native_dimensions, s.stored_dimensions, s.query_prefix, s.document_prefix
         FROM vector_pipeline.embedding_indexes i
         JOIN vector_pipeline.generations g ON g.index_id = i.index_id AND g.generation = i.active_generation
         JOIN vector_pipeline.vector_spaces s ON s.index_id = g.index_id AND s.space = g.space
@@ -111,15 +115,15 @@ def load(connection: psycopg.Connection, name: str) -> RegisteredIndex | None:
     ).fetchone()
     if row is None:
         return None
-    index_id, schema_name, generation, rendering, space, provider, model, native, stored = row
+    index_id, schema_name, generation, rendering, *space = row
     return RegisteredIndex(
         index_id,
         name,
         schema_name,
         Generation(
             generation,
-            VectorSpace(space, provider, model, native, stored),
-            Rendering(rendering["strategy"], tuple(rendering["names"])),
+            VectorSpace(*space),
+            Rendering.from_json(rendering),
         ),
     )
 
@@ -129,7 +133,7 @@ def register(
 ) -> RegisteredIndex:
     """Creates the registry's rows and the tables of an index that is not there yet."""
     stored = wanted.padded_to or native_dimensions
-    rendering = declared_rendering(spec)
+    rendering = declared_rendering(spec, wanted.model)
     schema_name = names.bounded(spec.name)
     with connection.transaction():
         in_transaction(connection, Lock.SCHEMA, 0)
@@ -149,10 +153,20 @@ def register(
         connection.execute(
             """
             INSERT INTO vector_pipeline.vector_spaces
-                (index_id, space, fingerprint, provider, model, native_dimensions, stored_dimensions)
-            VALUES (%s, 1, %s, %s, %s, %s, %s)
+                (index_id, space, fingerprint, provider, model, native_dimensions, stored_dimensions, query_prefix,
+                 document_prefix)
+            VALUES (%s, 1, %s, %s, %s, %s, %s, %s, %s)
             """,
-            (row[0], wanted.fingerprint(native_dimensions), wanted.provider, wanted.model, native_dimensions, stored),
+            (
+                row[0],
+                wanted.fingerprint(native_dimensions),
+                wanted.provider,
+                wanted.model,
+                native_dimensions,
+                stored,
+                wanted.query_prefix,
+                wanted.document_prefix,
+            ),
         )
         connection.execute(
             """
@@ -163,7 +177,7 @@ def register(
             (
                 row[0],
                 generation_fingerprint(spec, wanted, native_dimensions),
-                Jsonb({"strategy": rendering.strategy, "names": list(rendering.names)}),
+                Jsonb(rendering.to_json()),
             ),
         )
         schema.create_documents(connection, schema_name, list(spec.document.text), spec.document.unique_on)
@@ -196,24 +210,30 @@ def generation_fingerprint(spec: IndexSpec, wanted: WantedSpace, native_dimensio
 
 def _generation_facts(spec: IndexSpec, wanted: WantedSpace, native_dimensions: int) -> dict[str, object]:
     key = spec.source.key_columns
-    return wanted.facts(native_dimensions) | {
+    facts: dict[str, object] = {
         "primary_key": key[0] if len(key) == 1 else list(key),
-        "strategy": spec.embedding.strategy,
+        "strategy": declared_strategy(spec.embedding),
         "texts": [[name, source_column_name(entry)] for name, entry in spec.document.text.items()],
     }
+    return wanted.facts(native_dimensions) | facts | text_facts(spec.embedding)
 
 
-def _read_fingerprint(name: str, fingerprint: str, facts: Iterable[str]) -> dict[str, object]:
+# What every fingerprint has. Other facts enter it only where they are declared, so that indexes that were built before
+# there were such facts stay what they are.
+_FACTS = {"model", "dimensions", "padded to", "primary_key", "strategy", "texts"}
+
+
+def _read_fingerprint(name: str, fingerprint: str) -> dict[str, object]:
     """The facts of a stored fingerprint.
 
     Raises:
-        UnreadableIndexError: it doesn't consist of them.
+        UnreadableIndexError: it has none.
     """
     try:
         built = json.loads(fingerprint)
     except ValueError:
         built = None
-    if not isinstance(built, dict) or built.keys() != set(facts):
+    if not isinstance(built, dict) or not built.keys() >= _FACTS:
         raise UnreadableIndexError(name)
     return built
 
@@ -251,8 +271,12 @@ def refuse_a_changed_declaration(
         (index.index_id, index.generation.number),
     ).fetchone()
     declared = _generation_facts(spec, wanted, index.generation.space.native_dimensions)
-    built = _read_fingerprint(index.name, row[0] if row else "", declared)
-    changed = [f"{name}: {built[name]} → {declared[name]}" for name in built if built[name] != declared[name]]
+    built = _read_fingerprint(index.name, row[0] if row else "")
+    changed = [
+        f"{name}: {built.get(name)} → {declared.get(name)}"
+        for name in dict.fromkeys((*built, *declared))
+        if built.get(name) != declared.get(name)
+    ]
     if changed:
         raise IndexSpecError(
             origin,

@@ -132,7 +132,8 @@ def _has_unique_on(connection: psycopg.Connection, schema: str, unique_on: str) 
 def create_passages(connection: psycopg.Connection, schema: str, generation: int) -> None:
     """Creates the passages table of a generation.
 
-    `content_hash` is the text that the row gives now, `served_hash` the one by whose vector it is found.
+    `content_hash` is the text that the row gives now, `served_hash` the one by whose vector it is found. The text is
+    that of its field from `char_start` up to but without `char_end` (characters), all of it where these are NULL.
     """
     table = names.passages_table(generation)
     passages = sql.Identifier(schema, table)
@@ -145,6 +146,8 @@ def create_passages(connection: psycopg.Connection, schema: str, generation: int
                 ordinal smallint NOT NULL,
                 content_hash bytea NOT NULL,
                 served_hash bytea,
+                char_start integer,
+                char_end integer,
                 PRIMARY KEY (key, field, ordinal)
             )
             """

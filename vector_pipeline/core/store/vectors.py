@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
 from psycopg import sql
 
-from vector_pipeline.core.documents.rendering import ContentHash, Rendering
+from vector_pipeline.core.documents.rendering import ContentHash, Rendering, RenderingError, hash_text
 from vector_pipeline.core.embedding.provider import Vectors
 from vector_pipeline.core.store import quarantine
 from vector_pipeline.core.store.locks import Lock, in_transaction
@@ -46,16 +47,16 @@ def honest_condition(index: RegisteredIndex) -> sql.Composed:
 
 
 def count_texts(connection: psycopg.Connection, index: RegisteredIndex, range_id: int) -> int:
-    """How many distinct texts the passages of a range have."""
+    """How many distinct texts the passages of a range have. A mean is none: nobody is asked for it."""
     row = connection.execute(
         sql.SQL(
             """
             SELECT count(DISTINCT p.content_hash)
             FROM {documents} d JOIN {passages} p ON p.key = d.key
-            WHERE d.range_id = %s
+            WHERE d.range_id = %s AND p.field = ANY(%s)
             """
         ).format(**_tables(index)),
-        (range_id,),
+        (range_id, list(index.generation.rendering.embedded_fields)),
     ).fetchone()
     assert row is not None
     return int(row[0])
@@ -70,36 +71,51 @@ def needed_texts(connection: psycopg.Connection, index: RegisteredIndex, range_i
     rows = connection.execute(
         sql.SQL(
             """
-            SELECT p.field, p.ordinal, p.content_hash, {texts}
+            SELECT array_agg(p.field ORDER BY p.field, p.ordinal),
+                   array_agg(p.char_start ORDER BY p.field, p.ordinal),
+                   array_agg(p.char_end ORDER BY p.field, p.ordinal),
+                   array_agg(p.content_hash ORDER BY p.field, p.ordinal),
+                   {texts}
             FROM {documents} d
             JOIN {passages} p ON p.key = d.key
-            WHERE d.range_id = %s
+            WHERE d.range_id = %s AND p.field = ANY(%s)
               AND NOT EXISTS (
                   SELECT FROM {vectors} v WHERE v.content_hash = p.content_hash AND v.field = p.field)
               AND NOT EXISTS (
                   SELECT FROM vector_pipeline.quarantine q
                   WHERE q.index_id = %s AND q.space = %s AND q.content_hash = p.content_hash
                     AND (q.next_attempt_at IS NULL OR q.next_attempt_at > now()))
-            ORDER BY d.sort_key, p.field, p.ordinal
+            GROUP BY d.key
+            ORDER BY d.sort_key
             """
         ).format(
             texts=sql.SQL(", ").join(sql.SQL("d.{}").format(sql.Identifier(name)) for name in rendering.names),
             **_tables(index),
         ),
-        (range_id, index.index_id, index.generation.space.number),
+        (range_id, list(rendering.embedded_fields), index.index_id, index.generation.space.number),
     ).fetchall()
     return _render_needed(rendering, rows)
 
 
-def _render_needed(rendering: Rendering, rows: Iterable[Sequence[object]]) -> list[NeededText]:
+def _render_needed(rendering: Rendering, rows: Iterable[Sequence[Any]]) -> list[NeededText]:
+    """Each row is a document: fields, starts, ends and hashes of its passages, then its texts."""
     needed: dict[ContentHash, tuple[str, list[str]]] = {}
-    for field, ordinal, content_hash, *texts in rows:
-        for passage in rendering.passages(texts):  # type: ignore[arg-type]
-            if (passage.field, passage.ordinal) == (field, ordinal) and passage.content_hash == content_hash:
-                _, fields = needed.setdefault(passage.content_hash, (passage.text, []))
-                if passage.field not in fields:
-                    fields.append(passage.field)
+    for fields, starts, ends, hashes, *texts in rows:
+        whole = _texts_of(rendering, texts)
+        for field, start, end, content_hash in zip(fields, starts, ends, hashes, strict=True):
+            text = whole.get(field, "")[start:end]
+            if hash_text(text) == content_hash:
+                _, needed_in = needed.setdefault(content_hash, (text, []))
+                if field not in needed_in:
+                    needed_in.append(field)
     return [NeededText(content_hash, text, tuple(fields)) for content_hash, (text, fields) in needed.items()]
+
+
+def _texts_of(rendering: Rendering, texts: Sequence[str | None]) -> dict[str, str]:
+    try:
+        return rendering.texts_of(texts)
+    except RenderingError:
+        return {}  # somebody has changed the document by hand
 
 
 def with_a_vector(

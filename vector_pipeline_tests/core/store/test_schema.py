@@ -80,6 +80,8 @@ def test_a_registry_of_the_version_before_is_brought_to_this_one(workbench: Work
         "ALTER TABLE vector_pipeline.key_ranges DROP suspected_at, DROP dirty_since, DROP refused_digest,"
         " DROP refused_deletions"
     )
+    workbench.postgres("ALTER TABLE vector_pipeline.vector_spaces DROP query_prefix, DROP document_prefix")
+    workbench.postgres("ALTER TABLE faq.passages_1 DROP char_start, DROP char_end")
     workbench.postgres("DELETE FROM vector_pipeline.schema_version WHERE version > 1")
     workbench.mysql("DELETE FROM faq WHERE id = 2")
     assert workbench.sync().deleted == 1

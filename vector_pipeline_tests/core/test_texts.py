@@ -1,0 +1,224 @@
+"""From the declaration of texts to what the provider is sent, what is stored, and what is found."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from vector_pipeline.core.errors import IndexSpecError, SourceValueError
+from vector_pipeline.core.spec import IndexSpec
+from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
+from vector_pipeline_tests.workbench import Workbench, faq_spec, question_only, sync_all
+
+LONG = " ".join(f"Sentence {number} of a long answer is about matter {number}." for number in range(80))
+
+
+def _embedding(**settings: Any) -> IndexSpec:
+    return faq_spec(embedding=settings)
+
+
+def _create(workbench: Workbench, *rows: tuple[int, str | None, str | None]) -> None:
+    workbench.create_faq(0)
+    workbench.mysql("INSERT INTO faq (id, question, answer) VALUES (%s, %s, %s)", rows)
+
+
+def _assert_equal(workbench: Workbench, spec: IndexSpec) -> None:
+    with workbench.index(spec) as index:
+        report = index.verify()
+        assert report.equal, report.differences
+
+
+# Templates
+
+
+def test_a_template_makes_one_text_of_a_row(workbench: Workbench, provider: MisbehavingProvider) -> None:
+    spec = _embedding(template="Q: {{ question }}{% if answer %}\nA: {{ answer }}{% endif %}")
+    _create(workbench, (1, "one", "two"), (2, "three", None))
+    workbench.sync(spec)
+    assert provider.times_sent("Q: one\nA: two") == provider.times_sent("Q: three") == 1
+    with workbench.index(spec) as index:
+        assert [(hit.key, hit.field) for hit in index.search("Q: three", limit=1).hits] == [("2", "text")]
+    _assert_equal(workbench, spec)
+
+
+def test_a_row_for_which_a_template_writes_nothing_has_no_vector(workbench: Workbench) -> None:
+    spec = _embedding(template="{% if answer %}{{ answer }}{% endif %}\n")
+    _create(workbench, (1, "one", "two"), (2, "three", None))
+    workbench.sync(spec)
+    assert workbench.postgres("SELECT key FROM faq.passages_1") == [("1",)]
+    _assert_equal(workbench, spec)
+
+
+def test_a_row_on_which_a_template_fails_is_named_and_fails_its_range_alone(workbench: Workbench) -> None:
+    spec = faq_spec(embedding={"template": "{{ question }}\n{{ answer.split('|')[1] }}"}, range_size=2)
+    _create(workbench, (1, "a", "1|2"), (2, "b", "none"), (3, "c", "3|4"), (4, "d", "5|6"))
+    with workbench.index(spec) as index:
+        index.detect()
+        with pytest.raises(SourceValueError, match=r"key '2': embedding\.template, line 2: list object has no element"):
+            list(index.sync_documents([state.partition for state in index.due_ranges()]))
+        assert workbench.postgres("SELECT key FROM faq.documents ORDER BY key") == [("3",), ("4",)]
+        workbench.mysql("UPDATE faq SET answer = '7|8' WHERE id = 2")
+        sync_all(index)
+    _assert_equal(workbench, spec)
+
+
+# Prefixes
+
+
+def test_prefixes_are_sent_and_are_no_part_of_a_text(workbench: Workbench, provider: MisbehavingProvider) -> None:
+    spec = question_only(embedding={"query_prefix": "query: ", "document_prefix": "passage: "})
+    _create(workbench, (1, "one", None), (2, "two", None))
+    workbench.sync(spec)
+    assert provider.times_sent("passage: one") == provider.times_sent("passage: two") == 1
+    with workbench.index(spec) as index:
+        index.search("passage: one")
+        assert provider.times_sent("query: passage: one") == 1
+        [hit] = index.search("anything", limit=1).hits
+    assert hit.texts["question"] in {"one", "two"}
+    assert workbench.postgres("SELECT count(*) FROM faq.passages_1 WHERE content_hash = sha256('one')") == [(1,)]
+    _assert_equal(workbench, spec)
+
+
+def test_a_query_gets_the_prefix_of_the_vectors_that_it_searches(
+    workbench: Workbench, provider: MisbehavingProvider
+) -> None:
+    _create(workbench, (1, "one", None))
+    workbench.sync(question_only(embedding={"query_prefix": "query: "}))
+    with workbench.index(question_only(embedding={"query_prefix": "another: "})) as index:
+        index.search("one")
+    assert provider.times_sent("query: one") == 1
+
+
+# Rules
+
+
+def test_rules_make_the_text_that_is_embedded_and_hits_show_the_original(
+    workbench: Workbench, provider: MisbehavingProvider
+) -> None:
+    spec = question_only(embedding={"normalise": ["collapse_whitespace", "strip_html", "nfc"]})
+    original = "<p>Where is the  cafe&#x301;?</p>"
+    _create(workbench, (1, original, None), (2, "<br>", None))
+    workbench.sync(spec)
+    assert provider.times_sent("Where is the café?") == 1
+    assert workbench.postgres("SELECT key FROM faq.passages_1") == [("1",)]
+    with workbench.index(spec) as index:
+        [hit] = index.search("Where is the café?", limit=1).hits
+    assert hit.score == pytest.approx(1)
+    assert hit.texts["question"] == original
+    _assert_equal(workbench, spec)
+
+
+# Long texts
+
+
+def _passages(workbench: Workbench, key: str, field: str) -> list[tuple[int, int | None, int | None]]:
+    return workbench.postgres(
+        "SELECT ordinal, char_start, char_end FROM faq.passages_1 WHERE key = %s AND field = %s ORDER BY ordinal",
+        [key, field],
+    )
+
+
+def test_a_long_text_is_split_into_passages_that_know_their_place(
+    workbench: Workbench, provider: MisbehavingProvider
+) -> None:
+    spec = _embedding(split={"tokens": 60, "overlap": 15})
+    _create(workbench, (1, "short", LONG))
+    workbench.sync(spec)
+    assert _passages(workbench, "1", "question") == [(0, None, None)]
+    passages = _passages(workbench, "1", "answer")
+    assert len(passages) > 10
+    for _, start, end in passages:
+        assert provider.times_sent(LONG[start:end]) == 1
+    _assert_equal(workbench, spec)
+
+
+def test_only_the_passages_that_a_change_touches_are_paid_for(
+    workbench: Workbench, provider: MisbehavingProvider
+) -> None:
+    spec = _embedding(split={"tokens": 60})
+    _create(workbench, (1, "short", f"A first paragraph.\n\n{LONG}"))
+    workbench.sync(spec)
+    provider.reset()
+    workbench.mysql("UPDATE faq SET answer = %s", [(f"Another paragraph is the first one now.\n\n{LONG}",)])
+    workbench.sync(spec)
+    assert 1 <= provider.stats()["texts"] <= 3
+    _assert_equal(workbench, spec)
+
+
+@pytest.mark.parametrize("damage", ["char_start = char_start + 1", "char_end = NULL, char_start = NULL"])
+def test_a_passage_with_another_place_is_a_difference_and_mended(workbench: Workbench, damage: str) -> None:
+    spec = _embedding(split={"tokens": 60})
+    _create(workbench, (1, "short", LONG), (2, "short", LONG))
+    workbench.sync(spec)
+    before = _passages(workbench, "2", "answer")
+    workbench.postgres(f"UPDATE faq.passages_1 SET {damage} WHERE key = '2' AND field = 'answer' AND ordinal = 3")
+    with workbench.index(spec) as index:
+        [difference] = index.verify(mark_dirty=True).differences
+    assert difference.passages == ("2",)
+    workbench.sync(spec)
+    assert _passages(workbench, "2", "answer") == before
+    _assert_equal(workbench, spec)
+
+
+@pytest.mark.parametrize(("too_long", "passages"), [("split", 3), ("cut", 1)])
+def test_a_text_that_is_longer_than_the_model_takes_is_split_or_cut_as_declared(
+    workbench: Workbench, provider: MisbehavingProvider, too_long: str, passages: int
+) -> None:
+    spec = _embedding(longest_tokens=700, too_long=too_long)
+    _create(workbench, (1, "short", LONG))
+    workbench.sync(spec)
+    found = _passages(workbench, "1", "answer")
+    assert len(found) == passages
+    for _, start, end in found:
+        assert provider.times_sent(LONG[start:end]) == 1
+    _assert_equal(workbench, spec)
+
+
+# Fingerprints
+
+
+def test_an_index_that_was_built_before_there_were_such_settings_stays_what_it_is(
+    workbench: Workbench, provider: MisbehavingProvider
+) -> None:
+    _create(workbench, (1, "one", "x" * 20_000))
+    workbench.sync()
+    fingerprint, rendering = workbench.postgres("SELECT fingerprint, rendering FROM vector_pipeline.generations")[0]
+    assert fingerprint == (
+        '{"model": "numbers", "dimensions": null, "padded to": null, "primary_key": "id", "strategy": "separate", '
+        '"texts": [["question", "question"], ["answer", "answer"]]}'
+    )
+    assert {name: rendering[name] for name in ("strategy", "names")} == {
+        "strategy": "separate",
+        "names": ["question", "answer"],
+    }
+    workbench.postgres("""UPDATE vector_pipeline.generations SET rendering = rendering - 'splitting'""")
+    workbench.postgres("DELETE FROM faq.documents")
+    with workbench.index() as index:
+        index.verify(mark_dirty=True)
+    workbench.sync()
+    assert _passages(workbench, "1", "answer") == [(0, None, None)]
+    assert provider.times_sent("x" * 20_000) == 1
+    _assert_equal(workbench, faq_spec())
+
+
+@pytest.mark.parametrize(
+    ("embedding", "named"),
+    [
+        ({"template": "{{ question }}"}, "template: None → {{ question }}"),
+        ({"normalise": ["nfc"]}, "normalise: None → ['nfc']"),
+        ({"query_prefix": "query: "}, "query prefix: None → query: "),
+        ({"document_prefix": "passage: "}, "document prefix: None → passage: "),
+        ({"split": {"tokens": 60}}, "split: None → {'tokens': 60, 'overlap': 0}"),
+        ({"too_long": "cut"}, "too long: None → cut"),
+        ({"longest_tokens": 100}, "longest tokens: None → 100"),
+    ],
+)
+def test_a_setting_that_makes_other_texts_or_vectors_makes_another_index(
+    workbench: Workbench, embedding: dict[str, Any], named: str
+) -> None:
+    _create(workbench, (1, "one", "two"))
+    workbench.sync()
+    with workbench.index(_embedding(**embedding)) as index, pytest.raises(IndexSpecError) as refused:
+        index.prepare()
+    assert named in str(refused.value)
