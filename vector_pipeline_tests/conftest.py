@@ -49,6 +49,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackAddresses]:
     """MariaDB and PostgreSQL with pgvector, for the whole session."""
     folder = tmp_path_factory.mktemp("stack")
     with temporary_stack(folder) as addresses:
+        _leave_writing_to_the_system(addresses)
         yield addresses
     shutil.rmtree(folder)
 
@@ -72,15 +73,17 @@ def oracle_mysql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SourceSet
         started = _oracle_mysql("start", packages, data, str(port))
         if started.returncode != 0:
             pytest.fail(f"Oracle MySQL does not start: {started.stderr}")
-        yield SourceSettings("127.0.0.1", port, "root", "", "mysql")
+        server = SourceSettings("127.0.0.1", port, "root", "", "mysql")
+        _commit_to_memory(server)
+        yield server
     finally:
         pid_file = data / "mysql.pid"
-        server = psutil.Process(int(pid_file.read_text())) if pid_file.exists() else None
+        process = psutil.Process(int(pid_file.read_text())) if pid_file.exists() else None
         _oracle_mysql("stop", data)
         watchdog.kill()
         watchdog.wait()
-        if server is not None:
-            _wait_until_ended(server)
+        if process is not None:
+            _wait_until_ended(process)
     shutil.rmtree(data)
 
 
@@ -122,9 +125,25 @@ def pg_database(pg_template: TargetSettings) -> Iterator[TargetSettings]:
     elsewhere = replace(pg_template, database="postgres")
     name = sql.Identifier(fresh.database)
     template = sql.Identifier(pg_template.database)
-    _execute(elsewhere, sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(name, template))
+    _execute(elsewhere, sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy").format(name, template))
     yield fresh
     _execute(elsewhere, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+
+
+def _leave_writing_to_the_system(stack: StackAddresses) -> None:
+    """Lets the servers wait for no disk: what they wrote outlives their being killed, though not a loss of power."""
+    with postgres(stack.target) as connection:
+        for name in ("fsync", "full_page_writes", "synchronous_commit"):
+            connection.execute(sql.SQL("ALTER SYSTEM SET {} = off").format(sql.Identifier(name)))
+        connection.execute("SELECT pg_reload_conf()")
+    assert stack.source_administrator is not None
+    _commit_to_memory(stack.source_administrator)
+
+
+def _commit_to_memory(server: SourceSettings) -> None:
+    with mysql_administrator(server) as connection, connection.cursor() as cursor:
+        cursor.execute("SET GLOBAL innodb_flush_log_at_trx_commit = 2")
+        cursor.execute("SET GLOBAL sync_binlog = 0")
 
 
 @contextmanager

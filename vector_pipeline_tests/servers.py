@@ -23,5 +23,10 @@ def postgres(target: TargetSettings) -> psycopg.Connection:
 def mysql_administrator(server: SourceSettings) -> pymysql.Connection:  # type: ignore[type-arg]
     """A session in autocommit mode, in no database."""
     return pymysql.connect(
-        host=server.host, port=server.port, user=server.user, password=server.password, autocommit=True
+        host=server.host,
+        port=server.port,
+        user=server.user,
+        password=server.password,
+        autocommit=True,
+        ssl_disabled=True,  # or the driver reads the system's authorities: 25 ms
     )

@@ -111,7 +111,12 @@ def _assert_right(workbench: Workbench) -> None:
 
 def _source(source: SourceSettings) -> pymysql.Connection:  # type: ignore[type-arg]
     return pymysql.connect(
-        host=source.host, port=source.port, user=source.user, password=source.password, database=source.database
+        host=source.host,
+        port=source.port,
+        user=source.user,
+        password=source.password,
+        database=source.database,
+        ssl_disabled=True,
     )
 
 

@@ -122,6 +122,7 @@ class Writer:
             database=source.database,
             charset="utf8mb4",
             autocommit=autocommit,
+            ssl_disabled=True,
         )
         # Without locks on the gaps between rows two writers meet only on a row, and the test keeps them from that.
         self.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import dagster as dg
 import pytest
 
 from vector_pipeline.core.settings import EmbeddingSettings, SourceSettings, TargetSettings
+from vector_pipeline_tests.dagster_instances import copy_instance, instance_in, make_empty_instance
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.orchestration.location import Location
 from vector_pipeline_tests.workbench import Workbench
@@ -45,23 +45,18 @@ def workbench(
 
 @pytest.fixture(scope="session")
 def empty_instance(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files of an instance with nothing in it: copying them takes a tenth of the time of making them."""
-    folder = tmp_path_factory.mktemp("instance")
-    with dg.instance_for_test(temp_dir=str(folder)) as instance:
-        instance.get_runs()
-        instance.get_dynamic_partitions("none")
-    return folder
+    return make_empty_instance(tmp_path_factory.mktemp("instance"))
 
 
 @pytest.fixture
 def instance_folder(tmp_path: Path, empty_instance: Path) -> Path:
-    return Path(shutil.copytree(empty_instance, tmp_path / "dagster"))
+    return copy_instance(empty_instance, tmp_path / "dagster")
 
 
 @pytest.fixture
 def instance(instance_folder: Path) -> Iterator[dg.DagsterInstance]:
     """A Dagster instance on disk."""
-    with dg.instance_for_test(temp_dir=str(instance_folder)) as instance:
+    with instance_in(instance_folder) as instance:
         yield instance
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
 from typing import Any
@@ -49,7 +49,7 @@ from vector_pipeline.core.detection.binlog_events import (
 from vector_pipeline.core.detection.binlog_keys import LoggedTable, RawKey, UnreadableKey
 from vector_pipeline.core.detection.binlog_server import Position
 from vector_pipeline.core.settings import SourceSettings
-from vector_pipeline.core.source.tls import tls_arguments
+from vector_pipeline.core.source.tls import session_class, tls_arguments
 
 _EVENTS = (
     FormatDescriptionEvent,
@@ -112,7 +112,7 @@ def read_events(settings: SourceSettings, start: Position, table: LoggedTable) -
         only_schemas=[table.database],
         only_tables=[table.name],
         enable_logging=False,
-        pymysql_wrapper=_Connections(),
+        pymysql_wrapper=_Connections(session_class(settings.tls)),
     )
     with closing(reader):
         while True:
@@ -139,7 +139,8 @@ def read_events(settings: SourceSettings, start: Position, table: LoggedTable) -
 class _Connections:
     """Opens the reader's two connections, and no third: it would reconnect for as long as the server is away."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: Callable[..., Any]) -> None:
+        self._kind = kind
         self._opened = 0
 
     def __call__(self, **arguments: Any) -> Any:
@@ -148,7 +149,7 @@ class _Connections:
         self._opened += 1
         if "db" in arguments:  # PyMySQL's old name of it, against which it warns
             arguments["database"] = arguments.pop("db")
-        return pymysql.connect(**arguments)
+        return self._kind(**arguments)
 
 
 def _event(event: Any, position: Position, table: LoggedTable) -> Event | None:

@@ -19,7 +19,7 @@ import pymysql.cursors
 
 from vector_pipeline.core.errors import SourceRefusedError, SourceUnavailableError, without_secrets
 from vector_pipeline.core.settings import SourceSettings
-from vector_pipeline.core.source.tls import no_tls, tls_arguments, tls_problem
+from vector_pipeline.core.source.tls import no_tls, session_class, tls_arguments, tls_problem
 
 if TYPE_CHECKING:
     Connection = pymysql.connections.Connection[pymysql.cursors.Cursor]  # generic in the stubs alone
@@ -53,7 +53,7 @@ def connect(settings: SourceSettings, statement_seconds: float | None = None) ->
     """
     tls = tls_arguments(settings.tls)
     try:
-        connection = pymysql.connect(
+        connection = session_class(settings.tls)(
             host=settings.host,
             port=settings.port,
             user=settings.user,

@@ -2,17 +2,48 @@
 
 from __future__ import annotations
 
+import functools
 import ssl
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pymysql
+import pymysql.cursors
 from pymysql.constants import CR
 
 from vector_pipeline.core.errors import ConfigurationError
 from vector_pipeline.core.settings import SourceSettings, TLSMode, TLSSettings
 
+if TYPE_CHECKING:
+    _Connection = pymysql.connections.Connection[pymysql.cursors.Cursor]  # generic in the stubs alone
+else:
+    _Connection = pymysql.connections.Connection
+
 # X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH of OpenSSL.
 _ANOTHER_NAME = frozenset({62, 64})
+
+
+def session_class(tls: TLSSettings) -> type[_Connection]:
+    """The kind of session that `tls_arguments` are for."""
+    return PreferringConnection if tls.mode is TLSMode.PREFERRED else _Connection
+
+
+class PreferringConnection(_Connection):
+    """A session with TLS where the server offers it, without verification: the driver's own way, made cheaper.
+
+    The driver reads the system's authorities for each such session and then uses none of them: 25 ms of CPU time
+    (measured) of the 26 that a connection takes.
+    """
+
+    def _create_ssl_ctx(self, sslp: dict[str, Any]) -> ssl.SSLContext:  # noqa: ARG002 - the driver's own method
+        return _unverified()
+
+
+@functools.cache
+def _unverified() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def tls_arguments(tls: TLSSettings) -> dict[str, Any]:

@@ -160,6 +160,7 @@ def administrator(settings: SourceSettings) -> Iterator[pymysql.cursors.Cursor]:
             sql_mode="",
             autocommit=True,
             init_command="SET time_zone = '+00:00'",
+            ssl_disabled=True,
         ) as connection,
         connection.cursor() as cursor,
     ):

@@ -56,9 +56,13 @@ def replicas_server(primary: SourceSettings, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture
-def replica(replicas_server: SourceSettings) -> SourceSettings:
+def replica(primary: SourceSettings, replicas_server: SourceSettings) -> SourceSettings:
     """A replica that follows the primary and is not behind."""
-    execute(replicas_server, "START SLAVE")
+    with mysql_administrator(primary) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT @@gtid_binlog_pos")
+        [written] = cursor.fetchone() or ()
+    # One that has only begun says that it is 0 seconds behind, until it has read the first event.
+    execute(replicas_server, "START SLAVE", f"DO MASTER_GTID_WAIT('{written}', 60)")
     wait_for(replicas_server, Lag(address(replicas_server), 0))
     return replicas_server
 
