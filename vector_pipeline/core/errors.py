@@ -89,6 +89,10 @@ class UnreadableIndexError(VectorPipelineError):
         )
 
 
+class GenerationError(VectorPipelineError):
+    """What was asked of an index's generations can't be done. Says why, and what can."""
+
+
 class NotYetSyncedError(VectorPipelineError):
     """The index has nothing to search or verify yet."""
 

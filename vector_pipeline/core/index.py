@@ -16,7 +16,8 @@ import psycopg
 import pymysql
 from psycopg import sql
 
-from vector_pipeline.core import deletion_guard, preparation, schema_changes, sync, verify
+from vector_pipeline.core import deletion_guard, generations, preparation, schema_changes, sync, verify
+from vector_pipeline.core.building import build
 from vector_pipeline.core.declaration import BEST_FIELD, key_content_problems, static_problems
 from vector_pipeline.core.detection.binlog import Binlog
 from vector_pipeline.core.detection.detector import Detector
@@ -30,6 +31,7 @@ from vector_pipeline.core.errors import (
     ConfigurationError,
     DeclarationProblem,
     DishonestAnswerError,
+    GenerationError,
     IndexSpecError,
     NameTakenError,
     NotYetSyncedError,
@@ -38,9 +40,13 @@ from vector_pipeline.core.errors import (
     SourceKeyError,
     SourceValueError,
 )
+from vector_pipeline.core.generations import GenerationWork
 from vector_pipeline.core.reports import (
+    BuiltGeneration,
     Detection,
     EmbeddingReport,
+    GenerationReport,
+    GenerationsReport,
     GuardedDeletions,
     IndexStatus,
     ParityReport,
@@ -61,12 +67,14 @@ from vector_pipeline.core.source.key_ranges import KeyRange
 from vector_pipeline.core.source.plan import ReadingPlan, plan_reading
 from vector_pipeline.core.source.replicas import ReplicaWatch
 from vector_pipeline.core.source.throttle import Throttle
-from vector_pipeline.core.spec import EmbeddingSpec, IndexSpec, LocalProviderSpec, OpenAIProviderSpec
+from vector_pipeline.core.spec import ColumnReference, IndexSpec, LocalProviderSpec, OpenAIProviderSpec
 from vector_pipeline.core.store import connection as store_connection
 from vector_pipeline.core.store import deletion_guards, detector_states, key_ranges, locks, quarantine, registry, view
+from vector_pipeline.core.store import generations as store_generations
+from vector_pipeline.core.store.fingerprint import WantedSpace
 from vector_pipeline.core.store.locks import Lock
 from vector_pipeline.core.store.reading_ledger import ReadingLedger
-from vector_pipeline.core.store.registry import RegisteredIndex, WantedSpace
+from vector_pipeline.core.store.registry import RegisteredIndex
 
 _log = logging.getLogger(__name__)
 
@@ -103,8 +111,9 @@ class VectorIndex:
         self._origin = origin
         self._given_provider = provider
         self._closing = closing
-        self._prepared: RegisteredIndex | None = None
-        self._query_provider_of: tuple[EmbeddingSpec, EmbeddingProvider] | None = None
+        self._is_prepared = False
+        self._providers: dict[str, EmbeddingProvider] = {}
+        self._planned: tuple[object, ReadingPlan] | None = None
 
     @cached_property
     def _source(self) -> source_connection.Connection:
@@ -154,9 +163,30 @@ class VectorIndex:
     def _table(self) -> SourceTable:
         return preparation.right_table(self._source, self.spec, self._database, self._origin)
 
-    @cached_property
+    @property
     def _plan(self) -> ReadingPlan:
-        return plan_reading(self.spec, self._table)
+        """How rows are read for the generations that follow the source."""
+        return self._reading()[1]
+
+    def _reading(self) -> tuple[list[RegisteredIndex], ReadingPlan]:
+        """The index by each generation that follows the source, and how rows are read for them."""
+        index = self._registered
+        following = generations.following(store_generations.load_records(self._target, index), self._table)
+        texts = {column: source for record in following for column, source in record.sources.items()}
+        metadata = self._metadata(index)
+        if self._planned is None or self._planned[0] != (texts, metadata):
+            self._planned = (texts, metadata), plan_reading(self.spec, self._table, texts, metadata)
+        found = [registry.load_generation(self._target, index, record.number) for record in following]
+        return [generation for generation in found if generation is not None], self._planned[1]
+
+    def _metadata(self, served: RegisteredIndex) -> dict[str, ColumnReference]:
+        """The declared metadata, and those that are to be texts of the next generation: until it is served, hits go on
+        to carry them."""
+        declared = self.spec.document
+        if set(declared.text) <= set(served.generation.rendering.names):
+            return dict(declared.metadata)
+        accepted = registry.accepted_declaration(self._target, served).document
+        return declared.metadata | {name: ref for name, ref in accepted.metadata.items() if name in declared.text}
 
     @cached_property
     def _wanted(self) -> WantedSpace:
@@ -164,9 +194,7 @@ class VectorIndex:
 
     @property
     def _registered(self) -> RegisteredIndex:
-        """The index as registered, without creating anything."""
-        if self._prepared is not None:
-            return self._prepared
+        """The index by the generation that is served at this moment, without creating anything."""
         registered = registry.load(self._target, self.spec.name)
         if registered is None:
             raise NotYetSyncedError(
@@ -215,7 +243,8 @@ class VectorIndex:
     def _check_against_target(self, table: SourceTable | None) -> None:
         index = registry.load(self._target, self.spec.name)
         if index is not None:
-            registry.refuse_a_changed_declaration(self._target, index, self.spec, self._wanted, self._origin)
+            records = store_generations.load_records(self._target, index)
+            generations.refuse_another_key(index, records, self.spec, self._origin)
             if table is not None:
                 schema_changes.refuse_schema_changes(self._target, index, self.spec, table, self._origin)
             return
@@ -230,23 +259,24 @@ class VectorIndex:
         Raises:
             IndexSpecError: the declaration is wrong; every field and its remedy are named.
         """
-        if self._prepared is None:
-            prepared = preparation.prepare(
+        if not self._is_prepared:
+            index = preparation.prepare(
                 self._source,
                 self._target,
                 self.spec,
                 self._table,
                 self._wanted,
                 lambda: self._provider,
+                self._settings.embedding,
                 self._origin,
             )
-            view.create_view(self._target, prepared, self._plan, self.spec.document.unique_on)
-            self._prepared = prepared
+            unique_on = index.generation.column_of(self.spec.document.unique_on)
+            view.create_view(self._target, index, self._plan, unique_on)
+            self._is_prepared = True
 
     def _ready(self) -> RegisteredIndex:
         self.prepare()
-        assert self._prepared is not None
-        return self._prepared
+        return self._registered
 
     @_in_our_words
     def detect(self, budget: Budget | None = None, wait_seconds: float = 0.0) -> Detection:
@@ -268,6 +298,8 @@ class VectorIndex:
             budget,
             Binlog(self._settings.source, wait_seconds) if self.spec.source.binlog and wait_seconds > 0 else None,
         )
+        if index.generation.behind_since is not None and not found.ranges_dirty:
+            store_generations.note_caught_up(self._target, index)
         deletion_guard.judge(
             self._source, self._target, index, self._plan, self.spec.deletion_guard, found.round_complete
         )
@@ -330,8 +362,11 @@ class VectorIndex:
         """Whether a process is in `hold_run` for this run."""
         return locks.is_held(self._target, Lock.RUN, locks.number_of(run_id))
 
-    def sync_documents(self, partitions: Sequence[str]) -> Iterator[RangeDocuments]:
+    def sync_documents(self, partitions: Sequence[str], generation: int | None = None) -> Iterator[RangeDocuments]:
         """Makes documents and passages equal to the rows, range by range, each in a transaction of its own.
+
+        Args:
+            generation: whose texts have to be made of every row; the served one's, if left out.
 
         Raises:
             MassDeletionHeldError: so many rows are gone that somebody has to approve it.
@@ -339,16 +374,18 @@ class VectorIndex:
                 finished first, so that one bad row doesn't stop its whole window.
         """
         with self._database_errors():
-            index = self._ready()
-            deletion_guard.refuse_if_held(self._target, index, self.spec.deletion_guard)
+            served = self._ready()
+            deletion_guard.refuse_if_held(self._target, served, self.spec.deletion_guard)
             ranges = self._key_ranges(partitions)
+            live, plan = self._reading()
+            live.sort(key=lambda index: index.generation.number != (generation or served.generation.number))
         about_rows: SourceKeyError | SourceValueError | None = None
         for key_range in ranges:
             try:
                 with self._database_errors():
                     self._throttle.wait_for_replicas()
                     facts = sync.sync_range(
-                        self._source, self._target, index, self._plan, self.spec, key_range.range_id
+                        self._source, self._target, served, live, plan, self.spec, key_range.range_id
                     )
             except (SourceKeyError, SourceValueError) as error:
                 about_rows = about_rows or error
@@ -361,10 +398,14 @@ class VectorIndex:
 
     @_in_our_words
     def embed(self, partitions: Sequence[str], on_progress: OnProgress | None = None) -> EmbeddingReport:
-        """Embeds the texts of these partitions that have no vector."""
-        index = self._ready()
-        ranges = self._key_ranges(partitions)
-        return Filling(self._open_target, index, self._provider, self._attempts, on_progress).run(ranges)
+        """Embeds the texts of these partitions that have no vector in the served generation."""
+        return self._fill(self._ready(), self._key_ranges(partitions), on_progress)
+
+    def _fill(
+        self, index: RegisteredIndex, ranges: Sequence[KeyRange], on_progress: OnProgress | None = None
+    ) -> EmbeddingReport:
+        provider = self._provider_as_built(index)
+        return Filling(self._open_target, index, provider, self._attempts, on_progress).run(ranges)
 
     def _key_ranges(self, partitions: Sequence[str]) -> list[KeyRange]:
         """The ranges of these partitions. Names left over from an index that was removed are passed over.
@@ -386,7 +427,8 @@ class VectorIndex:
 
     @_in_our_words
     def refresh_search_index(self) -> SearchIndexReport:
-        """Retires vectors that serve nothing, builds ANN indexes worth having, renews view and statistics."""
+        """Retires vectors that serve nothing, removes generations that were kept for long enough, builds ANN indexes
+        worth having, renews view and statistics."""
         return refresh_search_index(self._target, self._ready(), self._plan, self.spec)
 
     @_in_our_words
@@ -478,44 +520,132 @@ class VectorIndex:
         return query_search.search(
             self._target,
             index,
-            self._query_provider(index, accepted),
+            self._provider_as_built(index, accepted),
             query,
             limit=defaults.limit if limit is None else limit,
             threshold=threshold,
             field=field or (defaults.field if defaults.field in fields else BEST_FIELD),
-            unique_on=accepted.document.unique_on,
+            unique_on=index.generation.column_of(accepted.document.unique_on),
         )
 
-    def _query_provider(self, index: RegisteredIndex, accepted: IndexSpec) -> EmbeddingProvider:
-        """Embeds queries as the stored vectors were embedded, whatever is declared by now."""
+    def _provider_as_built(self, index: RegisteredIndex, accepted: IndexSpec | None = None) -> EmbeddingProvider:
+        """Embeds texts and queries as the vectors of a generation were embedded, whatever is declared by now.
+
+        Args:
+            accepted: the generation's own declaration, where it is known already.
+        """
         if self._given_provider is not None:
             return self._given_provider
-        space = index.generation.space
+        if accepted is None:
+            accepted = registry.accepted_declaration(self._target, index)
         built = query_search.embedding_as_built(
-            self.spec.embedding, accepted.embedding, self._settings.embedding, space
+            self.spec.embedding, accepted.embedding, self._settings.embedding, index.generation.space
         )
-        if self._query_provider_of is None or self._query_provider_of[0] != built:
+        key = built.model_dump_json()
+        if key not in self._providers:
             provider = choose_provider(built, self._settings.embedding)
             self._closing.callback(provider.close)
-            self._query_provider_of = built, provider
-        return self._query_provider_of[1]
+            self._providers[key] = provider
+        return self._providers[key]
 
     @_in_our_words
     def preview_documents(self, partitions: Sequence[str], limit: int = 5) -> Preview:
         """The documents of these partitions that were written last, texts cut short."""
         index = self._registered
-        names = index.generation.rendering.names
+        names, columns = index.generation.rendering.names, index.generation.columns
         range_ids = [key_range.range_id for key_range in self._key_ranges(partitions)]
         rows = self._target.execute(
             sql.SQL(
                 "SELECT key, {} FROM {} WHERE range_id = ANY(%s) ORDER BY updated_at DESC, sort_key LIMIT %s"
             ).format(
-                sql.SQL(", ").join(sql.SQL("left({}, 120)").format(sql.Identifier(name)) for name in names),
+                sql.SQL(", ").join(sql.SQL("left({}, 120)").format(sql.Identifier(column)) for column in columns),
                 sql.Identifier(index.schema, "documents"),
             ),
             (range_ids, limit),
         ).fetchall()
         return Preview(("key", *names), tuple(rows))
+
+    @_in_our_words
+    def generations(self) -> GenerationsReport:
+        """How the generations of the index stand."""
+        return generations.report(self._target, self._registered, self.spec, self._wanted)
+
+    @_in_our_words
+    def next_generation_work(self) -> GenerationWork:
+        """What there is to do for the declaration to be what is served."""
+        return generations.work(self._target, self._registered, self.spec, self._wanted)
+
+    @_in_our_words
+    def build_next_generation(self, on_progress: Callable[[GenerationsReport], None] | None = None) -> BuiltGeneration:
+        """Builds the generation that the declaration asks for beside the served one, and serves it once it is complete,
+        its checks pass, and nobody has to approve it. Goes on where an earlier call stopped.
+
+        Args:
+            on_progress: called between windows of ranges.
+
+        Raises:
+            IndexSpecError, ProviderError: the declared model can't be used; what is served stays.
+            SourceKeyError, SourceValueError: a row can't be taken over; all other ranges are built.
+        """
+        served = self._ready()
+        building = registry.load_building(self._target, served.name) if self._begin_next_generation(served) else None
+        if building is None:
+            return BuiltGeneration(None)
+
+        def tell() -> None:
+            if on_progress is not None:
+                on_progress(self.generations())
+
+        return build(self._target, building, self.spec, self._reading, self.sync_documents, self._fill, tell)
+
+    def _begin_next_generation(self, served: RegisteredIndex) -> bool:
+        """Whether a generation is to be built; begins it where it isn't there yet."""
+        change = generations.declared_change(self._target, served, self.spec, self._wanted)
+        if change is None or change.rolled_back:
+            store_generations.abandon_building(self._target, served)
+            return False
+        if change.record is None:
+            records = store_generations.load_records(self._target, served)
+            native = generations.known_dimensions(records, self._wanted)
+            if native is None:
+                native = preparation.measure_dimensions(self.spec, self._wanted, self._provider, self._origin)
+            spec = preparation.with_provider(self.spec, self._settings.embedding)
+            store_generations.begin(self._target, served, spec, self._wanted, native, records)
+        else:
+            store_generations.resume(self._target, served, change.record.number)
+        return True
+
+    @_in_our_words
+    def approve_generation(self) -> bool:
+        """Lets the generation that the declaration asks for be served once it is complete, also if somebody rolled it
+        back before or its model refuses texts. Returns whether it is served from now on.
+
+        Raises:
+            GenerationError: the declared generation is served, or nobody has begun to build it.
+        """
+        served = self._ready()
+        change = generations.declared_change(self._target, served, self.spec, self._wanted)
+        if change is None or change.record is None:
+            raise GenerationError(
+                f"index {self.spec.name!r} has no generation to be switched to: "
+                + ("what is declared is served" if change is None else "the declared one is not begun yet; sync first")
+            )
+        store_generations.resume(self._target, served, change.record.number)
+        store_generations.approve(self._target, served, change.record.number)
+        building = registry.load_building(self._target, served.name)
+        return (
+            building is not None and generations.switch_if_ready(self._target, building, self._reading, self.spec) == []
+        )
+
+    @_in_our_words
+    def roll_back(self, number: int | None = None) -> GenerationReport:
+        """Serves the generation that was served before (or that of the number) with the next search.
+
+        Raises:
+            GenerationError: none is kept.
+        """
+        generations.roll_back(self._target, self._ready(), self._reading()[1], self.spec, number)
+        return self.generations().served
 
     @_in_our_words
     def accept_schema(self) -> list[SchemaChange]:
@@ -533,7 +663,7 @@ class VectorIndex:
         """Removes the index, its vectors included, from PostgreSQL."""
         index = self._registered
         registry.drop(self._target, index, view.view_name(index))
-        self._prepared = None
+        self._is_prepared = False
 
 
 @contextmanager

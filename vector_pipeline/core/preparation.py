@@ -14,17 +14,19 @@ from vector_pipeline.core.declaration import (
     static_problems,
 )
 from vector_pipeline.core.documents.problems import length_problems
-from vector_pipeline.core.embedding.choose import ChosenModel, choose_model
+from vector_pipeline.core.embedding.choose import ChosenModel, choose_model, provider_block
 from vector_pipeline.core.embedding.provider import EmbeddingProvider
 from vector_pipeline.core.embedding.requesting import HARMLESS_TEXT, request_with_patience
 from vector_pipeline.core.errors import DeclarationProblem, IndexSpecError, ProviderRefusedError
+from vector_pipeline.core.generations import declared_generation, refuse_another_key
 from vector_pipeline.core.schema_changes import keep_schema, refuse_schema_changes
 from vector_pipeline.core.settings import EmbeddingSettings
 from vector_pipeline.core.source.catalog import SourceTable, read_table
 from vector_pipeline.core.source.connection import Connection as SourceConnection
-from vector_pipeline.core.spec import IndexSpec
-from vector_pipeline.core.store import registry, schema, view
-from vector_pipeline.core.store.registry import RegisteredIndex, WantedSpace
+from vector_pipeline.core.spec import IndexSpec, OpenAIProviderSpec
+from vector_pipeline.core.store import generations, registry, schema, view
+from vector_pipeline.core.store.fingerprint import WantedSpace
+from vector_pipeline.core.store.registry import RegisteredIndex
 
 _ATTEMPTS = 3
 
@@ -73,6 +75,15 @@ def wanted_space(spec: IndexSpec, settings: EmbeddingSettings, given: EmbeddingP
         query_prefix=embedding.query_prefix,
         document_prefix=embedding.document_prefix,
     )
+
+
+def with_provider(spec: IndexSpec, settings: EmbeddingSettings) -> IndexSpec:
+    """The declaration with the provider that the environment gives it, as the registry keeps it: what was built from it
+    can be searched when the environment names another."""
+    block = provider_block(spec.embedding, settings)
+    if isinstance(block, OpenAIProviderSpec) and block.host is None:
+        block = block.model_copy(update={"host": settings.host})
+    return spec.model_copy(update={"embedding": spec.embedding.model_copy(update={"provider": block})})
 
 
 def measure_dimensions(spec: IndexSpec, wanted: WantedSpace, provider: EmbeddingProvider, origin: str) -> int:
@@ -137,9 +148,10 @@ def prepare(
     table: SourceTable,
     wanted: WantedSpace,
     provider: Callable[[], EmbeddingProvider],
+    settings: EmbeddingSettings,
     origin: str,
 ) -> RegisteredIndex:
-    """Registers the index and creates its tables, or checks that what is there is what is declared.
+    """Registers the index and creates its tables, or checks that what is there can be kept true by the declaration.
 
     Args:
         provider: called only for an index that is not there yet; making one takes its time.
@@ -154,11 +166,15 @@ def prepare(
         problems = key_content_problems(source, spec, table)
         if problems:
             raise IndexSpecError(origin, problems)
-        index = registry.register(target, spec, wanted, measure_dimensions(spec, wanted, provider(), origin))
-    registry.refuse_a_changed_declaration(target, index, spec, wanted, origin)
+        native = measure_dimensions(spec, wanted, provider(), origin)
+        index = registry.register(target, with_provider(spec, settings), wanted, native)
+    records = generations.load_records(target, index)
+    refuse_another_key(index, records, spec, origin)
     refuse_schema_changes(target, index, spec, table, origin)
-    if spec.document.unique_on is not None:
-        schema.ensure_unique_on(target, index.index_id, index.schema, spec.document.unique_on)
-    registry.keep_declaration(target, index, spec)
+    unique_on = index.generation.column_of(spec.document.unique_on)
+    if unique_on is not None:
+        schema.ensure_unique_on(target, index.index_id, index.schema, unique_on)
+    if (declared := declared_generation(records, spec, wanted)) is not None:
+        registry.keep_declaration(target, index, declared.number, with_provider(spec, settings))
     keep_schema(target, index, spec, table)
     return index

@@ -95,6 +95,11 @@ class RangeState:
     dirty_since: datetime | None
 
     @property
+    def built(self) -> bool:
+        """Whether all rows that the target has read of it have their texts and vectors."""
+        return self.synced_digest is not None and self.vectors_complete
+
+    @property
     def dirty(self) -> bool:
         return (
             self.synced_digest is None
@@ -218,6 +223,72 @@ class QuarantineEntry:
     first_failed_at: datetime
     last_failed_at: datetime
     next_attempt_at: datetime | None
+
+
+@dataclass(frozen=True)
+class GenerationReport:
+    """One generation of an index. `standing` is `served`, `being built`, `kept` or `rolled back`.
+
+    Passages that are neither served nor quarantined still wait for their vector. `lag` is how far the generation is
+    behind the source; one that is kept doesn't follow it.
+    """
+
+    number: int
+    standing: str
+    model: str
+    dimensions: int
+    strategy: str
+    passages: int
+    passages_served: int
+    quarantined: int
+    ranges: int
+    ranges_done: int
+    lag: Lag
+    created_at: datetime
+    completed_at: datetime | None
+    activated_at: datetime | None
+    retired_at: datetime | None
+
+    @property
+    def coverage(self) -> float:
+        """Share of the generation that is built, 0 to 1: of its ranges, and of their passages."""
+        ranges = self.ranges_done / self.ranges if self.ranges else 1.0
+        return min(ranges, self.passages_served / self.passages) if self.passages else ranges
+
+
+@dataclass(frozen=True)
+class GenerationsReport:
+    """The generations of an index. `asked_for` is what the declaration asks for that isn't served, None where it is;
+    `rolled_back` says that somebody took that out of service, so that it isn't built again by itself."""
+
+    index: str
+    generations: tuple[GenerationReport, ...]
+    asked_for: str | None
+    rolled_back: bool
+
+    @property
+    def served(self) -> GenerationReport:
+        return next(generation for generation in self.generations if generation.standing == "served")
+
+    @property
+    def building(self) -> GenerationReport | None:
+        return next((one for one in self.generations if one.standing == "being built"), None)
+
+
+@dataclass(frozen=True)
+class BuiltGeneration:
+    """What building the next generation did. `obstacles` are why it isn't served yet; none where it is, or where no
+    generation is asked for (`generation` None)."""
+
+    generation: int | None
+    switched: bool = False
+    obstacles: tuple[str, ...] = ()
+    texts_embedded: int = 0
+    texts_reused: int = 0
+    texts_quarantined: int = 0
+    requests: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)

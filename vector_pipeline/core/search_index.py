@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 
+from vector_pipeline.core import generations
 from vector_pipeline.core.lag import measure_lag
 from vector_pipeline.core.reports import IndexStatus, Lag, RangeState, SearchIndexReport
 from vector_pipeline.core.source.plan import ReadingPlan
@@ -30,11 +31,13 @@ def refresh_search_index(
     """Retires vectors that serve nothing, builds ANN indexes worth having, renews statistics, view and function."""
     started = time.monotonic()
     with locks.held(target, Lock.SEARCH_INDEX, index.index_id):
+        generations.drop_expired(target, index, timedelta(days=spec.generations.keep_days))
         retired = vectors.retire_unserved(target, index)
         quarantine.release_unneeded(target, index)
         fields = ann_index.refresh(target, index, spec.search.ann_from_vectors)
-        view.create_view(target, index, plan, spec.document.unique_on)
-        view.create_nearest_function(target, index, spec.document.unique_on)
+        unique_on = index.generation.column_of(spec.document.unique_on)
+        view.create_view(target, index, plan, unique_on)
+        view.create_nearest_function(target, index, unique_on)
         target.execute(
             """
             UPDATE vector_pipeline.embedding_indexes

@@ -301,6 +301,21 @@ class DeletionGuardSpec(_Declared):
     rows: int = Field(default=1000, ge=1, description="Fewer deleted rows are never held.")
 
 
+class GenerationsSpec(_Declared):
+    """How another model, or other texts, come to be served: they are built beside what is served until then."""
+
+    switch: Literal["automatic", "approval"] = Field(
+        default="automatic",
+        description="`automatic`: the new generation is served as soon as it is complete and its checks pass; "
+        "`approval`: when somebody lets it, in the UI or by `vector-pipeline generations --switch`.",
+    )
+    keep_days: float = Field(
+        default=7.0,
+        ge=0,
+        description="How long a generation that isn't served any more is kept, so that one can go back to it.",
+    )
+
+
 class IndexSpec(_Declared):
     """The declaration of one index."""
 
@@ -311,6 +326,7 @@ class IndexSpec(_Declared):
     search: SearchSpec = Field(default_factory=SearchSpec)
     automation: AutomationSpec = Field(default_factory=AutomationSpec)
     deletion_guard: DeletionGuardSpec = Field(default_factory=DeletionGuardSpec)
+    generations: GenerationsSpec = Field(default_factory=GenerationsSpec)
     range_size: int = Field(
         default=1000, ge=1, description="Rows in a key range, about; a range is a Dagster partition."
     )

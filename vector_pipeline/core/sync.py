@@ -7,6 +7,7 @@ one, whoever started the run. Documents, passages and the digest of exactly the 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import psycopg
 
@@ -20,7 +21,7 @@ from vector_pipeline.core.source.plan import ReadingPlan
 from vector_pipeline.core.source.rows import read_rows
 from vector_pipeline.core.spec import IndexSpec
 from vector_pipeline.core.store import key_ranges, locks
-from vector_pipeline.core.store.documents import compare, stored_passages, write_changes
+from vector_pipeline.core.store.documents import compare, passages_of_range, write_changes
 from vector_pipeline.core.store.locks import Lock
 from vector_pipeline.core.store.registry import RegisteredIndex
 from vector_pipeline.core.store.stored_digest import stored_row_hashes
@@ -30,16 +31,23 @@ def sync_range(
     source: SourceConnection,
     target: psycopg.Connection,
     index: RegisteredIndex,
+    live: Sequence[RegisteredIndex],
     plan: ReadingPlan,
     spec: IndexSpec,
     range_id: int,
 ) -> RangeDocuments:
     """Makes the documents and passages of one range equal to its rows; writes nothing where they are.
 
+    Args:
+        index: by its served generation.
+        live: the same index by each generation that the rows go to.
+
     A range that has grown far past its size since it was looked at is cut first, so that no more than its first piece
     is read at once; the other pieces are dirty ranges of their own.
 
     Raises:
+        SourceValueError: texts of the first of the `live` can't be made of a row; nothing is written. What can't be
+            made of another one is left to who asks for that.
         MassDeletionHeldError: the source lacks so many rows that somebody has to approve it; nothing is written.
     """
     started = time.monotonic()
@@ -49,9 +57,11 @@ def sync_range(
         key_range = key_ranges.load_range(target, range_id)
         looked_at = key_ranges.clock(target)
         stored = stored_row_hashes(target, index, plan, range_id)
-        passages = stored_passages(target, index, range_id)
+        passages = [passages_of_range(target, generation, plan, range_id) for generation in live]
         with snapshot(source):
-            changes = compare(read_rows(source, plan, key_range), stored, passages, index.generation.rendering)
+            changes = compare(read_rows(source, plan, key_range), stored, passages)
+        if changes.passages and changes.passages[0].error is not None:
+            raise changes.passages[0].error
         key_ranges.note_source_digest(target, index, key_range, changes.digest, looked_at)
         try:
             with target.transaction():
@@ -67,7 +77,7 @@ def sync_range(
         inserted=changes.inserted,
         updated=changes.updated,
         deleted=len(changes.gone),
-        passages_written=len(changes.passages) + len(changes.passages_gone),
+        passages_written=changes.passages_written,
         digest=str(changes.digest),
         seconds=time.monotonic() - started,
     )

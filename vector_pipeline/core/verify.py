@@ -135,7 +135,7 @@ def _rendered(
     rendering = index.generation.rendering
     rows = target.execute(
         sql.SQL("SELECT key, {} FROM {} WHERE range_id = %s").format(
-            sql.SQL(", ").join(map(sql.Identifier, rendering.names)),
+            sql.SQL(", ").join(map(sql.Identifier, index.generation.columns)),
             sql.Identifier(index.schema, "documents"),
         ),
         (key_range.range_id,),
@@ -181,6 +181,24 @@ def _wrong_vectors(
         if key not in keys[-1:]:
             keys.append(key)
     return found
+
+
+def wrong_generation(target: psycopg.Connection, index: RegisteredIndex) -> list[str]:
+    """Keys whose passages in the index's generation are not those that their texts render to, or have no honest vector
+    and no quarantine entry.
+
+    A range that is being synced is waited for, so that its work is not taken for damage.
+    """
+    wrong = _wrong_vectors(target, index)
+    keys: list[str] = []
+    for key_range in key_ranges.load_ranges(target, index):
+        if key_range.range_id not in wrong and not _differing_passages(target, index, key_range):
+            continue
+        with locks.held(target, Lock.RANGE_DOCUMENTS, key_range.range_id):
+            keys += _differing_passages(target, index, key_range)
+            lacking, dishonest = _wrong_vectors(target, index, key_range.range_id).get(key_range.range_id, ([], []))
+            keys += [*lacking, *dishonest]
+    return list(dict.fromkeys(keys))
 
 
 def dishonest_keys(target: psycopg.Connection, index: RegisteredIndex) -> list[str]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from vector_pipeline.core.errors import IndexSpecError, ProviderUnavailableError, UnreadableIndexError
+from vector_pipeline.core.generations import GenerationWork
 from vector_pipeline.core.spec import IndexSpec
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.workbench import Workbench, faq_spec, sync_all
@@ -361,48 +361,25 @@ def test_an_expected_dimension_below_the_models_is_refused(workbench: Workbench)
     assert problem.remedy == "set EMBEDDING_EXPECTED_DIM to 8 or more, or unset it"
 
 
-@pytest.mark.parametrize(
-    ("change", "named"),
-    [
-        ({"embedding": {"model": "another"}}, "model: numbers → another"),
-        ({"embedding": {"strategy": "concat"}}, "strategy: separate → concat"),
-        ({"embedding": {"dimensions": 4}}, "dimensions: None → 4"),
-        ({"document": {"text": {"question": "question"}}}, "texts: "),
-        ({"document": {"text": {"question": "answer", "answer": "answer"}}}, "texts: "),
-        ({"source": {"table": "faq", "primary_key": "id2"}}, "primary_key: id → id2"),
-    ],
-    ids=["model", "strategy", "dimensions", "fewer texts", "another column", "another key"],
-)
-def test_an_index_is_not_filled_with_texts_or_vectors_of_two_kinds(
-    workbench: Workbench, change: dict[str, Any], named: str
-) -> None:
+def test_an_index_is_not_filled_by_two_keys(workbench: Workbench) -> None:
     workbench.create_faq(3)
     workbench.mysql("ALTER TABLE faq ADD COLUMN id2 BIGINT NOT NULL UNIQUE AUTO_INCREMENT")
     workbench.sync()
-    [problem] = _refusal(workbench, faq_spec(**change)).problems
-    assert problem.field == "embedding"
-    assert named in problem.problem
-    assert "search goes on with what was built" in problem.problem
+    [problem] = _refusal(workbench, faq_spec(source={"table": "faq", "primary_key": "id2"})).problems
+    assert problem.field == "source.primary_key"
+    assert "was built by the key id" in problem.problem
     assert "put it back" in problem.remedy
     assert "vector-pipeline drop faq" in problem.remedy
-
-
-def test_the_same_declaration_with_another_model_in_the_environment_is_refused(workbench: Workbench) -> None:
-    workbench.create_faq(3)
-    workbench.sync()
-    elsewhere = replace(workbench, embedding=replace(workbench.embedding, model="another"))
-    [problem] = _refusal(elsewhere, faq_spec()).problems
-    assert problem.field == "embedding"
 
 
 def test_expecting_the_length_that_the_model_has_anyway_changes_nothing(workbench: Workbench) -> None:
     workbench.create_faq(3)
     workbench.padded_to(8).sync()
     with workbench.index() as without, workbench.padded_to(8).index() as expecting:
-        without.prepare()
-        expecting.prepare()
-    [problem] = _refusal(workbench.padded_to(16), faq_spec()).problems
-    assert "padded to: None → 16" in problem.problem
+        assert without.next_generation_work() is GenerationWork.NONE
+        assert expecting.next_generation_work() is GenerationWork.NONE
+    with workbench.padded_to(16).index() as padding:
+        assert padding.generations().asked_for == "padded to: None → 16"
 
 
 @pytest.mark.parametrize("fingerprint", ['["numbers", null]', "{}", "not JSON"])

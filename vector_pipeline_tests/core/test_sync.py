@@ -191,7 +191,8 @@ def test_a_range_that_has_grown_since_it_was_looked_at_is_cut_before_it_is_read(
     workbench.add_faq(range(6, 501))
     with workbench.index(spec) as index:
         [state] = index.ranges()
-        synced = sync_range(index._source, index._target, index._ready(), index._plan, index.spec, state.range_id)
+        served = index._ready()
+        synced = sync_range(index._source, index._target, served, [served], index._plan, index.spec, state.range_id)
         assert synced.rows_read == 10
         assert len(index.ranges()) == 50
     assert workbench.sync(spec).inserted == 490

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 
 import psycopg
@@ -19,8 +19,8 @@ from vector_pipeline.core.source.key_ranges import KeyRange
 from vector_pipeline.core.source.locate import locate_keys
 from vector_pipeline.core.source.plan import ReadingPlan
 from vector_pipeline.core.source.size import estimate_rows
+from vector_pipeline.core.store import generations, locks
 from vector_pipeline.core.store import key_ranges as store_ranges
-from vector_pipeline.core.store import locks
 from vector_pipeline.core.store.locks import Lock
 from vector_pipeline.core.store.registry import RegisteredIndex
 
@@ -143,19 +143,19 @@ def _add(
     deadline: float | None,
 ) -> list[KeyRange]:
     """Adds the ranges that start at these bounds; [] where others work on the one that they are cut from."""
-    # Texts that are at the provider must not be sent again by whoever embeds the range that they move to.
-    if not locks.try_hold(target, Lock.RANGE_EMBEDDING, current.range_id):
-        return []
-    try:
-        with _held(target, Lock.RANGE_DOCUMENTS, current.range_id, deadline) as alone:
-            if not alone:
+    with ExitStack() as held:
+        # Texts that are at the provider must not be sent again by whoever embeds the range that they move to.
+        for generation in generations.live(target, index):
+            lock = generation.embedding_lock(current.range_id)
+            if not locks.try_hold(target, Lock.RANGE_EMBEDDING, lock):
                 return []
-            with store_ranges.changing(target, index, range_ids=[current.range_id]):
-                new = store_ranges.add_ranges(target, index, current, bounds)
-                _move_documents(source, target, index, plan, current, new)
-            return new
-    finally:
-        locks.release(target, Lock.RANGE_EMBEDDING, current.range_id)
+            held.callback(locks.release, target, Lock.RANGE_EMBEDDING, lock)
+        if not held.enter_context(_held(target, Lock.RANGE_DOCUMENTS, current.range_id, deadline)):
+            return []
+        with store_ranges.changing(target, index, range_ids=[current.range_id]):
+            new = store_ranges.add_ranges(target, index, current, bounds)
+            _move_documents(source, target, index, plan, current, new)
+        return new
 
 
 def _move_documents(

@@ -180,7 +180,7 @@ class Filling:
         for key_range in taken:
             self._settle(connection, key_range)
         for key_range in taken:
-            locks.release(connection, Lock.RANGE_EMBEDDING, key_range.range_id)
+            locks.release(connection, Lock.RANGE_EMBEDDING, self._index.embedding_lock(key_range.range_id))
         return busy
 
     def _take(
@@ -193,8 +193,8 @@ class Filling:
     ) -> Iterator[KeyRange]:
         for key_range in ranges:
             if wait:
-                locks.wait_for(connection, Lock.RANGE_EMBEDDING, key_range.range_id)
-            elif not locks.try_hold(connection, Lock.RANGE_EMBEDDING, key_range.range_id):
+                locks.wait_for(connection, Lock.RANGE_EMBEDDING, self._index.embedding_lock(key_range.range_id))
+            elif not locks.try_hold(connection, Lock.RANGE_EMBEDDING, self._index.embedding_lock(key_range.range_id)):
                 busy.append(key_range)
                 continue
             taken.append(key_range)

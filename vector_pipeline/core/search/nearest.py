@@ -38,7 +38,7 @@ def nearest(
 
     Args:
         vector: shape (stored dimensions,).
-        unique_on: a served text; of documents with the same value only the one with the lowest key is served.
+        unique_on: the column of a text; of documents with the same value only the one with the lowest key is served.
     """
     best: dict[str, Hit] = {}
     with connection.transaction():
@@ -99,9 +99,7 @@ def statement(index: RegisteredIndex, unique_on: str | None, method: Method, fie
 
     The field is a literal, because a partial index is only used where the planner sees its condition.
     """
-    texts = sql.SQL(", ").join(
-        sql.SQL("d.{}").format(sql.Identifier(name)) for name in index.generation.rendering.names
-    )
+    texts = sql.SQL(", ").join(sql.SQL("d.{}").format(sql.Identifier(column)) for column in index.generation.columns)
     dimensions = sql.Literal(index.generation.space.stored_dimensions)
     parts = {
         "texts": texts,
@@ -109,6 +107,7 @@ def statement(index: RegisteredIndex, unique_on: str | None, method: Method, fie
         "vectors": sql.Identifier(index.schema, index.vectors),
         "field": sql.Literal(field),
         "dimensions": dimensions,
+        "behind": _behind(index),
     }
     if method is Method.HNSW_BIT:
         return sql.SQL(_RANKED_CANDIDATES).format(
@@ -124,8 +123,7 @@ def statement(index: RegisteredIndex, unique_on: str | None, method: Method, fie
         )
     return sql.SQL(
         """
-        SELECT d.key, v.embedding <=> %(vector)s AS distance,
-               p.served_hash IS DISTINCT FROM p.content_hash, d.metadata, {texts}
+        SELECT d.key, v.embedding <=> %(vector)s AS distance, {behind}, d.metadata, {texts}
         FROM {vectors} v
         {joins}
         WHERE v.field = {field}
@@ -135,12 +133,18 @@ def statement(index: RegisteredIndex, unique_on: str | None, method: Method, fie
     ).format(**parts)
 
 
+def _behind(index: RegisteredIndex) -> sql.Composable:
+    """True where the vector is of an earlier text than the document's."""
+    behind = sql.SQL("p.served_hash IS DISTINCT FROM p.content_hash")
+    since = index.generation.behind_since
+    return behind if since is None else sql.SQL("({} OR d.updated_at > {})").format(behind, sql.Literal(since))
+
+
 # Candidates by the quantised distance, along the index; then ranked by the exact one.
 _RANKED_CANDIDATES = """
     SELECT key, distance, behind, metadata, {texts}
     FROM (
-        SELECT d.key, v.embedding <=> %(vector)s AS distance,
-               p.served_hash IS DISTINCT FROM p.content_hash AS behind, d.metadata, {texts}
+        SELECT d.key, v.embedding <=> %(vector)s AS distance, {behind} AS behind, d.metadata, {texts}
         FROM {vectors} v
         {joins}
         WHERE v.field = {field}

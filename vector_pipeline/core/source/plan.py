@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from vector_pipeline.core.source.canonical import (
@@ -23,7 +23,7 @@ from vector_pipeline.core.spec import ColumnReference, IndexSpec
 
 @dataclass(frozen=True)
 class PlannedColumn:
-    """One column as it is read, or the several of a key. `served` is the name under which the target has it.
+    """One column as it is read, or the several of a key. `served` is the name under which the target stores it.
 
     `absent` is SQL that is true where there is no value, whatever becomes of its text form.
     """
@@ -73,8 +73,19 @@ def is_optional(reference: ColumnReference) -> bool:
     return not isinstance(reference, str) and reference.optional
 
 
-def plan_reading(spec: IndexSpec, table: SourceTable) -> ReadingPlan:
-    """Binds a declaration that `declaration.catalogue_problems` found right to its table."""
+def plan_reading(
+    spec: IndexSpec,
+    table: SourceTable,
+    texts: Mapping[str, ColumnReference] | None = None,
+    metadata: Mapping[str, ColumnReference] | None = None,
+) -> ReadingPlan:
+    """Binds a declaration that `declaration.catalogue_problems` found right to its table.
+
+    Args:
+        texts: the texts to read, by the column of the documents that holds them, where they aren't just the declared
+            ones: while one generation is built beside another, those of both.
+        metadata: the metadata to read, where they aren't just the declared ones.
+    """
     key_sources = [column for name in spec.source.key_columns if (column := table.column(name)) is not None]
     key_columns = tuple(map(key_column, key_sources))
     return ReadingPlan(
@@ -83,12 +94,12 @@ def plan_reading(spec: IndexSpec, table: SourceTable) -> ReadingPlan:
         where=spec.source.where,
         key_columns=key_columns,
         key=_planned_key(key_sources, key_columns),
-        texts=_planned_all(spec.document.text, table),
-        metadata=_planned_all(spec.document.metadata, table),
+        texts=_planned_all(spec.document.text if texts is None else texts, table),
+        metadata=_planned_all(spec.document.metadata if metadata is None else metadata, table),
     )
 
 
-def _planned_all(references: dict[str, ColumnReference], table: SourceTable) -> tuple[PlannedColumn, ...]:
+def _planned_all(references: Mapping[str, ColumnReference], table: SourceTable) -> tuple[PlannedColumn, ...]:
     found = ((served, table.column(source_column_name(entry))) for served, entry in references.items())
     return tuple(_planned(served, column) for served, column in found if column is not None)
 

@@ -21,6 +21,37 @@ class Contents:
     quarantined: int
 
 
+@dataclass(frozen=True)
+class GenerationContents:
+    """Counts of the passages of one generation: all, those found by their current vector, those in quarantine."""
+
+    passages: int
+    served: int
+    quarantined: int
+
+    @property
+    def unserved(self) -> int:
+        return self.passages - self.served
+
+
+def count_generation(connection: psycopg.Connection, index: RegisteredIndex) -> GenerationContents:
+    """Counts the passages of the index's generation."""
+    row = connection.execute(
+        sql.SQL(
+            """
+            SELECT count(*), count(*) FILTER (WHERE p.served_hash = p.content_hash),
+                   count(*) FILTER (WHERE p.served_hash IS DISTINCT FROM p.content_hash AND q.content_hash IS NOT NULL)
+            FROM {} p
+            LEFT JOIN vector_pipeline.quarantine q
+                ON q.index_id = %s AND q.space = %s AND q.content_hash = p.content_hash
+            """
+        ).format(sql.Identifier(index.schema, index.passages)),
+        (index.index_id, index.generation.space.number),
+    ).fetchone()
+    assert row is not None
+    return GenerationContents(*row)
+
+
 def count_contents(connection: psycopg.Connection, index: RegisteredIndex) -> Contents:
     """Counts what is stored."""
     row = connection.execute(

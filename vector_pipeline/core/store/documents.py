@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 import psycopg
 from psycopg import sql
 
-from vector_pipeline.core.documents.rendering import ContentHash, Passage, Rendering, RenderingError, storable
+from vector_pipeline.core.documents.rendering import ContentHash, RenderingError, storable
 from vector_pipeline.core.documents.splitting import Span
 from vector_pipeline.core.errors import SourceKeyError, SourceValueError
 from vector_pipeline.core.source.digest import EMPTY, Digest
 from vector_pipeline.core.source.plan import PlannedColumn, ReadingPlan
 from vector_pipeline.core.source.rows import SourceRow
-from vector_pipeline.core.store import quarantine
+from vector_pipeline.core.store import generations, quarantine
 from vector_pipeline.core.store.locks import Lock, in_transaction
 from vector_pipeline.core.store.registry import RegisteredIndex
 
@@ -35,34 +35,79 @@ class StoredPassage:
 
 
 @dataclass
+class PassageChanges:
+    """What has to be written so that a range's passages in one generation are those of its rows.
+
+    `places` are the positions of the generation's texts among those of a row that is read; `stored` what is still to
+    be found in the rows; `error` why nothing can be written: the texts of a row can't be made as declared.
+    """
+
+    index: RegisteredIndex
+    places: tuple[int, ...]
+    stored: dict[PassageKey, StoredPassage]
+    written: list[tuple[PassageKey, StoredPassage]] = field(default_factory=list)
+    gone: list[PassageKey] = field(default_factory=list)
+    error: SourceValueError | None = None
+
+    def compare(self, row: SourceRow) -> None:
+        """Takes in one row."""
+        if self.error is not None:
+            return
+        try:
+            passages = list(self.index.generation.rendering.passages([row.texts[place] for place in self.places]))
+        except RenderingError as error:
+            self.error = SourceValueError(
+                f"the row with the key {row.key!r}: {error}; correct the row or the declaration"
+            )
+            return
+        for passage in passages:
+            key = (row.key, passage.field, passage.ordinal)
+            wanted = StoredPassage(passage.content_hash, passage.span)
+            if self.stored.pop(key, None) != wanted:
+                self.written.append((key, wanted))
+
+
+@dataclass
 class RangeChanges:
     """What has to be written so that a range equals the rows read; `digest` is that of exactly those rows."""
 
+    passages: Sequence[PassageChanges]
     digest: Digest = EMPTY
     inserted: int = 0
     rows: list[SourceRow] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
-    passages: list[tuple[PassageKey, StoredPassage]] = field(default_factory=list)
-    passages_gone: list[PassageKey] = field(default_factory=list)
 
     @property
     def updated(self) -> int:
         return len(self.rows) - self.inserted
 
+    @property
+    def passages_written(self) -> int:
+        return sum(len(changes.written) + len(changes.gone) for changes in self.passages)
 
-def compare(
-    rows: Iterable[SourceRow],
-    stored: dict[str, int],
-    stored_passages: dict[PassageKey, StoredPassage],
-    rendering: Rendering,
-) -> RangeChanges:
-    """Compares the rows of a range with what is stored of it. Consumes `rows` and empties the two dicts.
+
+def passages_of_range(
+    connection: psycopg.Connection, index: RegisteredIndex, plan: ReadingPlan, range_id: int
+) -> PassageChanges:
+    """The passages of a range in the index's generation, to be compared with rows that are read by the plan."""
+    places = {column.served: place for place, column in enumerate(plan.texts)}
+    return PassageChanges(
+        index,
+        tuple(places[column] for column in index.generation.columns),
+        stored_passages(connection, index, range_id),
+    )
+
+
+def compare(rows: Iterable[SourceRow], stored: dict[str, int], passages: Sequence[PassageChanges]) -> RangeChanges:
+    """Compares the rows of a range with what is stored of it. Consumes `rows` and empties `stored`.
+
+    Args:
+        passages: of each generation that the rows go to.
 
     Raises:
         SourceKeyError: the declared key is not one.
-        SourceValueError: the declared template fails on a row.
     """
-    changes = RangeChanges()
+    changes = RangeChanges(passages)
     seen: set[str] = set()
     for row in rows:
         if row.key in seen:
@@ -73,24 +118,13 @@ def compare(
         if known != row.row_hash:
             changes.rows.append(row)
             changes.inserted += known is None
-        for passage in _passages(rendering, row):
-            key = (row.key, passage.field, passage.ordinal)
-            wanted = StoredPassage(passage.content_hash, passage.span)
-            if stored_passages.pop(key, None) != wanted:
-                changes.passages.append((key, wanted))
+        for generation in passages:
+            generation.compare(row)
     changes.gone.extend(stored)
     gone = set(changes.gone)
-    changes.passages_gone.extend(key for key in stored_passages if key[0] not in gone)
+    for generation in passages:
+        generation.gone.extend(key for key in generation.stored if key[0] not in gone)
     return changes
-
-
-def _passages(rendering: Rendering, row: SourceRow) -> list[Passage]:
-    try:
-        return list(rendering.passages(row.texts))
-    except RenderingError as error:
-        raise SourceValueError(
-            f"the row with the key {row.key!r}: {error}; correct the row or the declaration"
-        ) from None
 
 
 def stored_passages(
@@ -124,11 +158,15 @@ def write_changes(
     range_id: int,
     changes: RangeChanges,
 ) -> None:
-    """Writes a range's changes and the digest of the rows they were made from, in one transaction."""
+    """Writes a range's changes and the digest of the rows they were made from, in one transaction.
+
+    A generation whose texts can't be made of a row keeps its passages, and has the range before it as before.
+    """
     with connection.transaction():
         # Vectors must not be retired between finding them here and committing.
         in_transaction(connection, Lock.VECTORS, index.index_id, shared=True)
-        replaced = _replaced_hashes(connection, index, changes)
+        generations_made = [passages for passages in changes.passages if passages.error is None]
+        replaced = [_replaced_hashes(connection, passages, changes.gone) for passages in generations_made]
         if changes.rows:
             _write_documents(connection, index, plan, range_id, changes.rows)
         if changes.gone:
@@ -138,11 +176,12 @@ def write_changes(
                 ),
                 (changes.gone, range_id),
             )
-        _write_passages(connection, index, changes)
-        if replaced:
-            _clear_quarantine(connection, index, replaced)
-        serve_current_vectors(connection, index, range_id)
-        _write_state(connection, index, range_id, changes.digest)
+        for passages, hashes in zip(generations_made, replaced, strict=True):
+            _write_passages(connection, passages)
+            if hashes:
+                _clear_quarantine(connection, passages.index, hashes)
+            serve_current_vectors(connection, passages.index, range_id)
+            _write_state(connection, passages.index, range_id, changes.digest)
 
 
 def _write_documents(
@@ -217,10 +256,10 @@ def _unstorable_json(plan: ReadingPlan, row: SourceRow) -> str | None:
     return json.dumps(unstorable) if unstorable else None
 
 
-def _write_passages(connection: psycopg.Connection, index: RegisteredIndex, changes: RangeChanges) -> None:
-    passages = sql.Identifier(index.schema, index.passages)
-    if changes.passages_gone:
-        keys, fields, ordinals = zip(*changes.passages_gone, strict=True)
+def _write_passages(connection: psycopg.Connection, changes: PassageChanges) -> None:
+    passages = sql.Identifier(changes.index.schema, changes.index.passages)
+    if changes.gone:
+        keys, fields, ordinals = zip(*changes.gone, strict=True)
         connection.execute(
             sql.SQL(
                 """
@@ -230,14 +269,14 @@ def _write_passages(connection: psycopg.Connection, index: RegisteredIndex, chan
             ).format(passages),
             (list(keys), list(fields), list(ordinals)),
         )
-    if not changes.passages:
+    if not changes.written:
         return
     connection.execute(
         'CREATE TEMPORARY TABLE staged_passages (key text COLLATE "C", field text, ordinal smallint,'
         " content_hash bytea, char_start integer, char_end integer) ON COMMIT DROP"
     )
     with connection.cursor() as cursor, cursor.copy("COPY staged_passages FROM STDIN") as copy:
-        for key, passage in changes.passages:
+        for key, passage in changes.written:
             place = (passage.span.start, passage.span.end) if passage.span is not None else (None, None)
             copy.write_row((*key, passage.content_hash, *place))
     # served_hash stays: the row remains findable by its previous vector until the new one is in.
@@ -255,13 +294,12 @@ def _write_passages(connection: psycopg.Connection, index: RegisteredIndex, chan
     connection.execute("DROP TABLE staged_passages")
 
 
-def _replaced_hashes(connection: psycopg.Connection, index: RegisteredIndex, changes: RangeChanges) -> list[bytes]:
-    """Quarantined hashes that passages of these keys have now and are about to lose."""
-    keys = [
-        *changes.gone,
-        *{key[0] for key, _ in changes.passages},
-        *{key[0] for key in changes.passages_gone},
-    ]
+def _replaced_hashes(
+    connection: psycopg.Connection, changes: PassageChanges, documents_gone: Sequence[str]
+) -> list[bytes]:
+    """Quarantined hashes that passages have now and are about to lose."""
+    index = changes.index
+    keys = [*documents_gone, *{key[0] for key, _ in changes.written}, *{key[0] for key in changes.gone}]
     rows = connection.execute(
         sql.SQL(
             """
@@ -277,12 +315,13 @@ def _replaced_hashes(connection: psycopg.Connection, index: RegisteredIndex, cha
 
 
 def _clear_quarantine(connection: psycopg.Connection, index: RegisteredIndex, hashes: Sequence[bytes]) -> None:
-    """Removes the entries of texts that no passage has any more."""
+    """Removes the entries of texts that no passage of any generation has any more."""
     needed = connection.execute(
-        sql.SQL("SELECT content_hash FROM {} WHERE content_hash = ANY(%s)").format(
-            sql.Identifier(index.schema, index.passages)
+        sql.SQL(" UNION ").join(
+            sql.SQL("SELECT content_hash FROM {} WHERE content_hash = ANY(%(hashes)s)").format(passages)
+            for passages in generations.passages_in_space(connection, index)
         ),
-        (list(hashes),),
+        {"hashes": list(hashes)},
     ).fetchall()
     quarantine.release(connection, index, list(set(hashes) - {content_hash for (content_hash,) in needed}))
 
@@ -379,8 +418,12 @@ def settle_vectors_complete(connection: psycopg.Connection, index: RegisteredInd
             refused_digest = CASE WHEN s.digest = r.source_digest THEN NULL ELSE r.refused_digest END,
             refused_deletions = CASE WHEN s.digest = r.source_digest THEN NULL ELSE r.refused_deletions END
         FROM vector_pipeline.range_states s
-        WHERE s.range_id = r.range_id AND s.generation = %s AND r.range_id = %s
+        WHERE s.range_id = r.range_id AND s.generation = %(generation)s AND r.range_id = %(range)s
+          -- Tries, and how long a range is behind, are told of what is served.
+          AND EXISTS (
+              SELECT FROM vector_pipeline.embedding_indexes i
+              WHERE i.index_id = r.index_id AND i.active_generation = %(generation)s)
         """,
-        (index.generation.number, range_id),
+        {"generation": index.generation.number, "range": range_id},
     )
     return counts

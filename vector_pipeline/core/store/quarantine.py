@@ -11,6 +11,7 @@ from psycopg import sql
 
 from vector_pipeline.core.documents.rendering import ContentHash
 from vector_pipeline.core.reports import QuarantineEntry
+from vector_pipeline.core.store import generations
 from vector_pipeline.core.store.locks import Lock, in_transaction
 from vector_pipeline.core.store.registry import RegisteredIndex
 
@@ -84,7 +85,7 @@ def release(connection: psycopg.Connection, index: RegisteredIndex, hashes: Sequ
 
 
 def release_unneeded(connection: psycopg.Connection, index: RegisteredIndex) -> None:
-    """Removes the entries of texts that no passage has any more."""
+    """Removes the entries of texts that no passage of any generation has any more."""
     with connection.transaction():
         # No passage may come to count on an entry that is about to go.
         in_transaction(connection, Lock.VECTORS, index.index_id)
@@ -92,10 +93,14 @@ def release_unneeded(connection: psycopg.Connection, index: RegisteredIndex) -> 
             sql.SQL(
                 """
                 SELECT q.content_hash FROM vector_pipeline.quarantine q
-                WHERE q.index_id = %s AND q.space = %s
-                  AND NOT EXISTS (SELECT FROM {} p WHERE p.content_hash = q.content_hash)
+                WHERE q.index_id = %s AND q.space = %s AND {}
                 """
-            ).format(sql.Identifier(index.schema, index.passages)),
+            ).format(
+                sql.SQL(" AND ").join(
+                    sql.SQL("NOT EXISTS (SELECT FROM {} p WHERE p.content_hash = q.content_hash)").format(passages)
+                    for passages in generations.passages_in_space(connection, index)
+                )
+            ),
             (index.index_id, index.generation.space.number),
         ).fetchall()
         if unneeded:

@@ -6,20 +6,21 @@ shapes the texts. Both are known by a fingerprint, so that a changed declaration
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 from pydantic import ValidationError
 
-from vector_pipeline.core.documents.declared import declared_rendering, declared_strategy, text_facts
+from vector_pipeline.core.documents.declared import declared_rendering
 from vector_pipeline.core.documents.rendering import Rendering
-from vector_pipeline.core.errors import DeclarationProblem, IndexSpecError, NameTakenError, UnreadableIndexError
-from vector_pipeline.core.source.plan import source_column_name
+from vector_pipeline.core.errors import NameTakenError, UnreadableIndexError
 from vector_pipeline.core.spec import IndexSpec
-from vector_pipeline.core.store import names, schema
+from vector_pipeline.core.store import locks, names, schema
+from vector_pipeline.core.store.fingerprint import WantedSpace, generation_fingerprint
 from vector_pipeline.core.store.locks import Lock, in_transaction
 
 
@@ -41,16 +42,26 @@ class VectorSpace:
 
 @dataclass(frozen=True)
 class Generation:
-    """What is served: texts rendered in one way, in one vector space."""
+    """Texts rendered in one way, in one vector space.
+
+    `columns` are the columns of the documents that hold its texts, in the order of the rendering's names.
+    `behind_since` is when the source's changes stopped coming to it, None for one that follows them.
+    """
 
     number: int
     space: VectorSpace
     rendering: Rendering
+    columns: tuple[str, ...]
+    behind_since: datetime | None
+
+    def column_of(self, name: str | None) -> str | None:
+        """The column of the documents that holds a served text; None where the generation has no such text."""
+        return dict(zip(self.rendering.names, self.columns, strict=True)).get(name) if name is not None else None
 
 
 @dataclass(frozen=True)
 class RegisteredIndex:
-    """An index as the target knows it."""
+    """An index as the target knows it, seen by one of its generations: the served one unless something else is said."""
 
     index_id: int
     name: str
@@ -69,62 +80,52 @@ class RegisteredIndex:
     def retired_vectors(self) -> str:
         return names.retired_vectors_table(self.generation.space.number)
 
-
-@dataclass(frozen=True)
-class WantedSpace:
-    """The vector space that a declaration and its environment ask for; `padded_to` is EMBEDDING_EXPECTED_DIM, and
-    `pooling` how token vectors become one, None where there are none.
-    """
-
-    provider: str
-    model: str
-    dimensions: int | None
-    padded_to: int | None
-    pooling: str | None = None
-    query_prefix: str = ""
-    document_prefix: str = ""
-
-    def fingerprint(self, native_dimensions: int) -> str:
-        return json.dumps(self.facts(native_dimensions), ensure_ascii=False)
-
-    def facts(self, native_dimensions: int) -> dict[str, object]:
-        """What makes it another space where it differs, for a model with vectors of that length."""
-        # Padding to the length that the vectors have anyway is none.
-        padded_to = None if self.padded_to == native_dimensions else self.padded_to
-        facts: dict[str, object] = {"model": self.model, "dimensions": self.dimensions, "padded to": padded_to}
-        extra = {"pooling": self.pooling, "query prefix": self.query_prefix, "document prefix": self.document_prefix}
-        # Only where declared: spaces that were made before there were such settings stay what they are.
-        return facts | {name: fact for name, fact in extra.items() if fact}
+    def embedding_lock(self, range_id: int) -> int:
+        """The number under which the embedding of a range is locked: two generations are embedded side by side."""
+        return locks.number_of(f"{range_id}/{self.generation.number}")
 
 
 def load(connection: psycopg.Connection, name: str) -> RegisteredIndex | None:
     """The index with its served generation, None if it has never been prepared."""
+    return _load(connection, name, sql.SQL("g.generation = i.active_generation"))
+
+
+def load_building(connection: psycopg.Connection, name: str) -> RegisteredIndex | None:
+    """The index with the generation that is being built to be served next, None where there is none."""
+    return _load(connection, name, sql.SQL("g.generation = i.building_generation"))
+
+
+def load_generation(connection: psycopg.Connection, index: RegisteredIndex, number: int) -> RegisteredIndex | None:
+    """The index with the generation of that number, None where there is none (any more)."""
+    return _load(connection, index.name, sql.SQL("g.generation = {}").format(sql.Literal(number)))
+
+
+def _load(connection: psycopg.Connection, name: str, which: sql.Composable) -> RegisteredIndex | None:
     present = connection.execute("SELECT to_regclass('vector_pipeline.embedding_indexes')").fetchone()
     if present is None or present[0] is None:
         return None
     row = connection.execute(
-        """
-        SELECT i.index_id, i.schema_name, g.generation, g.rendering, s.space, s.provider, s.model,
-               s.native_dimensions, s.stored_dimensions, s.query_prefix, s.document_prefix
-        FROM vector_pipeline.embedding_indexes i
-        JOIN vector_pipeline.generations g ON g.index_id = i.index_id AND g.generation = i.active_generation
-        JOIN vector_pipeline.vector_spaces s ON s.index_id = g.index_id AND s.space = g.space
-        WHERE i.name = %s
-        """,
+        sql.SQL(
+            """
+            SELECT i.index_id, i.schema_name, g.generation, g.rendering, g.behind_since, s.space, s.provider, s.model,
+                   s.native_dimensions, s.stored_dimensions, s.query_prefix, s.document_prefix
+            FROM vector_pipeline.embedding_indexes i
+            JOIN vector_pipeline.generations g ON g.index_id = i.index_id AND {}
+            JOIN vector_pipeline.vector_spaces s ON s.index_id = g.index_id AND s.space = g.space
+            WHERE i.name = %s
+            """
+        ).format(which),
         (name,),
     ).fetchone()
     if row is None:
         return None
-    index_id, schema_name, generation, rendering, *space = row
+    index_id, schema_name, number, rendering, behind_since, *space = row
+    columns = tuple(rendering.get("columns", rendering["names"]))
     return RegisteredIndex(
         index_id,
         name,
         schema_name,
-        Generation(
-            generation,
-            VectorSpace(*space),
-            Rendering.from_json(rendering),
-        ),
+        Generation(number, VectorSpace(*space), Rendering.from_json(rendering), columns, behind_since),
     )
 
 
@@ -143,41 +144,25 @@ def register(
         refuse_a_strangers_schema(connection, spec.name)
         row = connection.execute(
             """
-            INSERT INTO vector_pipeline.embedding_indexes (name, schema_name, declaration, active_generation)
-            VALUES (%s, %s, %s, 1)
+            INSERT INTO vector_pipeline.embedding_indexes (name, schema_name, active_generation)
+            VALUES (%s, %s, 1)
             RETURNING index_id
             """,
-            (spec.name, schema_name, Jsonb(spec.model_dump(mode="json"))),
+            (spec.name, schema_name),
         ).fetchone()
         assert row is not None
-        connection.execute(
-            """
-            INSERT INTO vector_pipeline.vector_spaces
-                (index_id, space, fingerprint, provider, model, native_dimensions, stored_dimensions, query_prefix,
-                 document_prefix)
-            VALUES (%s, 1, %s, %s, %s, %s, %s, %s, %s)
-            """,
-            (
-                row[0],
-                wanted.fingerprint(native_dimensions),
-                wanted.provider,
-                wanted.model,
-                native_dimensions,
-                stored,
-                wanted.query_prefix,
-                wanted.document_prefix,
-            ),
-        )
+        add_space(connection, row[0], 1, wanted, native_dimensions)
         connection.execute(
             """
             INSERT INTO vector_pipeline.generations
-                (index_id, generation, space, fingerprint, rendering, activated_at)
-            VALUES (%s, 1, 1, %s, %s, now())
+                (index_id, generation, space, fingerprint, rendering, declaration, activated_at)
+            VALUES (%s, 1, 1, %s, %s, %s, now())
             """,
             (
                 row[0],
                 generation_fingerprint(spec, wanted, native_dimensions),
-                Jsonb(rendering.to_json()),
+                Jsonb(stored_rendering(rendering, rendering.names)),
+                stored_declaration(spec),
             ),
         )
         schema.create_documents(connection, schema_name, list(spec.document.text), spec.document.unique_on)
@@ -186,6 +171,44 @@ def register(
     registered = load(connection, spec.name)
     assert registered is not None
     return registered
+
+
+def add_space(
+    connection: psycopg.Connection, index_id: int, number: int, wanted: WantedSpace, native_dimensions: int
+) -> None:
+    """Enters a vector space of an index in the registry."""
+    connection.execute(
+        """
+        INSERT INTO vector_pipeline.vector_spaces
+            (index_id, space, fingerprint, provider, model, native_dimensions, stored_dimensions, query_prefix,
+             document_prefix)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+        """,
+        (
+            index_id,
+            number,
+            wanted.fingerprint(native_dimensions),
+            wanted.provider,
+            wanted.model,
+            native_dimensions,
+            wanted.padded_to or native_dimensions,
+            wanted.query_prefix,
+            wanted.document_prefix,
+        ),
+    )
+
+
+def stored_declaration(spec: IndexSpec) -> Jsonb:
+    """A declaration as the registry keeps it: what it says, without what it leaves to defaults, which may change."""
+    declared = spec.model_dump(mode="json", exclude_unset=True)
+    if spec.embedding.provider is not None:
+        declared["embedding"]["provider"]["type"] = spec.embedding.provider.type
+    return Jsonb(declared)
+
+
+def stored_rendering(rendering: Rendering, columns: Sequence[str]) -> dict[str, object]:
+    """A rendering, and the columns of the documents that hold its texts, as the registry keeps them."""
+    return rendering.to_json() | {"columns": list(columns)}
 
 
 def refuse_a_strangers_schema(connection: psycopg.Connection, name: str) -> None:
@@ -203,49 +226,15 @@ def refuse_a_strangers_schema(connection: psycopg.Connection, name: str) -> None
         )
 
 
-def generation_fingerprint(spec: IndexSpec, wanted: WantedSpace, native_dimensions: int) -> str:
-    """Everything that shapes the texts and the vectors, and the key that cuts the ranges."""
-    return json.dumps(_generation_facts(spec, wanted, native_dimensions), ensure_ascii=False)
-
-
-def _generation_facts(spec: IndexSpec, wanted: WantedSpace, native_dimensions: int) -> dict[str, object]:
-    key = spec.source.key_columns
-    facts: dict[str, object] = {
-        "primary_key": key[0] if len(key) == 1 else list(key),
-        "strategy": declared_strategy(spec.embedding),
-        "texts": [[name, source_column_name(entry)] for name, entry in spec.document.text.items()],
-    }
-    return wanted.facts(native_dimensions) | facts | text_facts(spec.embedding)
-
-
-# What every fingerprint has. Other facts enter it only where they are declared, so that indexes that were built before
-# there were such facts stay what they are.
-_FACTS = {"model", "dimensions", "padded to", "primary_key", "strategy", "texts"}
-
-
-def _read_fingerprint(name: str, fingerprint: str) -> dict[str, object]:
-    """The facts of a stored fingerprint.
-
-    Raises:
-        UnreadableIndexError: it has none.
-    """
-    try:
-        built = json.loads(fingerprint)
-    except ValueError:
-        built = None
-    if not isinstance(built, dict) or not built.keys() >= _FACTS:
-        raise UnreadableIndexError(name)
-    return built
-
-
 def accepted_declaration(connection: psycopg.Connection, index: RegisteredIndex) -> IndexSpec:
-    """The declaration that the index was last prepared with: what is served fits it.
+    """The declaration that this generation of the index was last prepared with: what it serves fits it.
 
     Raises:
         UnreadableIndexError: another version of this project accepted it.
     """
     row = connection.execute(
-        "SELECT declaration FROM vector_pipeline.embedding_indexes WHERE index_id = %s", (index.index_id,)
+        "SELECT declaration FROM vector_pipeline.generations WHERE index_id = %s AND generation = %s",
+        (index.index_id, index.generation.number),
     ).fetchone()
     try:
         return IndexSpec.model_validate(row[0] if row else None)
@@ -253,53 +242,15 @@ def accepted_declaration(connection: psycopg.Connection, index: RegisteredIndex)
         raise UnreadableIndexError(index.name) from None
 
 
-def refuse_a_changed_declaration(
-    connection: psycopg.Connection,
-    index: RegisteredIndex,
-    spec: IndexSpec,
-    wanted: WantedSpace,
-    origin: str,
-) -> None:
-    """Keeps an index from being filled with texts or vectors of two kinds.
-
-    Raises:
-        IndexSpecError: the declaration asks for another model, length, strategy or text than the index holds.
-        UnreadableIndexError: another version of this project made the index.
-    """
-    row = connection.execute(
-        "SELECT fingerprint FROM vector_pipeline.generations WHERE index_id = %s AND generation = %s",
-        (index.index_id, index.generation.number),
-    ).fetchone()
-    declared = _generation_facts(spec, wanted, index.generation.space.native_dimensions)
-    built = _read_fingerprint(index.name, row[0] if row else "")
-    changed = [
-        f"{name}: {built.get(name)} → {declared.get(name)}"
-        for name in dict.fromkeys((*built, *declared))
-        if built.get(name) != declared.get(name)
-    ]
-    if changed:
-        raise IndexSpecError(
-            origin,
-            [
-                DeclarationProblem(
-                    "embedding",
-                    f"index {index.name!r} was built from another declaration or environment ({'; '.join(changed)}), "
-                    "and search goes on with what was built",
-                    f"put it back, or remove the index and let it be built anew: `vector-pipeline drop {index.name}`",
-                )
-            ],
-        )
-
-
-def keep_declaration(connection: psycopg.Connection, index: RegisteredIndex, spec: IndexSpec) -> None:
-    """Stores the declaration where it has changed, so that the registry tells what is declared now."""
-    declaration = Jsonb(spec.model_dump(mode="json"))
+def keep_declaration(connection: psycopg.Connection, index: RegisteredIndex, generation: int, spec: IndexSpec) -> None:
+    """Stores the declaration as that of the generation that it asks for, where it has changed."""
+    declaration = stored_declaration(spec)
     connection.execute(
         """
-        UPDATE vector_pipeline.embedding_indexes SET declaration = %s
-        WHERE index_id = %s AND declaration IS DISTINCT FROM %s
+        UPDATE vector_pipeline.generations SET declaration = %s
+        WHERE index_id = %s AND generation = %s AND declaration IS DISTINCT FROM %s
         """,
-        (declaration, index.index_id, declaration),
+        (declaration, index.index_id, generation, declaration),
     )
 
 

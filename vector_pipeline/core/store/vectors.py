@@ -15,7 +15,7 @@ from psycopg import sql
 
 from vector_pipeline.core.documents.rendering import ContentHash, Rendering, RenderingError, hash_text
 from vector_pipeline.core.embedding.provider import Vectors
-from vector_pipeline.core.store import quarantine
+from vector_pipeline.core.store import generations, quarantine
 from vector_pipeline.core.store.locks import Lock, in_transaction
 from vector_pipeline.core.store.registry import RegisteredIndex
 from vector_pipeline.core.store.vector_copy import copy_vectors
@@ -89,7 +89,9 @@ def needed_texts(connection: psycopg.Connection, index: RegisteredIndex, range_i
             ORDER BY d.sort_key
             """
         ).format(
-            texts=sql.SQL(", ").join(sql.SQL("d.{}").format(sql.Identifier(name)) for name in rendering.names),
+            texts=sql.SQL(", ").join(
+                sql.SQL("d.{}").format(sql.Identifier(column)) for column in index.generation.columns
+            ),
             **_tables(index),
         ),
         (range_id, list(rendering.embedded_fields), index.index_id, index.generation.space.number),
@@ -212,30 +214,38 @@ def store_vectors(
 
 
 def retire_unserved(connection: psycopg.Connection, index: RegisteredIndex) -> int:
-    """Moves vectors that no passage needs or serves out of the searched table. Returns how many.
+    """Moves vectors that no passage of any generation needs or serves out of the searched table. Returns how many.
 
     Alone among the writers, so that no transaction can count on a vector that is about to go.
     """
     with connection.transaction():
         in_transaction(connection, Lock.VECTORS, index.index_id)
+        # Under the lock: a generation that is new by now may have passages by now.
+        needed = sql.SQL(" AND ").join(
+            sql.SQL(
+                """
+                NOT EXISTS (SELECT FROM {passages} p WHERE p.served_hash = v.content_hash AND p.field = v.field)
+                AND NOT EXISTS (
+                    SELECT FROM {passages} p
+                    WHERE p.content_hash = v.content_hash AND p.field = v.field
+                      AND p.served_hash IS DISTINCT FROM p.content_hash)
+                """
+            ).format(passages=passages)
+            for passages in generations.passages_in_space(connection, index)
+        )
         cursor = connection.execute(
             sql.SQL(
                 """
                 WITH unserved AS (
                     DELETE FROM {vectors} v
-                    WHERE NOT EXISTS (
-                        SELECT FROM {passages} p WHERE p.served_hash = v.content_hash AND p.field = v.field)
-                      AND NOT EXISTS (
-                        SELECT FROM {passages} p
-                        WHERE p.content_hash = v.content_hash AND p.field = v.field
-                          AND p.served_hash IS DISTINCT FROM p.content_hash)
+                    WHERE {needed}
                     RETURNING content_hash, field, embedding)
                 INSERT INTO {retired} (content_hash, field, embedding)
                 SELECT content_hash, field, embedding FROM unserved
                 ON CONFLICT (content_hash, field) DO UPDATE
                 SET embedding = excluded.embedding, retired_at = now()
                 """
-            ).format(**_tables(index))
+            ).format(needed=needed, **_tables(index))
         )
         retired = cursor.rowcount
         connection.execute(

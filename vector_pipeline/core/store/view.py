@@ -160,10 +160,14 @@ def _grants(connection: psycopg.Connection, view: sql.Identifier) -> list[_Grant
 
 def _view_query(index: RegisteredIndex, plan: ReadingPlan, unique_on: str | None) -> sql.Composed:
     columns = [sql.SQL("{} AS id").format(_shown_key(plan))]
-    columns += [sql.SQL("d.{}").format(sql.Identifier(column.served)) for column in plan.texts]
+    columns += [
+        sql.SQL("d.{} AS {}").format(sql.Identifier(column), sql.Identifier(name))
+        for name, column in zip(index.generation.rendering.names, index.generation.columns, strict=True)
+    ]
     columns += [
         sql.SQL("d.metadata ->> {} AS {}").format(sql.Literal(column.served), sql.Identifier(column.served))
         for column in plan.metadata
+        if column.served not in index.generation.rendering.names
     ]
     joins = []
     for number, field in enumerate(index.generation.rendering.fields):

@@ -1,0 +1,87 @@
+"""Building the next generation: each range's texts, then their vectors, window by window, until it has caught up with
+the served one; then the checks, the ANN indexes, and the switch.
+
+The served generation gets its changes from runs of its own meanwhile. Whatever has been built is found again by set
+difference, so a build that was killed goes on where it was.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import psycopg
+
+from vector_pipeline.core import generations
+from vector_pipeline.core.errors import SourceKeyError, SourceValueError
+from vector_pipeline.core.generations import Reading
+from vector_pipeline.core.reports import BuiltGeneration, EmbeddingReport, RangeDocuments
+from vector_pipeline.core.source.key_ranges import KeyRange
+from vector_pipeline.core.spec import IndexSpec
+from vector_pipeline.core.store import key_ranges
+from vector_pipeline.core.store.registry import RegisteredIndex
+
+SyncDocuments = Callable[[Sequence[str], int], Iterator[RangeDocuments]]
+Fill = Callable[[RegisteredIndex, Sequence[KeyRange]], EmbeddingReport]
+
+# Rows that change while the last window is embedded leave a little to do: so often it is done at once.
+_PASSES = 10
+
+
+def build(
+    target: psycopg.Connection,
+    building: RegisteredIndex,
+    spec: IndexSpec,
+    reading: Reading,
+    sync_documents: SyncDocuments,
+    fill: Fill,
+    on_progress: Callable[[], None],
+) -> BuiltGeneration:
+    """Builds the generation, and serves it if nothing is in the way.
+
+    Args:
+        sync_documents: makes documents, and the texts of all generations that follow the source, equal to the rows;
+            rows of which the texts of the given generation can't be made are errors.
+        fill: embeds what ranges lack in a generation.
+        on_progress: called after each window of ranges.
+
+    Raises:
+        SourceKeyError, SourceValueError: a row can't be taken over; all other ranges are built.
+    """
+    started, number = time.monotonic(), building.generation.number
+    reports: list[EmbeddingReport] = []
+    obstacles = [generations.INCOMPLETE]
+    for _ in range(_PASSES):
+        about_rows: SourceKeyError | SourceValueError | None = None
+        for window in _windows(target, building, spec.automation.ranges_per_run):
+            try:
+                for _range in sync_documents([key_range.partition for key_range in window], number):
+                    pass
+            except (SourceKeyError, SourceValueError) as error:
+                about_rows = error
+            reports.append(fill(building, window))
+            on_progress()
+        if about_rows is not None:
+            raise about_rows
+        obstacles = generations.switch_if_ready(target, building, reading, spec)
+        if obstacles != [generations.INCOMPLETE]:
+            break
+    return BuiltGeneration(
+        generation=number,
+        switched=not obstacles,
+        obstacles=tuple(obstacles),
+        texts_embedded=sum(report.texts_embedded for report in reports),
+        texts_reused=sum(report.texts_reused for report in reports),
+        texts_quarantined=sum(report.texts_quarantined for report in reports),
+        requests=sum(report.requests for report in reports),
+        tokens=sum(report.tokens for report in reports),
+        seconds=time.monotonic() - started,
+    )
+
+
+def _windows(target: psycopg.Connection, building: RegisteredIndex, size: int) -> Iterator[list[KeyRange]]:
+    """The ranges that are not built, or whose rows have changed since, so many at a time."""
+    due = {state.range_id for state in key_ranges.load_states(target, building) if state.dirty}
+    ranges = [key_range for key_range in key_ranges.load_ranges(target, building) if key_range.range_id in due]
+    for start in range(0, len(ranges), size):
+        yield ranges[start : start + size]
