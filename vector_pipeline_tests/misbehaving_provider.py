@@ -19,7 +19,7 @@ import socket
 import struct
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -67,6 +67,8 @@ class MisbehavingProvider:
         log: a file to which each request adds a line of JSON: time, texts, outcome.
         dialect: which server it is like where it doesn't misbehave.
         shape: how it answers as a Hugging Face endpoint, at `features_url`.
+        requests_per_second: more within any second get 429, at once.
+        capacity: so many requests are worked on at once, the others wait.
     """
 
     def __init__(
@@ -80,6 +82,8 @@ class MisbehavingProvider:
         log: Path | None = None,
         dialect: Dialect = OLLAMA,
         shape: Shape = "nested",
+        requests_per_second: int | None = None,
+        capacity: int | None = None,
     ) -> None:
         self.shape: Shape = shape
         self.dialect = dialect
@@ -89,6 +93,11 @@ class MisbehavingProvider:
         self.model = model
         self._lock = threading.Lock()
         self._behaviour = Behaviour()
+        self.requests_per_second = requests_per_second
+        self.tells_what_is_left = False
+        """Whether answers have OpenAI's `x-ratelimit-…` headers for requests."""
+        self._let_through: deque[float] = deque()
+        self.workplaces = threading.BoundedSemaphore(capacity or 1_000_000)
         self._log: TextIO | None = log.open("a", encoding="utf-8") if log else None
         self._server = _Server(("127.0.0.1", port), functools.partial(_Handler, self))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
@@ -147,6 +156,7 @@ class MisbehavingProvider:
         """Forgets what was counted."""
         with self._lock:
             self.requests = 0
+            self.refused_by_rate = 0
             self.texts: Counter[str] = Counter()
             """How often each text was sent, by its SHA-256 in hexadecimal."""
             self.request_sizes: list[int] = []
@@ -155,7 +165,8 @@ class MisbehavingProvider:
     def stats(self) -> dict[str, int]:
         """Requests and texts received, and texts received at least once."""
         with self._lock:
-            return {
+            by_rate = {} if self.requests_per_second is None else {"refused_by_rate": self.refused_by_rate}
+            return by_rate | {
                 "requests": self.requests,
                 "texts": self.texts.total(),
                 "distinct_texts": len(self.texts),
@@ -179,6 +190,32 @@ class MisbehavingProvider:
                 left = behaviour.requests - 1
                 self._behaviour = replace(behaviour, requests=left) if left > 0 else Behaviour()
             return behaviour
+
+    def lets_through(self) -> bool:
+        """Whether one more request is within the rate; counts it."""
+        with self._lock:
+            passes = self._left() > 0
+            if passes:
+                self._let_through.append(time.monotonic())
+            else:
+                self.refused_by_rate += 1
+            return passes
+
+    def rate_headers(self) -> dict[str, str]:
+        """What OpenAI says with each answer, if that is switched on."""
+        if not self.tells_what_is_left or self.requests_per_second is None:
+            return {}
+        with self._lock:
+            left = int(self._left())
+            reset = max(self._let_through[0] + 1 - time.monotonic(), 0.0) if self._let_through else 0.0
+        return {"x-ratelimit-remaining-requests": str(left), "x-ratelimit-reset-requests": f"{1000 * reset:.0f}ms"}
+
+    def _left(self) -> float:
+        if self.requests_per_second is None:
+            return math.inf
+        while self._let_through and self._let_through[0] <= time.monotonic() - 1:
+            self._let_through.popleft()
+        return self.requests_per_second - len(self._let_through)
 
     def log(self, texts: int, outcome: str) -> None:
         """Adds a line to the log, if there is one."""
@@ -264,9 +301,29 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(404, to_json({"error": {"message": f"no such page: {self.path}"}}))
 
     def _embed(self, request: dict[str, Any], *, as_features: bool = False) -> None:
-        started = time.monotonic()
         texts = [request["input"]] if isinstance(request["input"], str) else list(request["input"])
         behaviour = self._provider.count(request, texts)
+        if not self._provider.lets_through():
+            body = to_json({"error": {"message": "Rate limit reached", "code": "rate_limit_exceeded"}})
+            self._send(429, body, headers=self._provider.rate_headers())
+            return
+        try:
+            with self._provider.workplaces:
+                body = self._work(request, texts, behaviour, as_features=as_features)
+        except DialectRefusal as refusal:
+            self._provider.log(len(texts), f"status {refusal.status}")
+            self._send(refusal.status, refusal.body)
+            return
+        except _Refusal as refusal:
+            self._provider.log(len(texts), f"status {refusal.status}")
+            self._send(refusal.status, refusal.body, headers=refusal.headers)
+            return
+        self._provider.log(len(texts), behaviour.manner)
+        self._deliver(body, behaviour)
+
+    def _work(self, request: dict[str, Any], texts: list[str], behaviour: Behaviour, *, as_features: bool) -> bytes:
+        """The body of the answer, after as long as the provider takes."""
+        started = time.monotonic()
         try:
             self._refuse(request, texts, behaviour)
             dialect = self._provider.dialect
@@ -274,21 +331,10 @@ class _Handler(BaseHTTPRequestHandler):
             understood = dialect.understood(request, texts)
             if as_features:
                 length = understood["dimensions"] or self._provider.dimensions
-                body = features(texts, length, self._provider.shape, manner)
-            else:
-                body = answer(understood, texts, self._provider.dimensions, manner)
-        except DialectRefusal as refusal:
-            self._provider.log(len(texts), f"status {refusal.status}")
-            self._send(refusal.status, refusal.body)
-            return
-        except _Refusal as refusal:
+                return features(texts, length, self._provider.shape, manner)
+            return answer(understood, texts, self._provider.dimensions, manner)
+        finally:
             self._wait(started)
-            self._provider.log(len(texts), f"status {refusal.status}")
-            self._send(refusal.status, refusal.body, headers=refusal.headers)
-            return
-        self._wait(started)
-        self._provider.log(len(texts), behaviour.manner)
-        self._deliver(body, behaviour)
 
     def _wait(self, started: float) -> None:
         left = self._provider.delay_seconds - (time.monotonic() - started)
@@ -332,7 +378,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, b"", announced=len(body))
             self._drip(body, behaviour.seconds)
         else:
-            self._send(200, body, kind="text/html" if manner == "html" else "application/json")
+            kind = "text/html" if manner == "html" else "application/json"
+            self._send(200, body, kind=kind, headers=self._provider.rate_headers())
 
     def _drip(self, body: bytes, seconds: float, pieces: int = 200) -> None:
         size = math.ceil(len(body) / pieces)
@@ -370,12 +417,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--dimensions", type=int, default=1536)
     parser.add_argument("--delay-ms", type=float, default=0.0)
     parser.add_argument("--log", type=Path)
+    parser.add_argument("--requests-per-second", type=int)
+    parser.add_argument("--capacity", type=int)
     options = parser.parse_args(arguments)
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     with MisbehavingProvider(
-        options.dimensions, options.delay_ms / 1000, port=options.port, log=options.log
+        options.dimensions,
+        options.delay_ms / 1000,
+        port=options.port,
+        log=options.log,
+        requests_per_second=options.requests_per_second,
+        capacity=options.capacity,
     ) as provider:
         print(f"listening on {provider.port}", flush=True)
         ended.wait()

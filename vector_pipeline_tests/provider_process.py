@@ -33,17 +33,22 @@ class ProviderProcess:
             stats: dict[str, int] = json.load(answer)
         return stats
 
+    def behave(self, manner: str, **details: object) -> None:
+        """How it answers from now on."""
+        order = json.dumps({"manner": manner, **details}).encode()
+        urllib.request.urlopen(f"http://127.0.0.1:{self.port}/behave", data=order).close()
+
     def reset(self) -> None:
         """Forgets what was counted."""
         urllib.request.urlopen(f"http://127.0.0.1:{self.port}/reset", data=b"{}").close()
 
 
 @contextmanager
-def provider_process(dimensions: int, delay_ms: float = 0.0) -> Iterator[ProviderProcess]:
-    """Runs a provider for as long as the block."""
+def provider_process(dimensions: int, delay_ms: float = 0.0, *more: str) -> Iterator[ProviderProcess]:
+    """Runs a provider for as long as the block; `more` are further options of its command line."""
     command = [sys.executable, "-m", "vector_pipeline_tests.misbehaving_provider"]
     options = [f"--dimensions={dimensions}", f"--delay-ms={delay_ms}"]
-    with subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen([*command, *options, *more], stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             said = process.stdout.readline()

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vector_pipeline.core.embedding.allowance import Allowance
 
 
 class VectorPipelineError(Exception):
@@ -104,13 +108,24 @@ class ProviderError(VectorPipelineError):
 class ProviderUnavailableError(ProviderError):
     """The provider is down, slow or overloaded: the same request may succeed later.
 
-    `retry_after_seconds` is what the provider itself asked for, where it did; `status` is that of its answer, if any.
+    `retry_after_seconds` is what the provider itself asked for, where it did; `status` is that of its answer, if any;
+    `too_slow` says that there was none in time; `allowance` is what it says is left of its rate limit.
     """
 
-    def __init__(self, message: str, retry_after_seconds: float | None = None, *, status: int | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        retry_after_seconds: float | None = None,
+        *,
+        status: int | None = None,
+        too_slow: bool = False,
+        allowance: Allowance | None = None,
+    ) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
         self.status = status
+        self.too_slow = too_slow
+        self.allowance = allowance
 
     @property
     def may_be_due_to_a_text(self) -> bool:
@@ -119,6 +134,14 @@ class ProviderUnavailableError(ProviderError):
         424 is how text-embeddings-inference says that its model stumbled (router/src/http/server.rs).
         """
         return self.status is not None and (self.status == 424 or (self.status >= 500 and self.status != 503))
+
+
+class ProviderDownError(ProviderUnavailableError):
+    """The provider was waited for as long as patience goes, and did not come back."""
+
+
+class SyncAbandonedError(ProviderError):
+    """The provider was not asked any more, since the sync that wanted it has failed or was interrupted."""
 
 
 class ProviderRefusedError(ProviderError):

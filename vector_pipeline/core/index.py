@@ -156,6 +156,11 @@ class VectorIndex:
         return block.attempts
 
     @property
+    def _patience_seconds(self) -> float:
+        block = self.spec.embedding.provider
+        return (block if isinstance(block, OpenAIProviderSpec) else OpenAIProviderSpec()).patience_seconds
+
+    @property
     def _database(self) -> str:
         return self.spec.source.database or self._settings.source.database
 
@@ -405,7 +410,9 @@ class VectorIndex:
         self, index: RegisteredIndex, ranges: Sequence[KeyRange], on_progress: OnProgress | None = None
     ) -> EmbeddingReport:
         provider = self._provider_as_built(index)
-        return Filling(self._open_target, index, provider, self._attempts, on_progress).run(ranges)
+        return Filling(
+            self._open_target, index, provider, self._attempts, on_progress, patience_seconds=self._patience_seconds
+        ).run(ranges)
 
     def _key_ranges(self, partitions: Sequence[str]) -> list[KeyRange]:
         """The ranges of these partitions. Names left over from an index that was removed are passed over.

@@ -112,10 +112,19 @@ class OpenAIProviderSpec(_Declared):
         description="Name of the environment variable that holds the key. If left out, the environment's key is "
         "sent to the environment's host alone.",
     )
-    texts_per_request: int = Field(default=128, ge=1, le=1024, description="Texts in one request.")
-    requests_in_flight: int = Field(default=8, ge=1, le=64, description="Requests under way at once.")
+    texts_per_request: int = Field(default=128, ge=1, le=2048, description="Texts in one request, at most.")
+    tokens_per_request: int = Field(
+        default=300_000, ge=1, description="Tokens of all texts of one request together, at most."
+    )
+    tokens_per_text: int = Field(default=8_192, ge=1, description="Tokens of one text, at most.")
+    requests_in_flight: int = Field(
+        default=8, ge=1, le=64, description="Requests under way at once, at most; fewer where the provider asks for it."
+    )
     timeout_seconds: float = Field(default=60.0, gt=0, description="Time limit of one request.")
     attempts: int = Field(default=5, ge=1, description="Tries of one request while the provider is overloaded or down.")
+    patience_seconds: float = Field(
+        default=300.0, gt=0, description="How long a sync waits for a provider that is down before it fails."
+    )
     encoding: Literal["auto", "base64", "float"] = Field(
         default="auto",
         description="How vectors are asked for; `auto`: base64, and lists of numbers from a server that refuses it.",

@@ -191,6 +191,8 @@ def _openai_compatible(
         api_key_variable=block.api_key_variable,
         dimensions=spec.dimensions,
         texts_per_request=block.texts_per_request,
+        tokens_per_request=block.tokens_per_request,
+        tokens_per_text=block.tokens_per_text,
         requests_in_flight=block.requests_in_flight,
         timeout_seconds=block.timeout_seconds,
         encoding=block.encoding,

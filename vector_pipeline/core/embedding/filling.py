@@ -22,7 +22,8 @@ import psycopg
 
 from vector_pipeline.core.documents.rendering import ContentHash
 from vector_pipeline.core.embedding.honesty import Judgement, VectorSpaceLength, judge
-from vector_pipeline.core.embedding.provider import EmbeddedBatch, EmbeddingProvider
+from vector_pipeline.core.embedding.packing import Packer
+from vector_pipeline.core.embedding.provider import EmbeddedBatch, EmbeddingProvider, limits_of
 from vector_pipeline.core.embedding.requesting import (
     HARMLESS_TEXT,
     Embedded,
@@ -30,6 +31,8 @@ from vector_pipeline.core.embedding.requesting import (
     request_halving,
     request_with_patience,
 )
+from vector_pipeline.core.embedding.tokens import counter_for
+from vector_pipeline.core.embedding.traffic import DEFAULT_PATIENCE_SECONDS, PacedProvider
 from vector_pipeline.core.errors import DimensionMismatchError
 from vector_pipeline.core.reports import EmbeddingReport, RangeEmbeddings
 from vector_pipeline.core.source.key_ranges import KeyRange
@@ -97,10 +100,13 @@ class Filling:
         provider: EmbeddingProvider,
         attempts: int,
         on_progress: OnProgress | None = None,
+        *,
+        patience_seconds: float = DEFAULT_PATIENCE_SECONDS,
     ) -> None:
         self._open_connection = open_connection
         self._index = index
-        self._provider = provider
+        self._limits = limits_of(provider)
+        self._count_tokens = counter_for(provider.model)
         self._attempts = attempts
         self._on_progress = on_progress
         space = index.generation.space
@@ -110,13 +116,14 @@ class Filling:
         self._texts_needed = 0
         self._texts_reused = 0
         self._failed = threading.Event()
+        self._provider = PacedProvider(provider, patience_seconds, self._failed.is_set, self._tally.request)
         self._error: BaseException | None = None
         self._in_flight: set[ContentHash] = set()
         self._asked: set[Future[None]] = set()
         self._finished: queue.Queue[_Finished | _Mark] = queue.Queue()
         # Given back when a batch is stored, not when it is answered: what is paid for and could be lost stays bounded.
         # One beyond the requests, so that a batch being written keeps no request from being made.
-        self._slots = threading.Semaphore(provider.requests_in_flight + 1)
+        self._slots = threading.Semaphore(self._limits.requests_in_flight + 1)
 
     def run(self, ranges: Sequence[KeyRange]) -> EmbeddingReport:
         """Embeds what the ranges lack.
@@ -151,7 +158,7 @@ class Filling:
         writer = threading.Thread(target=self._write_finished, name="vectors-writer")
         writer.start()
         try:
-            with ThreadPoolExecutor(self._provider.requests_in_flight, "embedding-request") as pool:
+            with ThreadPoolExecutor(self._limits.requests_in_flight, "embedding-request") as pool:
                 try:
                     for batch in self._batches(connection, self._take(connection, ranges, taken, busy, wait)):
                         self._slots.acquire()
@@ -202,8 +209,7 @@ class Filling:
 
     def _batches(self, connection: psycopg.Connection, ranges: Iterator[KeyRange]) -> Iterator[_Batch]:
         """Packs the texts that the ranges lack into batches, across the borders of ranges."""
-        waiting: _Batch = []
-        size = self._provider.texts_per_request
+        packer = Packer[NeededText](self._limits, lambda needed: needed.text, self._count_tokens)
         for key_range in ranges:
             if self._failed.is_set():
                 return
@@ -211,12 +217,11 @@ class Filling:
             distinct = vectors.count_texts(connection, self._index, key_range.range_id)
             self._texts_needed += distinct
             self._texts_reused += distinct - len(lacking)
-            waiting.extend(lacking)
-            while len(waiting) >= size:
-                yield from self._still_lacking(connection, waiting[:size])
-                del waiting[:size]
-        if waiting:
-            yield from self._still_lacking(connection, waiting)
+            for text in lacking:
+                if full := packer.add(text):
+                    yield from self._still_lacking(connection, full)
+        if rest := packer.rest():
+            yield from self._still_lacking(connection, rest)
 
     def _still_lacking(self, connection: psycopg.Connection, batch: _Batch) -> Iterator[_Batch]:
         """The batch less what is in flight here or has been stored since it was read, by whichever run."""
@@ -237,11 +242,14 @@ class Filling:
         if self._failed.is_set():
             return
         texts = [self._prefix + text.text for text in batch]
-        for outcome in request_halving(self._provider, texts, self._attempts, self._tally.request):
+        for outcome in request_halving(self._provider, texts, self._attempts, self._tally.request, self._sleep):
             finished = self._judged(batch, outcome)
             self._finished.put(finished)
             if finished.again:
                 self._request(finished.again)
+
+    def _sleep(self, seconds: float) -> None:
+        self._failed.wait(seconds)
 
     def _request_done(self, future: Future[None]) -> None:
         self._asked.discard(future)
@@ -274,7 +282,7 @@ class Filling:
             return judge(batch, self._length)
         except DimensionMismatchError:
             probe = request_with_patience(
-                self._provider, [HARMLESS_TEXT], self._attempts, on_request=self._tally.request
+                self._provider, [HARMLESS_TEXT], self._attempts, self._sleep, self._tally.request
             )
             if probe.lengths[0] != self._length.native:
                 raise

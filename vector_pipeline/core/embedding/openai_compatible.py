@@ -11,20 +11,22 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import importlib
 import ssl
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import openai
 
+from vector_pipeline.core.embedding.allowance import read_allowance
 from vector_pipeline.core.embedding.answers import MissingIndex, encodings, read_answer
 from vector_pipeline.core.embedding.hosts import normalise_host
 from vector_pipeline.core.embedding.keys import NO_KEY, usable_key
-from vector_pipeline.core.embedding.provider import EmbeddedBatch, Examination
+from vector_pipeline.core.embedding.provider import EmbeddedBatch, Examination, Limits
 from vector_pipeline.core.embedding.refusals import explain_refusal, is_about_encoding
 from vector_pipeline.core.errors import (
     DishonestAnswerError,
@@ -55,6 +57,7 @@ class OpenAICompatibleProvider:
         api_key: None for a server that wants none.
         api_key_variable: where the key came from, for messages to people.
         dimensions: sent to the server only if given, in `dimensions_field`.
+        texts_per_request, tokens_per_request, tokens_per_text, requests_in_flight: see `Limits`.
         encoding: how vectors are asked for; `auto` is base64 until the server refuses it.
         missing_index: what an answer means in which no vector has an index.
         timeout_seconds: for one request as a whole, from connecting to the last byte of the answer.
@@ -69,6 +72,8 @@ class OpenAICompatibleProvider:
         api_key_variable: str = "EMBEDDING_API_KEY",
         dimensions: int | None = None,
         texts_per_request: int = 128,
+        tokens_per_request: int = 300_000,
+        tokens_per_text: int = 8_192,
         requests_in_flight: int = 8,
         timeout_seconds: float = 60.0,
         encoding: Encoding = "auto",
@@ -85,8 +90,7 @@ class OpenAICompatibleProvider:
         self._encoding: Literal["base64", "float"] = "float" if encoding == "float" else "base64"
         self._may_fall_back = encoding == "auto"
         self._missing_index: MissingIndex = missing_index
-        self._texts_per_request = texts_per_request
-        self._requests_in_flight = requests_in_flight
+        self._limits = Limits(texts_per_request, requests_in_flight, tokens_per_request, tokens_per_text)
         self._timeout_seconds = timeout_seconds
         self._client = openai.OpenAI(
             api_key=key or NO_KEY,
@@ -112,12 +116,23 @@ class OpenAICompatibleProvider:
     @property
     def texts_per_request(self) -> int:
         """The most texts that `embed` takes at once."""
-        return self._texts_per_request
+        return self._limits.texts_per_request
 
     @property
     def requests_in_flight(self) -> int:
         """How many calls of `embed` may run at once."""
-        return self._requests_in_flight
+        return self._limits.requests_in_flight
+
+    @property
+    def limits(self) -> Limits:
+        """What it takes at once."""
+        return self._limits
+
+    @property
+    def endpoint(self) -> str:
+        """Equal for providers that ask the same model of the same server with the same key."""
+        account = hashlib.sha256((self._secrets[0] or "").encode()).hexdigest()[:16]
+        return f"{self._base_url} {self._model} {account}"
 
     def embed(self, texts: Sequence[str]) -> EmbeddedBatch:
         """Embeds the texts with a single request, without retrying.
@@ -153,7 +168,8 @@ class OpenAICompatibleProvider:
             # words unabridged, key included, and must not show as this one's cause or context.
             raise answer
         try:
-            return read_answer(answer.body, texts, self._dimensions, self._missing_index)
+            batch = read_answer(answer.body, texts, self._dimensions, self._missing_index)
+            return replace(batch, allowance=read_allowance(answer.headers))
         except DishonestAnswerError as error:
             problem = without_secrets(str(error), self._secrets)
         raise DishonestAnswerError(f"{self._who}: {problem}")
@@ -209,7 +225,9 @@ class OpenAICompatibleProvider:
         return b"".join(answer)
 
     def _too_slow(self) -> ProviderUnavailableError:
-        return ProviderUnavailableError(f"{self._who} gave no whole answer in {self._timeout_seconds:g} s")
+        return ProviderUnavailableError(
+            f"{self._who} gave no whole answer in {self._timeout_seconds:g} s", too_slow=True
+        )
 
     def _unreachable(self, cause: BaseException) -> ProviderUnavailableError:
         words = without_secrets(str(cause), self._secrets) or type(cause).__name__

@@ -13,7 +13,26 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from vector_pipeline.core.embedding.allowance import Allowance
+
 Vectors = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a provider takes at once.
+
+    Attributes:
+        texts_per_request: the most texts in one request.
+        tokens_per_request: the most tokens of all texts of a request together.
+        tokens_per_text: the most tokens of one text; a longer one is split or cut before it comes here.
+        requests_in_flight: how many requests may be under way at once.
+    """
+
+    texts_per_request: int
+    requests_in_flight: int
+    tokens_per_request: int = 300_000
+    tokens_per_text: int = 8_192
 
 
 @dataclass(frozen=True)
@@ -25,15 +44,22 @@ class EmbeddedBatch:
             vector came with another length than the rest is a row of NaN, and `lengths` tells the true one.
         lengths: the length of each vector as the provider sent it, shape (texts,).
         tokens: what the provider counted, None where it did not say.
+        allowance: what the provider says is left of its rate limit, None where it did not say.
     """
 
     vectors: Vectors
     lengths: npt.NDArray[np.int32]
     tokens: int | None
+    allowance: Allowance | None = None
 
 
 class EmbeddingProvider(Protocol):
-    """One model behind one provider. Safe to call from several threads at once."""
+    """One model behind one provider. Safe to call from several threads at once.
+
+    A provider may also have the properties `limits` (a `Limits`, where the defaults of its token limits are not right)
+    and `endpoint` (a string without secrets: providers with the same share one pace and one circuit breaker within a
+    process); see `limits_of` and `traffic`.
+    """
 
     @property
     def name(self) -> str:
@@ -87,3 +113,11 @@ class Examinable(Protocol):
 
     def examine(self, texts: Sequence[str]) -> Examination:
         """Embeds the texts as `embed` does and tells how it went. Raises the same errors."""
+
+
+def limits_of(provider: EmbeddingProvider) -> Limits:
+    """The provider's own limits, or the usual limits in tokens."""
+    limits = getattr(provider, "limits", None)
+    if isinstance(limits, Limits):
+        return limits
+    return Limits(provider.texts_per_request, provider.requests_in_flight)

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 
 from openai import APIStatusError
 
+from vector_pipeline.core.embedding.allowance import read_allowance
 from vector_pipeline.core.errors import (
     ProviderError,
     ProviderRefusedError,
@@ -31,8 +32,9 @@ LONGEST_MESSAGE = 500
 _LATER = frozenset({408, 409, 424, 425, 429})
 _ABOUT_US = frozenset({401, 402, 403, 404, 405, 407, 410})
 _MAY_BE_ABOUT_ENCODING = frozenset({400, 415, 422, 501})
-# Servers that answer 400 where OpenAI answers 401 or 404 still send OpenAI's codes.
-_CODES_ABOUT_US = frozenset({"invalid_api_key", "model_not_found"})
+# Servers that answer 400 where OpenAI answers 401 or 404 still send OpenAI's codes. Its 429 `insufficient_quota` means
+# that the account has no money left: no pause helps.
+_CODES_ABOUT_US = frozenset({"invalid_api_key", "model_not_found", "insufficient_quota"})
 
 
 def explain_refusal(
@@ -62,8 +64,10 @@ def explain_status(
     """As `explain_refusal`, of a response with this status, parsed body, error code and headers."""
     words = _shorten(without_secrets(_words(body), secrets))
     said = f"HTTP {status}: {words}" if words else f"HTTP {status}"
-    if status in _LATER or status >= 500:
-        return ProviderUnavailableError(f"{who} answered {said}", retry_after(headers), status=status)
+    if (status in _LATER or status >= 500) and str(code) not in _CODES_ABOUT_US:
+        return ProviderUnavailableError(
+            f"{who} answered {said}", retry_after(headers), status=status, allowance=read_allowance(headers)
+        )
     if status in _ABOUT_US or status < 400 or str(code) in _CODES_ABOUT_US:
         return ProviderRejectsUsError(
             f"{who} answered {said}; check the host, the model's name and the key in {api_key_variable}"

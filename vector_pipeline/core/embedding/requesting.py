@@ -22,6 +22,7 @@ import tenacity
 from vector_pipeline.core.embedding.provider import EmbeddedBatch, EmbeddingProvider
 from vector_pipeline.core.errors import (
     DishonestAnswerError,
+    ProviderDownError,
     ProviderError,
     ProviderRefusedError,
     ProviderRejectsUsError,
@@ -87,7 +88,7 @@ def request_with_patience(
         ProviderError: the last one, or the first that asking again cannot help.
     """
     patience = tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type((ProviderUnavailableError, DishonestAnswerError)),
+        retry=tenacity.retry_if_exception(_may_pass),
         stop=_StopAfter(attempts, attempts_at_dishonesty or attempts, attempts_at_stumbling or attempts),
         wait=_pause,
         sleep=sleep,
@@ -211,6 +212,13 @@ def _request(provider: EmbeddingProvider, texts: Sequence[str], on_request: OnRe
     finally:
         if on_request is not None:
             on_request(tokens)
+
+
+def _may_pass(error: BaseException) -> bool:
+    """A provider that was waited for as long as patience goes is not asked again."""
+    return isinstance(error, (ProviderUnavailableError, DishonestAnswerError)) and not isinstance(
+        error, ProviderDownError
+    )
 
 
 class _StopAfter(tenacity.stop.stop_base):
