@@ -60,9 +60,14 @@ def search_answer(answer: SearchAnswer) -> RenderableType:
 
 def _hit(rank: int, hit: Hit) -> Panel:
     body = Text()
+    passage = hit.passage if hit.passage is not None and hit.passage.is_a_part else None
     for name, text in hit.texts.items():
-        body.append(f"{name}: ", style="bold")
-        body.append(f"{_shortened(text)}\n")
+        if passage is None or name != hit.field:
+            body.append(f"{name}: ", style="bold")
+            body.append(f"{_shortened(text)}\n")
+    if passage is not None:
+        body.append(f"{hit.field}, characters {passage.start} to {passage.end} of {passage.length}: ", style="bold")
+        body.append(f"{_shortened(passage.text)}\n")
     for name, value in hit.metadata.items():
         if value is not None:
             body.append(f"{name}: {value}\n", style="dim")

@@ -98,6 +98,28 @@ def test_paraphrases_of_970_health_questions_find_what_exact_search_finds(
         _assert_finds_what_exact_search_finds(workbench, spec, rows, queries, cosines)
 
 
+def test_a_long_document_is_found_by_what_its_middle_says(
+    mysql_database: SourceSettings, pg_database: TargetSettings
+) -> None:
+    rows = _read("public_health_faq.csv")[:60]
+    paragraphs = [f"{row['question']}\n{row['answer']}" for row in rows]
+    handbook = "\n\n".join(paragraphs)
+    others = [{"id": row["id"], "question": row["question"], "answer": ""} for row in rows[1:3]]
+    spec = question_only(embedding={"split": {"tokens": 120, "overlap": 20}})
+    workbench = _synced(mysql_database, pg_database, [{"id": "1", "question": handbook, "answer": ""}, *others], spec)
+    asked = rows[30]["question"]
+    with workbench.index(spec) as index:
+        assert index.verify().equal
+        hit = index.search(asked, limit=1).hits[0]
+    assert hit.key == "1"
+    assert hit.passage is not None
+    assert hit.passage.text == handbook[hit.passage.start : hit.passage.end]
+    place = handbook.index(paragraphs[30])
+    assert hit.passage.start < place + len(paragraphs[30])
+    assert place < hit.passage.end
+    assert len(hit.passage.text) < len(handbook) / 10
+
+
 @pytest.mark.parametrize("kind", ["en", "ms", "cross"])
 def test_questions_in_english_and_malay_find_what_exact_search_finds(
     mysql_database: SourceSettings, pg_database: TargetSettings, kind: str

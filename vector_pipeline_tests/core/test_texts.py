@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from vector_pipeline.core.errors import IndexSpecError, SourceValueError
+from vector_pipeline.core.errors import SourceValueError
+from vector_pipeline.core.search.answer import FoundPassage
+from vector_pipeline.core.settings import EmbeddingSettings, SourceSettings, TargetSettings
 from vector_pipeline.core.spec import IndexSpec
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.workbench import Workbench, faq_spec, question_only, sync_all
@@ -175,6 +177,62 @@ def test_a_text_that_is_longer_than_the_model_takes_is_split_or_cut_as_declared(
     _assert_equal(workbench, spec)
 
 
+def test_a_long_document_is_found_by_a_passage_in_its_middle(workbench: Workbench) -> None:
+    spec = _embedding(split={"tokens": 60, "overlap": 15})
+    _create(workbench, (1, "short", LONG), (2, "another", "an answer"))
+    workbench.sync(spec)
+    _, start, end = _passages(workbench, "1", "answer")[5]
+    with workbench.index(spec) as index:
+        [hit] = index.search(LONG[start:end], limit=1).hits
+        [whole] = index.search("an answer", limit=1).hits
+    assert (hit.key, hit.field, hit.score) == ("1", "answer", pytest.approx(1))
+    assert hit.passage == FoundPassage(LONG[start:end], start, end, len(LONG))
+    assert hit.texts["answer"] == LONG
+    assert whole.passage == FoundPassage("an answer", 0, 9, 9)
+
+
+REPEATED = "The same paragraph stands here again and again, each time with these very words and no others. " * 2
+
+
+@pytest.mark.parametrize("dimensions", [8, 2048, 4096])
+@pytest.mark.parametrize("ann_from_vectors", [1, 100_000], ids=["along the ANN index", "exactly"])
+def test_a_document_with_many_passages_leaves_its_place_to_others(
+    mysql_database: SourceSettings, pg_database: TargetSettings, dimensions: int, ann_from_vectors: int
+) -> None:
+    spec = question_only(
+        embedding={"split": {"tokens": 60}}, search={"threshold": -1.0, "ann_from_vectors": ann_from_vectors}
+    )
+    with MisbehavingProvider(dimensions=dimensions) as provider:
+        workbench = Workbench(mysql_database, pg_database, EmbeddingSettings(host=provider.url, model="numbers"))
+        many = "\n\n".join([REPEATED.strip()] * 90)
+        _create(workbench, (1, many, None), *((i, f"question number {i}?", None) for i in range(2, 40)))
+        workbench.sync(spec)
+        with workbench.index(spec) as index:
+            index.refresh_search_index()
+            assert len(_passages(workbench, "1", "question")) == 90
+            hits = index.search(REPEATED.strip(), limit=10).hits
+            assert len(index.search(REPEATED.strip(), limit=100).hits) == 39
+    assert hits[0].key == "1"
+    assert hits[0].score == pytest.approx(1)
+    assert len({hit.key for hit in hits}) == 10
+    by_function = workbench.postgres(
+        "SELECT id, score FROM faq.nearest((SELECT question_embedding FROM faq WHERE id = 1), 10, 'question')"
+    )
+    assert [key for key, _ in by_function] == [hit.key for hit in hits]
+    assert [score for _, score in by_function] == pytest.approx([hit.score for hit in hits], abs=1e-6)
+
+
+def test_a_passage_of_an_earlier_text_is_not_told(workbench: Workbench) -> None:
+    spec = question_only()
+    _create(workbench, (1, "one", None))
+    workbench.sync(spec)
+    workbench.mysql("UPDATE faq SET question = 'poison'")
+    workbench.sync(spec)
+    with workbench.index(spec) as index:
+        [hit] = index.search("one").hits
+    assert (hit.vector_behind, hit.passage) == (True, None)
+
+
 # Fingerprints
 
 
@@ -203,22 +261,27 @@ def test_an_index_that_was_built_before_there_were_such_settings_stays_what_it_i
 
 
 @pytest.mark.parametrize(
-    ("embedding", "named"),
+    ("embedding", "fact"),
     [
-        ({"template": "{{ question }}"}, "template: None → {{ question }}"),
-        ({"normalise": ["nfc"]}, "normalise: None → ['nfc']"),
-        ({"query_prefix": "query: "}, "query prefix: None → query: "),
-        ({"document_prefix": "passage: "}, "document prefix: None → passage: "),
-        ({"split": {"tokens": 60}}, "split: None → {'tokens': 60, 'overlap': 0}"),
-        ({"too_long": "cut"}, "too long: None → cut"),
-        ({"longest_tokens": 100}, "longest tokens: None → 100"),
+        ({"template": "{{ question }}"}, "template"),
+        ({"normalise": ["nfc"]}, "normalise"),
+        ({"query_prefix": "query: "}, "query prefix"),
+        ({"document_prefix": "passage: "}, "document prefix"),
+        ({"split": {"tokens": 60}}, "split"),
+        ({"too_long": "cut"}, "too long"),
+        ({"longest_tokens": 100}, "longest tokens"),
     ],
 )
-def test_a_setting_that_makes_other_texts_or_vectors_makes_another_index(
-    workbench: Workbench, embedding: dict[str, Any], named: str
+def test_a_setting_that_makes_other_texts_or_vectors_makes_another_generation(
+    workbench: Workbench, embedding: dict[str, Any], fact: str
 ) -> None:
     _create(workbench, (1, "one", "two"))
     workbench.sync()
-    with workbench.index(_embedding(**embedding)) as index, pytest.raises(IndexSpecError) as refused:
-        index.prepare()
-    assert named in str(refused.value)
+    with workbench.index(_embedding(**embedding)) as index:
+        sync_all(index)
+        assert index.build_next_generation().switched
+        assert index.verify().equal
+    fingerprints = workbench.postgres(
+        "SELECT fingerprint::jsonb ? %s FROM vector_pipeline.generations ORDER BY generation", [fact]
+    )
+    assert fingerprints == [(False,), (True,)]

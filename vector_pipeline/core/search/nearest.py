@@ -2,19 +2,22 @@
 
 One statement per field walks its vectors nearest first (along the partial ANN index where there is one) through
 passages to documents, so a vector without a document never takes a hit's place: an iterative scan goes on until
-enough documents are found. The threshold is applied outside of that scan, strictly above.
+enough documents are found. The threshold is applied outside of that scan, strictly above. A document with several
+passages is found by its best one; where these leave fewer documents than wanted, the walk is made again, farther.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import psycopg
 from psycopg import sql
 
-from vector_pipeline.core.search.answer import Hit
+from vector_pipeline.core.documents.rendering import Rendering, RenderingError
+from vector_pipeline.core.search.answer import FoundPassage, Hit
 from vector_pipeline.core.store.ann_index import Method, present_methods
 from vector_pipeline.core.store.registry import RegisteredIndex
 
@@ -23,6 +26,7 @@ _SMALLEST_EF_SEARCH = 100
 _LARGEST_EF_SEARCH = 1000  # pgvector's own limit
 _CANDIDATES_PER_HIT = 20
 _FEWEST_CANDIDATES = 200
+_FARTHER = 4
 
 
 def nearest(
@@ -44,8 +48,7 @@ def nearest(
     with connection.transaction():
         methods = present_methods(connection, index)
         for field in fields:
-            choose_scan(connection, methods[field], limit)
-            for hit in _nearest_by_field(connection, index, vector, field, limit, unique_on, methods[field]):
+            for hit in _nearest_by_field(connection, index, vector, field, limit, threshold, unique_on, methods[field]):
                 if hit.score > threshold and (hit.key not in best or hit.score > best[hit.key].score):
                     best[hit.key] = hit
     return sorted(best.values(), key=lambda hit: -hit.score)[:limit]
@@ -76,22 +79,46 @@ def _nearest_by_field(
     vector: npt.NDArray[np.float32],
     field: str,
     limit: int,
+    threshold: float,
     unique_on: str | None,
     method: Method,
 ) -> list[Hit]:
-    names = index.generation.rendering.names
-    rows = connection.execute(
-        statement(index, unique_on, method, field),
-        {
-            "vector": vector,
-            "limit": limit,
-            "candidates": max(_FEWEST_CANDIDATES, _CANDIDATES_PER_HIT * limit),
-        },
-    ).fetchall()
-    return [
-        Hit(key, 1.0 - distance, field, dict(zip(names, texts, strict=True)), metadata, behind)
-        for key, distance, behind, metadata, *texts in rows
-    ]
+    """The best documents, `limit` at least where there are so many above the threshold."""
+    passages = limit
+    while True:
+        choose_scan(connection, method, passages)
+        rows = connection.execute(
+            statement(index, unique_on, method, field),
+            {
+                "vector": vector,
+                "limit": passages,
+                "candidates": max(_FEWEST_CANDIDATES, _CANDIDATES_PER_HIT * passages),
+            },
+        ).fetchall()
+        hits = [_hit(index.generation.rendering, field, row) for row in rows]
+        walked, farthest = rows[0][5:7] if rows else (0, 0.0)
+        if len(hits) >= limit or walked < passages or 1.0 - farthest <= threshold:
+            return hits
+        passages *= _FARTHER
+
+
+def _hit(rendering: Rendering, field: str, row: Sequence[Any]) -> Hit:
+    key, distance, behind, start, end, _, _, metadata, *texts = row
+    passage = None if behind else _passage(rendering, field, texts, start, end)
+    return Hit(key, 1.0 - distance, field, dict(zip(rendering.names, texts, strict=True)), metadata, behind, passage)
+
+
+def _passage(
+    rendering: Rendering, field: str, texts: Sequence[str | None], start: int | None, end: int | None
+) -> FoundPassage | None:
+    try:
+        whole = rendering.texts_of(texts).get(field)
+    except RenderingError:
+        return None  # somebody has changed the document by hand
+    if whole is None:
+        return None
+    start, end = (0, len(whole)) if start is None or end is None else (start, end)
+    return FoundPassage(whole[start:end], start, end, len(whole))
 
 
 def statement(index: RegisteredIndex, unique_on: str | None, method: Method, field: str) -> sql.Composed:
@@ -99,38 +126,38 @@ def statement(index: RegisteredIndex, unique_on: str | None, method: Method, fie
 
     The field is a literal, because a partial index is only used where the planner sees its condition.
     """
-    texts = sql.SQL(", ").join(sql.SQL("d.{}").format(sql.Identifier(column)) for column in index.generation.columns)
     dimensions = sql.Literal(index.generation.space.stored_dimensions)
     parts = {
-        "texts": texts,
+        "row": _row(index),
         "joins": _to_documents(index, unique_on),
         "vectors": sql.Identifier(index.schema, index.vectors),
         "field": sql.Literal(field),
         "dimensions": dimensions,
-        "behind": _behind(index),
     }
     if method is Method.HNSW_BIT:
-        return sql.SQL(_RANKED_CANDIDATES).format(
-            order=sql.SQL(
-                "binary_quantize(v.embedding)::bit({0}) <~> binary_quantize(%(vector)s::vector)::bit({0})"
-            ).format(dimensions),
-            **parts,
-        )
-    if method is Method.HNSW_HALFVEC:
-        return sql.SQL(_RANKED_CANDIDATES).format(
-            order=sql.SQL("v.embedding::halfvec({0}) <=> %(vector)s::halfvec({0})").format(dimensions),
-            **parts,
-        )
+        order = sql.SQL(
+            "binary_quantize(v.embedding)::bit({0}) <~> binary_quantize(%(vector)s::vector)::bit({0})"
+        ).format(dimensions)
+        walk = sql.SQL(_RANKED_CANDIDATES).format(order=order, **parts)
+    elif method is Method.HNSW_HALFVEC:
+        order = sql.SQL("v.embedding::halfvec({0}) <=> %(vector)s::halfvec({0})").format(dimensions)
+        walk = sql.SQL(_RANKED_CANDIDATES).format(order=order, **parts)
+    else:
+        walk = sql.SQL(_WALK).format(**parts)
+    return sql.SQL(_BEST_OF_EACH).format(walk=walk, texts=_texts(index))
+
+
+def _row(index: RegisteredIndex) -> sql.Composed:
+    """What is read of a passage that is met, and of its document."""
+    texts = (
+        sql.SQL(", d.{} AS {}").format(sql.Identifier(column), sql.Identifier(f"text_{place}"))
+        for place, column in enumerate(index.generation.columns)
+    )
     return sql.SQL(
         """
-        SELECT d.key, v.embedding <=> %(vector)s AS distance, {behind}, d.metadata, {texts}
-        FROM {vectors} v
-        {joins}
-        WHERE v.field = {field}
-        ORDER BY v.embedding <=> %(vector)s
-        LIMIT %(limit)s
+        d.key, v.embedding <=> %(vector)s AS distance, {} AS behind, p.char_start, p.char_end, d.metadata{}
         """
-    ).format(**parts)
+    ).format(_behind(index), sql.SQL("").join(texts))
 
 
 def _behind(index: RegisteredIndex) -> sql.Composable:
@@ -140,16 +167,40 @@ def _behind(index: RegisteredIndex) -> sql.Composable:
     return behind if since is None else sql.SQL("({} OR d.updated_at > {})").format(behind, sql.Literal(since))
 
 
+def _texts(index: RegisteredIndex) -> sql.Composed:
+    places = range(len(index.generation.columns))
+    return sql.SQL(", ").join(sql.Identifier(f"text_{place}") for place in places)
+
+
+# The window functions count before DISTINCT leaves out: how many passages were met, and how far the last one was.
+_BEST_OF_EACH = """
+    SELECT key, distance, behind, char_start, char_end, walked, farthest, metadata, {texts}
+    FROM (
+        SELECT DISTINCT ON (key) met.*, count(*) OVER () AS walked, max(distance) OVER () AS farthest
+        FROM ({walk}) met
+        ORDER BY key, distance) best
+    ORDER BY distance
+"""
+
+_WALK = """
+    SELECT {row}
+    FROM {vectors} v
+    {joins}
+    WHERE v.field = {field}
+    ORDER BY v.embedding <=> %(vector)s
+    LIMIT %(limit)s
+"""
+
 # Candidates by the quantised distance, along the index; then ranked by the exact one.
 _RANKED_CANDIDATES = """
-    SELECT key, distance, behind, metadata, {texts}
+    SELECT *
     FROM (
-        SELECT d.key, v.embedding <=> %(vector)s AS distance, {behind} AS behind, d.metadata, {texts}
+        SELECT {row}
         FROM {vectors} v
         {joins}
         WHERE v.field = {field}
         ORDER BY {order}
-        LIMIT %(candidates)s) d
+        LIMIT %(candidates)s) candidates
     ORDER BY distance
     LIMIT %(limit)s
 """

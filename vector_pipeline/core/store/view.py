@@ -203,14 +203,28 @@ def _shown_key(plan: ReadingPlan) -> sql.SQL:
     return sql.SQL("d.key::numeric" if kind in {KeyKind.INTEGER, KeyKind.DECIMAL} else "d.key")
 
 
+# As `nearest.nearest` does it: the walk is made again, farther, where it meets fewer documents than are wanted.
+_BRANCH = """
+    IF $3 = {} THEN
+        PERFORM set_config('enable_sort', {}, true);
+        LOOP
+            SELECT array_agg(s.key), array_agg(1 - s.distance), coalesce(max(s.walked), 0)
+            INTO found_keys, found_scores, passages_met
+            FROM ({}) s;
+            EXIT WHEN coalesce(cardinality(found_keys), 0) >= $2 OR passages_met < passages_wanted;
+            passages_wanted := 4 * passages_wanted;
+        END LOOP;
+        RETURN QUERY SELECT f.k, f.s FROM unnest(found_keys, found_scores) f(k, s) ORDER BY f.s DESC LIMIT $2;
+        RETURN;
+    END IF;
+"""
+
+
 def create_nearest_function(connection: psycopg.Connection, index: RegisteredIndex, unique_on: str | None) -> None:
     """Creates `<index>.nearest(query vector, result_limit integer, field text)` for SQL users."""
     methods = present_methods(connection, index)
     branches = sql.SQL(" ").join(
-        sql.SQL(
-            "IF $3 = {} THEN PERFORM set_config('enable_sort', {}, true);"
-            " RETURN QUERY SELECT s.key, 1 - s.distance FROM ({}) s; RETURN; END IF;"
-        ).format(
+        sql.SQL(_BRANCH).format(
             sql.Literal(field),
             sql.Literal("on" if method is Method.EXACT else "off"),
             _as_function_body(index, unique_on, field, connection),
@@ -218,7 +232,10 @@ def create_nearest_function(connection: psycopg.Connection, index: RegisteredInd
         for field, method in methods.items()
     )
     function = sql.Identifier(index.schema, "nearest")
-    body = sql.SQL("BEGIN {} RAISE EXCEPTION 'no field % in this index', $3; END").format(branches)
+    body = sql.SQL(
+        "DECLARE found_keys text[]; found_scores float8[]; passages_met bigint; passages_wanted bigint := $2;"
+        " BEGIN {} RAISE EXCEPTION 'no field % in this index', $3; END"
+    ).format(branches)
     with connection.transaction():
         in_transaction(connection, Lock.SCHEMA, 0)
         connection.execute(
@@ -241,6 +258,10 @@ def _as_function_body(
 ) -> sql.SQL:
     """The statement of the search with the function's arguments in place of its parameters."""
     text = statement(index, unique_on, present_methods(connection, index)[field], field).as_string(connection)
-    for parameter, argument in (("vector", "$1"), ("limit", "$2"), ("candidates", "greatest(200, 20 * $2)")):
+    for parameter, argument in (
+        ("vector", "$1"),
+        ("limit", "passages_wanted"),
+        ("candidates", "greatest(200, 20 * passages_wanted)"),
+    ):
         text = text.replace(f"%({parameter})s", argument)
     return sql.SQL(text.replace("%%", "%"))
