@@ -155,6 +155,35 @@ def deletions(index: str, decision: str | None, as_json: bool) -> None:
     sys.exit(1 if guarded.held else 0)
 
 
+@main.command()
+@click.argument("index")
+@click.option(
+    "--switch",
+    "decision",
+    flag_value="switch",
+    help="Let the generation that is declared be served once it is complete, also if it was rolled back or refuses "
+    "texts.",
+)
+@click.option("--roll-back", "decision", flag_value="roll back", help="Serve the generation that was served before.")
+@as_json
+def generations(index: str, decision: str | None, as_json: bool) -> None:
+    """Show the generations of INDEX, and decide which one is served."""
+    with _opened(index) as opened:
+        if decision == "switch":
+            switched = opened.approve_generation()
+            messages.print(
+                "it is served from now on" if switched else f"approved: sync {index}, and it is served once complete"
+            )
+        elif decision == "roll back":
+            served = opened.roll_back()
+            messages.print(
+                f"generation {served.number} is served from now on; it is behind in {served.lag.ranges} key ranges "
+                f"({served.lag.rows} rows at least), which the next sync mends"
+            )
+        report = opened.generations()
+    _print(report, as_json, display.generations)
+
+
 @main.command("accept-schema")
 @click.argument("index")
 def accept_schema(index: str) -> None:

@@ -16,6 +16,7 @@ from vector_pipeline.core.doctor import Diagnosis
 from vector_pipeline.core.embedding.doctor import ProviderFindings
 from vector_pipeline.core.findings import Finding, Verdict
 from vector_pipeline.core.reports import (
+    GenerationsReport,
     GuardedDeletions,
     IndexStatus,
     ParityReport,
@@ -120,6 +121,28 @@ def guarded_deletions(guarded: GuardedDeletions) -> RenderableType:
         f"deleted{approved}",
         "green",
     )
+
+
+def generations(report: GenerationsReport) -> RenderableType:
+    listed = Table(
+        "generation", "standing", "model", "dimensions", "strategy", "built", "texts", "quarantined", "behind"
+    )
+    for one in report.generations:
+        listed.add_row(
+            str(one.number),
+            Text(one.standing, "green" if one.standing == "served" else ""),
+            one.model,
+            str(one.dimensions),
+            one.strategy,
+            f"{one.coverage:.1%}",
+            str(one.passages),
+            str(one.quarantined),
+            f"{one.lag.ranges} ranges",
+        )
+    if report.asked_for is None:
+        return Group(listed, Text("what is declared is served", "green"))
+    rolled_back = ", which somebody rolled back" if report.rolled_back else ""
+    return Group(listed, Text(f"declared is another one{rolled_back}: {report.asked_for}", "yellow"))
 
 
 def statuses(found: Iterable[IndexStatus]) -> RenderableType:

@@ -14,6 +14,7 @@ from vector_pipeline.core.source.plan import source_column_name
 from vector_pipeline.core.store.names import bounded
 from vector_pipeline.orchestration import metadata
 from vector_pipeline.orchestration.index_context import IndexContext
+from vector_pipeline.orchestration.next_generation import build_next_generation_asset
 from vector_pipeline.orchestration.pools import EMBEDDING_POOL
 from vector_pipeline.orchestration.resources import IndexesResource
 
@@ -35,8 +36,12 @@ with warnings.catch_warnings():
 
 
 def build_assets(index: IndexContext) -> list[dg.AssetSpec | dg.AssetsDefinition]:
-    """The four assets of an index, in the order of the data's way."""
-    return [_rows(index), _documents(index), _embeddings(index), _search_index(index)]
+    """The assets of an index, in the order of the data's way."""
+    documents, embeddings = _documents(index), _embeddings(index)
+    next_generation = build_next_generation_asset(
+        index, index.key(DOCUMENTS), _table(index, "vectors_… and passages_…", _vector_columns())
+    )
+    return [_rows(index), documents, embeddings, next_generation, _search_index(index)]
 
 
 def _rows(index: IndexContext) -> dg.AssetSpec:
@@ -108,11 +113,6 @@ def _report_committed(context: dg.AssetExecutionContext, done: Sequence[RangeDoc
 
 def _embeddings(index: IndexContext) -> dg.AssetsDefinition:
     spec = index.declaration.spec
-    columns = [
-        dg.TableColumn("content_hash", "bytea", "Of the text as it is sent to the model: one text has one vector."),
-        dg.TableColumn("field", "text", "The embedded field."),
-        dg.TableColumn("embedding", "vector", "As the model gave it, or padded to EMBEDDING_EXPECTED_DIM."),
-    ]
 
     @dg.asset(
         key=index.key(EMBEDDINGS),
@@ -122,7 +122,7 @@ def _embeddings(index: IndexContext) -> dg.AssetsDefinition:
         pool=EMBEDDING_POOL,
         description=_described(index, f"One vector for each distinct text; a text is paid for once. {_COUNTED_TEXTS}"),
         kinds={"pgvector", "python"},
-        metadata=_table(index, "vectors_1", columns),
+        metadata=_table(index, "vectors_…", _vector_columns()),
         group_name=index.prefix,
         owners=_owners(index),
     )
@@ -141,6 +141,14 @@ def _embeddings(index: IndexContext) -> dg.AssetsDefinition:
         return dg.MaterializeResult(metadata=metadata.of_embeddings(report, preview), data_version=_FOLLOWED)
 
     return embeddings
+
+
+def _vector_columns() -> list[dg.TableColumn]:
+    return [
+        dg.TableColumn("content_hash", "bytea", "Of the text as it is sent to the model: one text has one vector."),
+        dg.TableColumn("field", "text", "The embedded field."),
+        dg.TableColumn("embedding", "vector", "As the model gave it, or padded to EMBEDDING_EXPECTED_DIM."),
+    ]
 
 
 def _report_embedded(context: dg.AssetExecutionContext, opened: VectorIndex) -> None:

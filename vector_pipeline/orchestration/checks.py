@@ -16,6 +16,7 @@ from vector_pipeline.core.reports import Detection, GuardedDeletions, ParityRepo
 from vector_pipeline.orchestration import metadata
 from vector_pipeline.orchestration.assets import DOCUMENTS, EMBEDDINGS, ROWS, SEARCH_INDEX
 from vector_pipeline.orchestration.index_context import IndexContext
+from vector_pipeline.orchestration.next_generation import GENERATION, NEXT_GENERATION
 from vector_pipeline.orchestration.resources import IndexesResource
 
 DECLARATION, FRESHNESS, NO_QUARANTINE = "declaration", "freshness", "no_quarantine"
@@ -55,6 +56,11 @@ def _declaration(index: IndexContext) -> dg.AssetChecksDefinition:
 def note_declaration(instance: dg.DagsterInstance, index: IndexContext, problems: Sequence[object]) -> None:
     """Shows what a look at the declaration found as the check's result."""
     _note(instance, dg.AssetCheckKey(index.key(ROWS), DECLARATION), _declaration_result(index, problems))
+
+
+def note_generation(instance: dg.DagsterInstance, index: IndexContext, found: dg.AssetCheckResult) -> None:
+    """Shows how the generations stand as the check's result."""
+    _note(instance, dg.AssetCheckKey(index.key(NEXT_GENERATION), GENERATION), found)
 
 
 def note_look(

@@ -21,6 +21,7 @@ from vector_pipeline.declarations import Declaration
 from vector_pipeline.orchestration.assets import DOCUMENTS, EMBEDDINGS, SEARCH_INDEX
 from vector_pipeline.orchestration.index_context import IndexContext
 from vector_pipeline.orchestration.index_definitions import build_index_definitions
+from vector_pipeline.orchestration.next_generation import NEXT_GENERATION, TO_BE_BUILT
 from vector_pipeline.orchestration.resources import indexes_from_environment
 from vector_pipeline.orchestration.sensors import changed_digests, new_partitions, rows_events, unknown_partitions
 from vector_pipeline.orchestration.windows import Window, cover
@@ -38,7 +39,7 @@ class _Sums:
 
     def add(self, result: dg.ExecuteInProcessResult, index: IndexContext) -> None:
         """Adds a run. Numbers of its whole run stand at each partition, and are taken once."""
-        for name in (DOCUMENTS, EMBEDDINGS):
+        for name in (DOCUMENTS, EMBEDDINGS, NEXT_GENERATION):
             events = [e for e in result.get_asset_materialization_events() if e.asset_key == index.key(name)]
             for key, value in (events[0].materialization.metadata if events else {}).items():
                 if isinstance(value, dg.IntMetadataValue) and value.value is not None:
@@ -49,7 +50,8 @@ class _Sums:
 
 
 def sync_in_process(declaration: Declaration, on_progress: OnProgress | None = None) -> SyncReport:
-    """Finds the dirty ranges of an index and materialises their assets, then `search_index` if it is due.
+    """Finds the dirty ranges of an index and materialises their assets, builds the generation that is declared where
+    another is served, then `search_index` if it is due.
 
     A range that fails is left for the end, and next time it runs alone, so that it keeps no other from being synced.
 
@@ -85,6 +87,11 @@ def sync_in_process(declaration: Declaration, on_progress: OnProgress | None = N
             synced += window.dirty
             if on_progress is not None:
                 on_progress(len(synced), total)
+        if opened.next_generation_work() in TO_BE_BUILT:
+            try:
+                sums.add(_run(definitions, instance, [index.key(NEXT_GENERATION)], index.run_tags), index)
+            except VectorPipelineError as error:
+                failure = failure or error
         if opened.search_index_is_due():
             _run(definitions, instance, [index.key(SEARCH_INDEX)], index.run_tags)
     if failure is not None:

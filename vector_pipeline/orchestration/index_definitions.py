@@ -11,6 +11,7 @@ from vector_pipeline.orchestration.jobs import (
     build_repair_job,
     build_verify_job,
 )
+from vector_pipeline.orchestration.next_generation import build_generation_check, build_generation_jobs
 from vector_pipeline.orchestration.schedules import build_schedules
 from vector_pipeline.orchestration.sensors import build_reconcile_sensor
 
@@ -20,8 +21,14 @@ def build_index_definitions(context: IndexContext) -> dg.Definitions:
     verify_job, freshness_job = build_verify_job(context), build_freshness_job(context)
     return dg.Definitions(
         assets=build_assets(context),
-        asset_checks=build_checks(context),
+        asset_checks=[*build_checks(context), build_generation_check(context)],
         sensors=[build_reconcile_sensor(context)],
-        jobs=[verify_job, freshness_job, build_repair_job(context), *build_deletion_jobs(context)],
+        jobs=[
+            verify_job,
+            freshness_job,
+            build_repair_job(context),
+            *build_deletion_jobs(context),
+            *build_generation_jobs(context),
+        ],
         schedules=build_schedules(context, verify_job, freshness_job),
     )

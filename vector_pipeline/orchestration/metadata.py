@@ -7,7 +7,9 @@ import dagster as dg
 from tabulate import tabulate
 
 from vector_pipeline.core.reports import (
+    BuiltGeneration,
     EmbeddingReport,
+    GenerationsReport,
     ParityReport,
     Preview,
     QuarantineEntry,
@@ -65,6 +67,51 @@ def of_embeddings(report: EmbeddingReport, preview: Preview) -> Metadata:
         "texts_per_second": _rounded(report.texts_per_second),
         "preview": table(preview.columns, preview.rows),
     }
+
+
+def of_built_generation(built: BuiltGeneration) -> Metadata:
+    return {
+        "switched": built.switched,
+        "texts_embedded": built.texts_embedded,
+        "texts_reused": built.texts_reused,
+        "texts_quarantined": built.texts_quarantined,
+        "tokens": built.tokens,
+        "requests": built.requests,
+        "seconds": _rounded(built.seconds),
+    } | ({"not_served_yet_because": "; ".join(built.obstacles)} if built.obstacles else {})
+
+
+def of_generations(report: GenerationsReport) -> Metadata:
+    """Numbers of the generation that is being built, and a table of all."""
+    listed = table(
+        ("generation", "standing", "model", "dimensions", "strategy", "built", "texts", "quarantined", "behind"),
+        [
+            (
+                one.number,
+                one.standing,
+                one.model,
+                one.dimensions,
+                one.strategy,
+                f"{one.coverage:.1%}",
+                one.passages,
+                one.quarantined,
+                f"{one.lag.ranges} ranges",
+            )
+            for one in report.generations
+        ],
+    )
+    found: Metadata = {"served_generation": report.served.number, "generations": listed}
+    if report.asked_for is not None:
+        found["declared"] = report.asked_for
+    if (building := report.building) is not None:
+        found |= {
+            "built_percent": round(100 * building.coverage, 1),
+            "ranges_built": building.ranges_done,
+            "ranges": building.ranges,
+            "texts": building.passages,
+            "texts_with_vector": building.passages_served,
+        }
+    return found
 
 
 def of_search_index(report: SearchIndexReport) -> Metadata:

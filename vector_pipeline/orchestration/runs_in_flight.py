@@ -38,26 +38,26 @@ class RunsInFlight:
 
 
 def find_runs_in_flight(
-    index: IndexContext, instance: dg.DagsterInstance, opened: VectorIndex, listed: Sequence[str]
+    index: IndexContext,
+    instance: dg.DagsterInstance,
+    opened: VectorIndex,
+    listed: Sequence[str],
+    assets: Sequence[str] = (DOCUMENTS, EMBEDDINGS, SEARCH_INDEX),
 ) -> RunsInFlight:
     """Whoever started them: the sensor, the command line, or somebody who materialises or backfills in the UI.
 
     Args:
         listed: all partitions in Dagster's order.
+        assets: whose runs are meant. Proofs and decisions keep nothing waiting.
     """
+    ours = {index.key(name) for name in assets}
     records = instance.get_run_records(dg.RunsFilter(statuses=[*WAITING, *WORKING]))
     runs = [
         record.dagster_run
         for record in records
-        if _is_for(index, record.dagster_run) and _is_alive(instance, opened, record.dagster_run)
+        if ours & (record.dagster_run.asset_selection or set()) and _is_alive(instance, opened, record.dagster_run)
     ]
     return RunsInFlight(len(runs), frozenset().union(*(covered(run, listed) for run in runs)))
-
-
-def _is_for(index: IndexContext, run: dg.DagsterRun) -> bool:
-    """Runs that materialise the index's assets, whoever started them. Proofs and decisions keep nothing waiting."""
-    ours = {index.key(name) for name in (DOCUMENTS, EMBEDDINGS, SEARCH_INDEX)}
-    return bool(ours & (run.asset_selection or set()))
 
 
 def _is_alive(instance: dg.DagsterInstance, opened: VectorIndex, run: dg.DagsterRun) -> bool:

@@ -21,8 +21,15 @@ from vector_pipeline.core.lag import measure_lag
 from vector_pipeline.core.reports import Detection, Lag, RangeState
 from vector_pipeline.core.store.key_ranges import FIRST_PAUSE, LONGEST_PAUSE
 from vector_pipeline.orchestration.assets import DOCUMENTS, EMBEDDINGS, ROWS, SEARCH_INDEX
-from vector_pipeline.orchestration.checks import FRESHNESS, NO_QUARANTINE, note_declaration, note_look
+from vector_pipeline.orchestration.checks import (
+    FRESHNESS,
+    NO_QUARANTINE,
+    note_declaration,
+    note_generation,
+    note_look,
+)
 from vector_pipeline.orchestration.index_context import IndexContext
+from vector_pipeline.orchestration.next_generation import NEXT_GENERATION, TO_BE_BUILT, generation_result
 from vector_pipeline.orchestration.resources import IndexesResource
 from vector_pipeline.orchestration.runs_in_flight import RunsInFlight, find_runs_in_flight
 from vector_pipeline.orchestration.windows import choose_windows
@@ -45,7 +52,7 @@ def build_reconcile_sensor(index: IndexContext) -> dg.SensorDefinition:
 
     @dg.sensor(
         name=f"{index.prefix}_reconcile",
-        target=[index.key(name) for name in (DOCUMENTS, EMBEDDINGS, SEARCH_INDEX)],
+        target=[index.key(name) for name in (DOCUMENTS, EMBEDDINGS, NEXT_GENERATION, SEARCH_INDEX)],
         # Dagster looks every five seconds, and passes over a sensor whose last tick began less than this ago.
         minimum_interval_seconds=max(1, automation.interval_seconds - 1),
         default_status=paused,
@@ -86,15 +93,28 @@ def _tick(
     new = new_partitions(states, listed)
     listed = [*listed, *new]
     in_flight = find_runs_in_flight(index, context.instance, opened, listed)
-    requests = [] if guarded.held else _sync_requests(index, opened, states, listed, in_flight)
-    refreshes = Refreshes(**remembered.get("refreshes", {}))
-    if not requests and not in_flight.runs:
+    syncs = [] if guarded.held else _sync_requests(index, opened, states, listed, in_flight)
+    requests = list(syncs)
+    work = opened.next_generation_work()
+    note_generation(context.instance, index, generation_result(index, opened, work))
+    builds = Retries(**remembered.get("builds", {}))
+    if work not in TO_BE_BUILT:
+        builds = Retries()
+    elif (
+        not guarded.held
+        and time.time() >= builds.not_before
+        and not find_runs_in_flight(index, context.instance, opened, listed, [NEXT_GENERATION]).runs
+    ):
+        requests.append(dg.RunRequest(asset_selection=[index.key(NEXT_GENERATION)], tags=index.run_tags))
+        builds = builds.after_a_try(time.time())
+    refreshes = Retries(**remembered.get("refreshes", {}))
+    if not syncs and not in_flight.runs:
         due = opened.search_index_is_due(states)
         if due and time.time() >= refreshes.not_before:
-            requests = [dg.RunRequest(asset_selection=[index.key(SEARCH_INDEX)], tags=index.run_tags)]
+            requests.append(dg.RunRequest(asset_selection=[index.key(SEARCH_INDEX)], tags=index.run_tags))
             refreshes = refreshes.after_a_try(time.time())
         elif not due:
-            refreshes = Refreshes()
+            refreshes = Retries()
     lag = measure_lag(states, datetime.now(UTC))
     told = ToldLag(**remembered.get("told", {}))
     observations = []
@@ -103,7 +123,7 @@ def _tick(
         told = ToldLag(lag.rows, time.time())
     reported = changed_digests(states, new)[:EVENTS_PER_TICK]
     opened.note_reported({state.partition: state.source_digest for state in reported if state.source_digest})
-    cursor = json.dumps({"refreshes": asdict(refreshes), "told": asdict(told)})
+    cursor = json.dumps({"refreshes": asdict(refreshes), "builds": asdict(builds), "told": asdict(told)})
     summary = (
         f"{lag.rows} rows and {lag.seconds:.0f} s behind: {lag.ranges} of {len(states)} ranges dirty, "
         f"{detection.ranges_checked} looked at, {in_flight.runs} runs in flight, {len(requests)} requested"
@@ -150,14 +170,14 @@ def lag_observation(index: IndexContext, lag: Lag, detection: Detection) -> dg.A
 
 
 @dataclass(frozen=True)
-class Refreshes:
-    """Requests of `search_index` since it fell due. One that fails leaves it due: the next waits, longer each time."""
+class Retries:
+    """Requests of an asset since it fell due. One that fails leaves it due: the next waits, longer each time."""
 
     tries: int = 0
     not_before: float = 0.0
 
-    def after_a_try(self, now: float) -> "Refreshes":
-        return Refreshes(self.tries + 1, now + min(FIRST_PAUSE_SECONDS * 2**self.tries, LONGEST_PAUSE_SECONDS))
+    def after_a_try(self, now: float) -> "Retries":
+        return Retries(self.tries + 1, now + min(FIRST_PAUSE_SECONDS * 2**self.tries, LONGEST_PAUSE_SECONDS))
 
 
 def new_partitions(states: Sequence[RangeState], listed: Sequence[str]) -> list[str]:

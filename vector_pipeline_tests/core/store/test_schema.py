@@ -82,6 +82,20 @@ def test_a_registry_of_the_version_before_is_brought_to_this_one(workbench: Work
     )
     workbench.postgres("ALTER TABLE vector_pipeline.vector_spaces DROP query_prefix, DROP document_prefix")
     workbench.postgres("ALTER TABLE faq.passages_1 DROP char_start, DROP char_end")
+    workbench.postgres("ALTER TABLE vector_pipeline.quarantine DROP CONSTRAINT quarantine_of_a_space")
+    workbench.postgres("ALTER TABLE vector_pipeline.embedding_indexes ADD declaration jsonb")
+    workbench.postgres(
+        "UPDATE vector_pipeline.embedding_indexes"
+        " SET declaration = (SELECT declaration FROM vector_pipeline.generations)"
+    )
+    workbench.postgres(
+        "ALTER TABLE vector_pipeline.embedding_indexes DROP building_generation, DROP generations_made,"
+        " DROP spaces_made"
+    )
+    workbench.postgres(
+        "ALTER TABLE vector_pipeline.generations DROP declaration, DROP completed_at, DROP approved_at,"
+        " DROP retired_at, DROP rolled_back_at, DROP behind_since"
+    )
     workbench.postgres("DELETE FROM vector_pipeline.schema_version WHERE version > 1")
     workbench.mysql("DELETE FROM faq WHERE id = 2")
     assert workbench.sync().deleted == 1
