@@ -197,6 +197,18 @@ def accept_schema(index: str) -> None:
 
 
 @main.command()
+@click.argument("index")
+@click.option("--accept", is_flag=True, help="Take the vectors of now as the measure, so that embedding goes on.")
+@as_json
+def canary(index: str, accept: bool, as_json: bool) -> None:
+    """Tell whether the model of INDEX has changed under its name; exit status 1 if it has. Costs some forty tokens."""
+    with _opened(index) as opened:
+        drift = opened.look_at_model(accept=accept)
+    _print(drift, as_json, display.model_drift, drifted=drift.drifted)
+    sys.exit(1 if drift.drifted else 0)
+
+
+@main.command()
 @click.argument("index", nargs=-1)
 @as_json
 def doctor(index: tuple[str, ...], as_json: bool) -> None:

@@ -15,10 +15,12 @@ from vector_pipeline.core.deletion_guard import describe
 from vector_pipeline.core.doctor import Diagnosis
 from vector_pipeline.core.embedding.doctor import ProviderFindings
 from vector_pipeline.core.findings import Finding, Verdict
+from vector_pipeline.core.model_drift import describe as describe_drift
 from vector_pipeline.core.reports import (
     GenerationsReport,
     GuardedDeletions,
     IndexStatus,
+    ModelDrift,
     ParityReport,
     QuarantineEntry,
     RangeDifference,
@@ -185,6 +187,10 @@ def quarantine(entries: Sequence[QuarantineEntry]) -> RenderableType:
             entry.next_attempt_at.isoformat(timespec="minutes") if entry.next_attempt_at else "–",
         )
     return table
+
+
+def model_drift(drift: ModelDrift) -> RenderableType:
+    return Text(describe_drift(drift), "bold red" if drift.drifted else "green")
 
 
 _STYLES = {Verdict.OK: "green", Verdict.NOTE: "dim", Verdict.WARNING: "yellow", Verdict.WRONG: "bold red"}

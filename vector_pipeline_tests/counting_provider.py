@@ -8,16 +8,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from vector_pipeline.core.embedding.canaries import CANARY_TEXTS
 from vector_pipeline.core.embedding.provider import EmbeddedBatch
 from vector_pipeline.core.embedding.requesting import HARMLESS_TEXT
 from vector_pipeline.core.errors import ProviderRefusedError
 from vector_pipeline_tests.misbehaving_answers import POISON, vectors_of
 
 DIMENSIONS = 8
+NOT_COUNTED = {HARMLESS_TEXT, *CANARY_TEXTS}
 
 
 class CountingProvider:
-    """Refuses poison, and keeps how often each other text was embedded. The probe after a refusal is not counted."""
+    """Refuses poison, and keeps how often each other text was embedded. Probes and canaries are not counted."""
 
     name = "counting:numbers"
     model = "numbers"
@@ -38,7 +40,7 @@ class CountingProvider:
         if any(POISON in text for text in texts):
             raise ProviderRefusedError("poison")
         with self._lock:
-            self.paid.update(text for text in texts if text != HARMLESS_TEXT)
+            self.paid.update(text for text in texts if text not in NOT_COUNTED)
         return EmbeddedBatch(vectors_of(texts, DIMENSIONS), np.full(len(texts), DIMENSIONS, np.int32), len(texts))
 
     def close(self) -> None:

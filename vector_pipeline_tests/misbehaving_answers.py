@@ -53,6 +53,7 @@ Manner = Literal[
     "lists",  # plain lists of numbers, whatever was asked
     "mixed",  # lists and base64 by turns
     "no usage",  # no count of tokens
+    "zeros",  # every vector is zero
     "other model",  # the vectors of another model with the same length
     "jitter",  # each vector a little off, and never twice the same, as quantised servers on busy GPUs give them
 ]
@@ -99,8 +100,10 @@ def answer(request: dict[str, Any], texts: list[str], dimensions: int, manner: M
     wanted = request.get("dimensions") or dimensions
     named = [f"other model: {text}" for text in texts] if manner == "other model" else texts
     vectors = vectors_of(named, wanted, dimensions)
+    if manner == "zeros":
+        vectors[:] = 0
     if manner == "jitter":
-        vectors += np.random.default_rng().normal(0, 0.01 / np.sqrt(wanted), vectors.shape).astype(np.float32)
+        vectors += np.random.default_rng().normal(0, 0.003 / np.sqrt(wanted), vectors.shape).astype(np.float32)
     rows = _with_markers(vectors, texts)
     if manner == "wrong length":
         rows = [row[:3] for row in rows]

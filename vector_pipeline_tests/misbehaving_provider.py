@@ -27,6 +27,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO, get_args
 
+from vector_pipeline.core.embedding.canaries import CANARY_TEXTS
 from vector_pipeline_tests.dialects import OLLAMA, Dialect, DialectRefusal
 from vector_pipeline_tests.misbehaving_answers import (
     POISON,
@@ -59,6 +60,9 @@ class Behaviour:
 
 class MisbehavingProvider:
     """The server. Starts with `with` or `start`; counts what is asked of it, also what it refuses.
+
+    Requests with canary texts alone are counted apart, and use up no order for the next so many requests: they are made
+    once for each index, before its first texts.
 
     Args:
         dimensions: of the vectors; fewer may be asked for, as with `text-embedding-3`.
@@ -157,6 +161,7 @@ class MisbehavingProvider:
         with self._lock:
             self.requests = 0
             self.refused_by_rate = 0
+            self.canaries = 0
             self.texts: Counter[str] = Counter()
             """How often each text was sent, by its SHA-256 in hexadecimal."""
             self.request_sizes: list[int] = []
@@ -181,6 +186,9 @@ class MisbehavingProvider:
     def count(self, request: dict[str, Any], texts: list[str]) -> Behaviour:
         """Counts one request and tells how to answer it."""
         with self._lock:
+            if texts and set(texts) <= set(CANARY_TEXTS):
+                self.canaries += 1
+                return self._behaviour if self._behaviour.requests is None else Behaviour()
             self.requests += 1
             self.texts.update(map(_hash, texts))
             self.request_sizes.append(len(texts))

@@ -155,6 +155,20 @@ def test_a_held_mass_deletion_is_shown_with_the_ways_out_and_decided_on(workbenc
     assert run("deletions", "genie_documents").exit_code == 0
 
 
+def test_canary_tells_whether_the_model_is_the_same_and_accepts_a_change(workbench: Workbench) -> None:
+    run("sync", "genie_documents")
+    assert printed("canary", "genie_documents")["drifted"] is False
+    # As if the vectors of then had been another model's.
+    workbench.postgres(
+        "UPDATE vector_pipeline.canaries SET embedding = (SELECT embedding FROM vector_pipeline.canaries LIMIT 1)"
+    )
+    drifted = run("canary", "genie_documents")
+    assert drifted.exit_code == 1
+    assert "has changed under its name" in " ".join(drifted.stdout.split())
+    assert run("canary", "genie_documents", "--accept").exit_code == 0
+    assert run("canary", "genie_documents").exit_code == 0
+
+
 @pytest.mark.usefixtures("workbench")
 def test_doctor_looks_at_servers_and_providers_and_exits_with_1_if_one_is_wrong(
     monkeypatch: pytest.MonkeyPatch,

@@ -152,6 +152,10 @@ class ProviderRejectsUsError(ProviderError):
     """The key, the model or the address is wrong: no text can succeed until a person puts it right."""
 
 
+class ModelDriftedError(ProviderRejectsUsError):
+    """The model gives other vectors than it gave: no text is embedded until somebody settles it."""
+
+
 class DishonestAnswerError(ProviderError):
     """The provider's answer as a whole is unusable: wrong count, broken encoding, repeated indexes."""
 

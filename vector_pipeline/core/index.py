@@ -16,7 +16,7 @@ import psycopg
 import pymysql
 from psycopg import sql
 
-from vector_pipeline.core import deletion_guard, generations, preparation, schema_changes, sync, verify
+from vector_pipeline.core import deletion_guard, generations, model_drift, preparation, schema_changes, sync, verify
 from vector_pipeline.core.building import build
 from vector_pipeline.core.declaration import BEST_FIELD, key_content_problems, static_problems
 from vector_pipeline.core.detection.binlog import Binlog
@@ -49,6 +49,7 @@ from vector_pipeline.core.reports import (
     GenerationsReport,
     GuardedDeletions,
     IndexStatus,
+    ModelDrift,
     ParityReport,
     Preview,
     QuarantineEntry,
@@ -409,10 +410,46 @@ class VectorIndex:
     def _fill(
         self, index: RegisteredIndex, ranges: Sequence[KeyRange], on_progress: OnProgress | None = None
     ) -> EmbeddingReport:
-        provider = self._provider_as_built(index)
+        threshold = self.spec.embedding.canary_similarity
+        provider = model_drift.watched(self._provider_as_built(index), self._open_target, index, threshold)
         return Filling(
             self._open_target, index, provider, self._attempts, on_progress, patience_seconds=self._patience_seconds
         ).run(ranges)
+
+    @_in_our_words
+    def look_at_model(self, *, accept: bool = False) -> ModelDrift:
+        """Embeds the canary texts again: has the model of the index changed under its name?
+
+        Where a generation is being built in another vector space, its model is looked at too, and the one that has
+        changed is told of.
+
+        Args:
+            accept: takes the vectors of now as the measure.
+
+        Raises:
+            ProviderError: it is down, or gives no honest vectors.
+        """
+        look = model_drift.accept_model if accept else model_drift.look_at_model
+        threshold = self.spec.embedding.canary_similarity
+        return model_drift.first_drifted(
+            look(self._target, index, self._provider_as_built(index), threshold, self._attempts)
+            for index in self._live_spaces()
+        )
+
+    @_in_our_words
+    def last_look_at_model(self) -> ModelDrift:
+        """How the last look at the model went, without asking it."""
+        threshold = self.spec.embedding.canary_similarity
+        return model_drift.first_drifted(
+            model_drift.report(self._target, index, threshold) for index in self._live_spaces()
+        )
+
+    def _live_spaces(self) -> list[RegisteredIndex]:
+        """The index as served, and, if it is in a vector space of its own, as it is being built."""
+        served, building = self._registered, registry.load_building(self._target, self.spec.name)
+        if building is None or building.generation.space.number == served.generation.space.number:
+            return [served]
+        return [served, building]
 
     def _key_ranges(self, partitions: Sequence[str]) -> list[KeyRange]:
         """The ranges of these partitions. Names left over from an index that was removed are passed over.

@@ -292,6 +292,26 @@ class BuiltGeneration:
 
 
 @dataclass(frozen=True)
+class ModelDrift:
+    """How the canary texts of the served vector space stand. `similarity` is the least cosine of the last comparison,
+    None before the first one; `taken_at` None means that there are none yet."""
+
+    index: str
+    provider: str
+    model: str
+    threshold: float
+    similarity: float | None
+    taken_at: datetime | None
+    compared_at: datetime | None
+    alike_at: datetime | None
+    drifted_since: datetime | None
+
+    @property
+    def drifted(self) -> bool:
+        return self.drifted_since is not None
+
+
+@dataclass(frozen=True)
 class IndexStatus:
     """How an index stands."""
 

@@ -216,6 +216,13 @@ class EmbeddingSpec(_Declared):
         le=16000,
         description="Length of the vectors, sent to the provider as `dimensions`; the model's own if left out.",
     )
+    canary_similarity: float = Field(
+        default=0.99,
+        ge=0,
+        le=1,
+        description="A few canary texts are embedded again now and then; if the cosine of one to its first vector is "
+        "below this, the model counts as changed and nothing is embedded. Quantised servers stay above 0.999.",
+    )
     strategy: Literal["separate", "concat"] | None = Field(
         default=None,
         description="`separate` (the default): one vector per text column; `concat`: one vector of all texts together, "

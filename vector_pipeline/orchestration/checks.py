@@ -10,9 +10,10 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from vector_pipeline.core.deletion_guard import describe
-from vector_pipeline.core.errors import NotYetSyncedError
+from vector_pipeline.core.errors import NotYetSyncedError, ProviderError
 from vector_pipeline.core.index import VectorIndex
-from vector_pipeline.core.reports import Detection, GuardedDeletions, ParityReport
+from vector_pipeline.core.model_drift import describe as describe_drift
+from vector_pipeline.core.reports import Detection, GuardedDeletions, ModelDrift, ParityReport
 from vector_pipeline.orchestration import metadata
 from vector_pipeline.orchestration.assets import DOCUMENTS, EMBEDDINGS, ROWS, SEARCH_INDEX
 from vector_pipeline.orchestration.index_context import IndexContext
@@ -22,6 +23,7 @@ from vector_pipeline.orchestration.resources import IndexesResource
 DECLARATION, FRESHNESS, NO_QUARANTINE = "declaration", "freshness", "no_quarantine"
 PARITY, VECTOR_HONESTY = "parity", "vector_honesty"
 DETECTORS, DELETION_GUARD = "detectors", "deletion_guard"
+MODEL_DRIFT = "model_drift"
 # A proof of parity tells how far it is so many times.
 _TIMES_TOLD = 20
 
@@ -34,6 +36,7 @@ def build_checks(index: IndexContext) -> list[dg.AssetChecksDefinition]:
         _deletion_guard(index),
         _freshness(index),
         _no_quarantine(index),
+        _model_drift(index),
         _parity(index),
         _honesty(index),
     ]
@@ -69,6 +72,12 @@ def note_look(
     """Shows what a look at the source found as the results of the checks that tell of it."""
     _note(instance, dg.AssetCheckKey(index.key(ROWS), DETECTORS), _detectors_result(detection.problems))
     _note(instance, dg.AssetCheckKey(index.key(DOCUMENTS), DELETION_GUARD), _deletion_guard_result(guarded))
+
+
+def note_model(instance: dg.DagsterInstance, index: IndexContext, drift: ModelDrift) -> None:
+    """Shows how the last look at the model went, whoever took it, as the check's result."""
+    if drift.taken_at is not None:
+        _note(instance, dg.AssetCheckKey(index.key(EMBEDDINGS), MODEL_DRIFT), _model_drift_result(drift))
 
 
 def _note(instance: dg.DagsterInstance, key: dg.AssetCheckKey, found: dg.AssetCheckResult) -> None:
@@ -202,6 +211,40 @@ def _no_quarantine(index: IndexContext) -> dg.AssetChecksDefinition:
         )
 
     return no_quarantine
+
+
+def _model_drift(index: IndexContext) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=index.key(EMBEDDINGS),
+        name=MODEL_DRIFT,
+        description="The model gives a few canary texts the vectors that it gave them at first: it has not become "
+        "another one under its name. Costs some forty tokens.",
+    )
+    def model_drift(indexes: IndexesResource) -> dg.AssetCheckResult:
+        with indexes.open(index.declaration) as opened:
+            try:
+                return _model_drift_result(opened.look_at_model())
+            except (NotYetSyncedError, ProviderError) as error:
+                return dg.AssetCheckResult(
+                    passed=False, severity=dg.AssetCheckSeverity.WARN, description=f"not looked at: {error}"
+                )
+
+    return model_drift
+
+
+def _model_drift_result(drift: ModelDrift) -> dg.AssetCheckResult:
+    facts: dict[str, str | float] = {"model": drift.model, "threshold": drift.threshold}
+    if drift.similarity is not None:
+        facts["similarity"] = drift.similarity
+    for name, moment in (("since", drift.drifted_since), ("last_well", drift.alike_at)):
+        if drift.drifted and moment is not None:
+            facts[name] = moment.isoformat(timespec="seconds")
+    told = describe_drift(drift)
+    return dg.AssetCheckResult(
+        passed=not drift.drifted,
+        description="\n".join(f"- {sentence}" for sentence in told.split(". ")) if drift.drifted else told,
+        metadata=facts,
+    )
 
 
 def _parity(index: IndexContext) -> dg.AssetChecksDefinition:

@@ -11,6 +11,7 @@ from vector_pipeline.orchestration.jobs import (
     build_repair_job,
     build_verify_job,
 )
+from vector_pipeline.orchestration.model_jobs import build_accept_model_job, build_model_drift_job
 from vector_pipeline.orchestration.next_generation import build_generation_check, build_generation_jobs
 from vector_pipeline.orchestration.schedules import build_schedules
 from vector_pipeline.orchestration.sensors import build_reconcile_sensor
@@ -19,6 +20,7 @@ from vector_pipeline.orchestration.sensors import build_reconcile_sensor
 def build_index_definitions(context: IndexContext) -> dg.Definitions:
     """Assets, checks, sensor, schedules and jobs of one index."""
     verify_job, freshness_job = build_verify_job(context), build_freshness_job(context)
+    model_drift_job = build_model_drift_job(context)
     return dg.Definitions(
         assets=build_assets(context),
         asset_checks=[*build_checks(context), build_generation_check(context)],
@@ -26,9 +28,11 @@ def build_index_definitions(context: IndexContext) -> dg.Definitions:
         jobs=[
             verify_job,
             freshness_job,
+            model_drift_job,
+            build_accept_model_job(context),
             build_repair_job(context),
             *build_deletion_jobs(context),
             *build_generation_jobs(context),
         ],
-        schedules=build_schedules(context, verify_job, freshness_job),
+        schedules=build_schedules(context, verify_job, freshness_job, model_drift_job),
     )

@@ -10,10 +10,14 @@ from vector_pipeline.orchestration.index_context import IndexContext
 NIGHTLY = "17 3 * * *"
 HOURLY = "7 * * * *"
 DAILY_PROOF = "47 3 * * *"
+DAILY_CANARIES = "37 4 * * *"
 
 
-def build_schedules(index: IndexContext, verify_job: Any, freshness_job: Any) -> list[dg.ScheduleDefinition]:
-    """The nightly refresh of the search index, the daily proof of parity, the hourly look at freshness."""
+def build_schedules(
+    index: IndexContext, verify_job: Any, freshness_job: Any, model_drift_job: Any
+) -> list[dg.ScheduleDefinition]:
+    """The nightly refresh of the search index, the daily proof of parity, the hourly look at freshness, and the daily
+    look at the model."""
     status = (
         dg.DefaultScheduleStatus.STOPPED
         if index.declaration.spec.automation.paused
@@ -29,6 +33,12 @@ def build_schedules(index: IndexContext, verify_job: Any, freshness_job: Any) ->
         ),
         dg.ScheduleDefinition(
             name=f"{index.prefix}_daily_proof", job=verify_job, cron_schedule=DAILY_PROOF, default_status=status
+        ),
+        dg.ScheduleDefinition(
+            name=f"{index.prefix}_daily_canaries",
+            job=model_drift_job,
+            cron_schedule=DAILY_CANARIES,
+            default_status=status,
         ),
         dg.ScheduleDefinition(
             name=f"{index.prefix}_hourly_freshness", job=freshness_job, cron_schedule=HOURLY, default_status=status

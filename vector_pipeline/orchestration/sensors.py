@@ -27,6 +27,7 @@ from vector_pipeline.orchestration.checks import (
     note_declaration,
     note_generation,
     note_look,
+    note_model,
 )
 from vector_pipeline.orchestration.index_context import IndexContext
 from vector_pipeline.orchestration.next_generation import NEXT_GENERATION, TO_BE_BUILT, generation_result
@@ -86,6 +87,7 @@ def _tick(
     guarded = opened.guarded_deletions()
     note_declaration(context.instance, index, ())
     note_look(context.instance, index, detection, guarded)
+    note_model(context.instance, index, opened.last_look_at_model())
     for detector, problem in detection.problems.items():
         context.log.warning("%s: %s", detector, problem)
     states = detection.ranges

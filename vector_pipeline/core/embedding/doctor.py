@@ -20,7 +20,7 @@ from vector_pipeline.core.findings import Finding, Verdict
 from vector_pipeline.core.settings import EmbeddingSettings
 from vector_pipeline.core.spec import EmbeddingSpec
 
-TEXT = "Where do I renew my passport?"
+TEXT = "How long does a driving licence last?"
 # A model served in 8 bits or less gives a text vectors that differ by some 1e-4; another model's differ by far more.
 _SAME = 0.9999
 _LIMIT_HEADERS = ("x-ratelimit-", "ratelimit")

@@ -71,34 +71,35 @@ def test_processes_that_make_the_registry_at_the_same_time_make_it_once(workbenc
     assert versions == [(version,) for version in range(1, REGISTRY_VERSION + 1)]
 
 
-def test_a_registry_of_the_version_before_is_brought_to_this_one(workbench: Workbench) -> None:
+# What takes the tables of an index `faq` back to version 1, the newest change first.
+BACK_TO_VERSION_1 = (
+    "DROP TABLE vector_pipeline.canaries, vector_pipeline.canary_looks",
+    "ALTER TABLE vector_pipeline.quarantine DROP CONSTRAINT quarantine_of_a_space",
+    "ALTER TABLE vector_pipeline.embedding_indexes ADD declaration jsonb",
+    "UPDATE vector_pipeline.embedding_indexes SET declaration = (SELECT declaration FROM vector_pipeline.generations)",
+    "ALTER TABLE vector_pipeline.embedding_indexes ALTER declaration SET NOT NULL, DROP building_generation,"
+    " DROP generations_made, DROP spaces_made",
+    "ALTER TABLE vector_pipeline.generations DROP declaration, DROP completed_at, DROP approved_at, DROP retired_at,"
+    " DROP rolled_back_at, DROP behind_since",
+    "ALTER TABLE vector_pipeline.vector_spaces DROP query_prefix, DROP document_prefix",
+    "ALTER TABLE faq.passages_1 DROP char_start, DROP char_end",
+    "ALTER TABLE vector_pipeline.key_ranges DROP suspected_at, DROP dirty_since, DROP refused_digest,"
+    " DROP refused_deletions",
+    "ALTER TABLE vector_pipeline.embedding_indexes DROP source_columns, DROP reading_paid_until",
+    "DROP TABLE vector_pipeline.detector_states, vector_pipeline.deletion_guards",
+    "DELETE FROM vector_pipeline.schema_version WHERE version > 1",
+)
+
+
+def test_a_registry_of_the_first_version_is_brought_to_this_one(workbench: Workbench) -> None:
     workbench.create_faq(3)
     workbench.sync()
-    workbench.postgres("DROP TABLE vector_pipeline.detector_states, vector_pipeline.deletion_guards")
-    workbench.postgres("ALTER TABLE vector_pipeline.embedding_indexes DROP source_columns, DROP reading_paid_until")
-    workbench.postgres(
-        "ALTER TABLE vector_pipeline.key_ranges DROP suspected_at, DROP dirty_since, DROP refused_digest,"
-        " DROP refused_deletions"
-    )
-    workbench.postgres("ALTER TABLE vector_pipeline.vector_spaces DROP query_prefix, DROP document_prefix")
-    workbench.postgres("ALTER TABLE faq.passages_1 DROP char_start, DROP char_end")
-    workbench.postgres("ALTER TABLE vector_pipeline.quarantine DROP CONSTRAINT quarantine_of_a_space")
-    workbench.postgres("ALTER TABLE vector_pipeline.embedding_indexes ADD declaration jsonb")
-    workbench.postgres(
-        "UPDATE vector_pipeline.embedding_indexes"
-        " SET declaration = (SELECT declaration FROM vector_pipeline.generations)"
-    )
-    workbench.postgres(
-        "ALTER TABLE vector_pipeline.embedding_indexes DROP building_generation, DROP generations_made,"
-        " DROP spaces_made"
-    )
-    workbench.postgres(
-        "ALTER TABLE vector_pipeline.generations DROP declaration, DROP completed_at, DROP approved_at,"
-        " DROP retired_at, DROP rolled_back_at, DROP behind_since"
-    )
-    workbench.postgres("DELETE FROM vector_pipeline.schema_version WHERE version > 1")
+    for statement in BACK_TO_VERSION_1:
+        workbench.postgres(statement)
     workbench.mysql("DELETE FROM faq WHERE id = 2")
-    assert workbench.sync().deleted == 1
+    workbench.add_faq([4])
+    synced = workbench.sync()
+    assert (synced.deleted, synced.inserted) == (1, 1)
     with workbench.index() as index:
         assert index.verify().equal
 
