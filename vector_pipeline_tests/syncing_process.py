@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from vector_pipeline.core.embedding import openai_compatible  # noqa: F401 - loaded before the work, not within it
+from vector_pipeline.core.generations import TO_BE_BUILT
 from vector_pipeline.core.index import VectorIndex, open_index
 from vector_pipeline.core.settings import Settings, read_settings
 from vector_pipeline.core.spec import IndexSpec
@@ -103,6 +104,8 @@ class _Sync:
         for window in windows(due, self._index.spec.automation.ranges_per_run):
             inserted += sum(facts.inserted for facts in self._index.sync_documents(window))
             embedded += self._index.embed(window, self._note_progress).texts_embedded
+        if self._index.next_generation_work() in TO_BE_BUILT:
+            embedded += self._index.build_next_generation().texts_embedded
         return Outcome(self._seconds(), self._first_text, len(due), inserted, embedded, peak_bytes())
 
     def _seconds(self) -> float:

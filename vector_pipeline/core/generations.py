@@ -18,7 +18,7 @@ from vector_pipeline.core.reports import GenerationReport, GenerationsReport, La
 from vector_pipeline.core.source.catalog import SourceTable
 from vector_pipeline.core.source.plan import ReadingPlan
 from vector_pipeline.core.spec import IndexSpec
-from vector_pipeline.core.store import ann_index, generations, key_ranges, locks, registry, view
+from vector_pipeline.core.store import ann_index, generations, key_ranges, locks, registry, schema, view
 from vector_pipeline.core.store.contents import count_generation
 from vector_pipeline.core.store.fingerprint import KEY_FACT, WantedSpace, differences, generation_facts
 from vector_pipeline.core.store.generations import GenerationRecord, Standing
@@ -124,6 +124,10 @@ class GenerationWork(Enum):
     ROLLED_BACK = "what is declared was taken out of service by somebody"
 
 
+TO_BE_BUILT = frozenset({GenerationWork.BEGIN, GenerationWork.BUILD, GenerationWork.SWITCH})
+"""Where `build_next_generation` has something to do."""
+
+
 def work(target: psycopg.Connection, index: RegisteredIndex, spec: IndexSpec, wanted: WantedSpace) -> GenerationWork:
     """What there is to do for the declaration to be what is served."""
     change = declared_change(target, index, spec, wanted)
@@ -155,7 +159,7 @@ def switch_if_ready(
     if found:
         return found
     generations.note_complete(target, building)
-    make_ready(target, building, spec.search.ann_from_vectors)
+    make_ready(target, building, spec)
     if spec.generations.switch == "approval" and not _is_approved(target, building):
         return [UNAPPROVED]
     return [] if switch(target, served, building, reading()[1], spec) else [INCOMPLETE]
@@ -188,10 +192,13 @@ def _is_approved(target: psycopg.Connection, index: RegisteredIndex) -> bool:
     return any(r.number == index.generation.number and r.approved_at is not None for r in records)
 
 
-def make_ready(target: psycopg.Connection, building: RegisteredIndex, ann_from_vectors: int) -> None:
-    """Builds the ANN indexes of a complete generation, so that its first search is as fast as any."""
+def make_ready(target: psycopg.Connection, building: RegisteredIndex, spec: IndexSpec) -> None:
+    """Builds the indexes of a complete generation, so that its first search is as fast as any."""
     with locks.held(target, Lock.SEARCH_INDEX, building.index_id):
-        ann_index.refresh(target, building, ann_from_vectors)
+        ann_index.refresh(target, building, spec.search.ann_from_vectors)
+        unique_on = building.generation.column_of(spec.document.unique_on)
+        if unique_on is not None:
+            schema.ensure_unique_on(target, building.index_id, building.schema, unique_on)
 
 
 def switch(

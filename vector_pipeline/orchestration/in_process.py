@@ -14,6 +14,7 @@ from vector_pipeline.core.errors import (
     TargetUnavailableError,
     VectorPipelineError,
 )
+from vector_pipeline.core.generations import TO_BE_BUILT
 from vector_pipeline.core.index import VectorIndex, open_index
 from vector_pipeline.core.reports import SyncReport
 from vector_pipeline.core.settings import read_settings
@@ -21,7 +22,7 @@ from vector_pipeline.declarations import Declaration
 from vector_pipeline.orchestration.assets import DOCUMENTS, EMBEDDINGS, SEARCH_INDEX
 from vector_pipeline.orchestration.index_context import IndexContext
 from vector_pipeline.orchestration.index_definitions import build_index_definitions
-from vector_pipeline.orchestration.next_generation import NEXT_GENERATION, TO_BE_BUILT
+from vector_pipeline.orchestration.next_generation import NEXT_GENERATION
 from vector_pipeline.orchestration.resources import indexes_from_environment
 from vector_pipeline.orchestration.sensors import changed_digests, new_partitions, rows_events, unknown_partitions
 from vector_pipeline.orchestration.windows import Window, cover

@@ -18,9 +18,6 @@ from vector_pipeline.orchestration.resources import IndexesResource
 
 NEXT_GENERATION = "next_generation"
 GENERATION = "generation"
-TO_BE_BUILT = frozenset({GenerationWork.BEGIN, GenerationWork.BUILD, GenerationWork.SWITCH})
-"""What a run of the asset has something to do about."""
-
 # An event costs some 15 ms, and a point in a plot tells enough.
 _SECONDS_BETWEEN_OBSERVATIONS = 10.0
 

@@ -16,6 +16,7 @@ import dagster as dg
 from vector_pipeline.core.deletion_guard import describe
 from vector_pipeline.core.detection.round import Budget
 from vector_pipeline.core.errors import IndexSpecError, VectorPipelineError
+from vector_pipeline.core.generations import TO_BE_BUILT
 from vector_pipeline.core.index import VectorIndex
 from vector_pipeline.core.lag import measure_lag
 from vector_pipeline.core.reports import Detection, Lag, RangeState
@@ -30,7 +31,7 @@ from vector_pipeline.orchestration.checks import (
     note_model,
 )
 from vector_pipeline.orchestration.index_context import IndexContext
-from vector_pipeline.orchestration.next_generation import NEXT_GENERATION, TO_BE_BUILT, generation_result
+from vector_pipeline.orchestration.next_generation import NEXT_GENERATION, generation_result
 from vector_pipeline.orchestration.resources import IndexesResource
 from vector_pipeline.orchestration.runs_in_flight import RunsInFlight, find_runs_in_flight
 from vector_pipeline.orchestration.windows import choose_windows
