@@ -555,22 +555,28 @@ class VectorIndex:
         """
         defaults = self.spec.search
         if threshold is None:
-            threshold = defaults.threshold
-        if threshold is None:
-            threshold = self._settings.similarity_threshold
-        index = self._registered
-        accepted = registry.accepted_declaration(self._target, index)
-        fields = index.generation.rendering.fields
-        return query_search.search(
-            self._target,
-            index,
-            self._provider_as_built(index, accepted),
-            query,
-            limit=defaults.limit if limit is None else limit,
-            threshold=threshold,
-            field=field or (defaults.field if defaults.field in fields else BEST_FIELD),
-            unique_on=index.generation.column_of(accepted.document.unique_on),
-        )
+            threshold = defaults.threshold if defaults.threshold is not None else self._settings.similarity_threshold
+
+        def answer() -> SearchAnswer:
+            index = self._registered
+            accepted = registry.accepted_declaration(self._target, index)
+            fields = index.generation.rendering.fields
+            return query_search.search(
+                self._target,
+                index,
+                self._provider_as_built(index, accepted),
+                query,
+                limit=defaults.limit if limit is None else limit,
+                threshold=threshold,
+                field=field or (defaults.field if defaults.field in fields else BEST_FIELD),
+                unique_on=index.generation.column_of(accepted.document.unique_on),
+            )
+
+        try:
+            return answer()
+        except psycopg.errors.UndefinedTable:
+            # Between two statements another generation was switched to, and the one before it removed.
+            return answer()
 
     def _provider_as_built(self, index: RegisteredIndex, accepted: IndexSpec | None = None) -> EmbeddingProvider:
         """Embeds texts and queries as the vectors of a generation were embedded, whatever is declared by now.
