@@ -223,10 +223,10 @@ class EmbeddingSpec(_Declared):
         description="A few canary texts are embedded again now and then; if the cosine of one to its first vector is "
         "below this, the model counts as changed and nothing is embedded. Quantised servers stay above 0.999.",
     )
-    strategy: Literal["separate", "concat"] | None = Field(
+    strategy: Literal["separate", "concat", "average"] | None = Field(
         default=None,
         description="`separate` (the default): one vector per text column; `concat`: one vector of all texts together, "
-        "a line each.",
+        "a line each; `average`: one vector that is the mean of those of the text columns that are there.",
     )
     template: str | None = Field(
         default=None,

@@ -28,6 +28,7 @@ from vector_pipeline.core.store.contents import count_contents
 from vector_pipeline.core.store.documents import PassageKey, StoredPassage
 from vector_pipeline.core.store.documents import stored_passages as load_stored_passages
 from vector_pipeline.core.store.locks import Lock
+from vector_pipeline.core.store.means import lacks_a_quarantined_part
 from vector_pipeline.core.store.registry import RegisteredIndex
 from vector_pipeline.core.store.stored_digest import stored_digests, stored_row_hashes
 
@@ -163,12 +164,13 @@ def _wrong_vectors(
             LEFT JOIN vector_pipeline.quarantine q
                 ON q.index_id = %(index)s AND q.space = %(space)s AND q.content_hash = p.content_hash
             WHERE (%(range)s::integer IS NULL OR d.range_id = %(range)s)
-              AND CASE WHEN v.content_hash IS NULL THEN q.content_hash IS NULL
+              AND CASE WHEN v.content_hash IS NULL THEN q.content_hash IS NULL AND NOT {lacks_a_part}
                        ELSE p.served_hash IS DISTINCT FROM p.content_hash OR NOT ({honest}) END
             ORDER BY d.sort_key
             """
         ).format(
             honest=vectors.honest_condition(index),
+            lacks_a_part=lacks_a_quarantined_part(index),
             documents=sql.Identifier(index.schema, "documents"),
             passages=sql.Identifier(index.schema, index.passages),
             vectors=sql.Identifier(index.schema, index.vectors),

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
 from vector_pipeline.core.errors import SourceValueError
 from vector_pipeline.core.search.answer import FoundPassage
 from vector_pipeline.core.settings import EmbeddingSettings, SourceSettings, TargetSettings
 from vector_pipeline.core.spec import IndexSpec
+from vector_pipeline_tests.misbehaving_answers import vectors_of
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.workbench import Workbench, faq_spec, question_only, sync_all
 
@@ -63,6 +66,147 @@ def test_a_row_on_which_a_template_fails_is_named_and_fails_its_range_alone(work
         workbench.mysql("UPDATE faq SET answer = '7|8' WHERE id = 2")
         sync_all(index)
     _assert_equal(workbench, spec)
+
+
+# Means
+
+
+def _mean(*texts: str) -> npt.NDArray[np.float64]:
+    mean = vectors_of(texts, 8).astype(np.float64).mean(axis=0)
+    unit: npt.NDArray[np.float64] = mean / np.linalg.norm(mean)
+    return unit
+
+
+AVERAGE = _embedding(strategy="average")
+
+
+def test_a_document_is_found_by_the_mean_of_its_texts_that_are_there(
+    workbench: Workbench, provider: MisbehavingProvider
+) -> None:
+    _create(workbench, (1, "one", "two"), (2, "three", None), (3, " ", None), (4, "twin", "twin"), (5, "two", "one"))
+    workbench.sync(AVERAGE)
+    query = vectors_of(["a query"], 8)[0].astype(np.float64)
+    expected = {
+        "1": _mean("one", "two") @ query,
+        "2": _mean("three") @ query,
+        "4": _mean("twin") @ query,
+        "5": _mean("two", "one") @ query,
+    }
+    with workbench.index(AVERAGE) as index:
+        hits = index.search("a query", limit=9).hits
+    assert {hit.key: hit.score for hit in hits} == pytest.approx(expected, abs=1e-6)
+    assert {(hit.field, hit.passage) for hit in hits} == {("text", None)}
+    assert [provider.times_sent(text) for text in ("one", "two", "three", "twin")] == [1, 1, 1, 1]
+    assert workbench.postgres("SELECT count(text_embedding) FROM faq") == [(4,)]
+    _assert_equal(workbench, AVERAGE)
+
+
+def test_parts_are_shared_with_searched_fields_and_kept_as_long_as_they_are_needed(
+    workbench: Workbench, provider: MisbehavingProvider
+) -> None:
+    _create(workbench, (1, "one", "two"), (2, "three", "four"))
+    workbench.sync()
+    provider.reset()
+    with workbench.index(AVERAGE) as index:
+        sync_all(index)
+        assert index.build_next_generation().switched
+        index.refresh_search_index()
+        workbench.mysql("UPDATE faq SET answer = 'five' WHERE id = 1")
+        sync_all(index)
+        index.refresh_search_index()
+        workbench.mysql("UPDATE faq SET answer = 'two' WHERE id = 1")
+        sync_all(index)
+        [hit] = index.search("a query", limit=9, threshold=-1).hits[:1]
+    assert hit.score <= 1
+    assert (provider.stats()["texts"] - provider.times_sent("a query"), provider.times_sent("five")) == (1, 1)
+    _assert_equal(workbench, AVERAGE)
+
+
+def test_a_zero_padded_mean_is_honest(workbench: Workbench) -> None:
+    padded = workbench.padded_to(16)
+    _create(padded, (1, "one", "two"))
+    padded.sync(AVERAGE)
+    _assert_equal(padded, AVERAGE)
+    with padded.index(AVERAGE) as index:
+        assert index.search("one").hits[0].score == pytest.approx(_mean("one", "two") @ vectors_of(["one"], 8)[0])
+
+
+def test_a_quarantined_part_keeps_the_mean_of_before_and_names_its_column(workbench: Workbench) -> None:
+    _create(workbench, (1, "one", "two"), (2, "three", "four"))
+    workbench.sync(AVERAGE)
+    workbench.mysql("UPDATE faq SET answer = 'poison' WHERE id = 1")
+    workbench.sync(AVERAGE)
+    with workbench.index(AVERAGE) as index:
+        [entry] = index.quarantine()
+        assert (entry.key, entry.field) == ("1", "answer")
+        assert not any(state.dirty for state in index.ranges())
+        hit = next(hit for hit in index.search("a query").hits if hit.key == "1")
+        assert hit.vector_behind
+        assert hit.score == pytest.approx(_mean("one", "two") @ vectors_of(["a query"], 8)[0], abs=1e-6)
+        _assert_equal(workbench, AVERAGE)
+        workbench.mysql("UPDATE faq SET answer = 'cured' WHERE id = 1")
+        sync_all(index)
+        assert index.quarantine() == []
+        hit = next(hit for hit in index.search("a query").hits if hit.key == "1")
+    assert not hit.vector_behind
+    assert hit.score == pytest.approx(_mean("one", "cured") @ vectors_of(["a query"], 8)[0], abs=1e-6)
+    _assert_equal(workbench, AVERAGE)
+
+
+def test_a_mean_without_a_direction_is_quarantined(workbench: Workbench) -> None:
+    _create(workbench, (1, "one", None), (2, "two", None))
+    workbench.sync(AVERAGE)
+    opposite = ", ".join(str(-number) for number in vectors_of(["one"], 8)[0])
+    workbench.postgres("UPDATE faq.vectors_1 SET embedding = %s WHERE content_hash = sha256('two')", [f"[{opposite}]"])
+    workbench.mysql("INSERT INTO faq (id, question, answer) VALUES (3, 'two', 'one')")
+    with workbench.index(AVERAGE) as index:
+        sync_all(index)
+        [entry] = index.quarantine()
+        assert (entry.key, entry.field, entry.attempts) == ("3", "text", 1)
+        assert "cancel each other out" in entry.message
+        assert not any(state.dirty for state in index.ranges())
+        assert {hit.key for hit in index.search("one").hits} == {"1", "2"}
+        index.retry_quarantine()
+        sync_all(index)
+        [entry] = index.quarantine()
+        assert entry.attempts == 2
+        assert index.due_ranges() == []
+    _assert_equal(workbench, AVERAGE)
+
+
+def test_a_part_that_is_too_long_counts_by_each_of_its_pieces(workbench: Workbench) -> None:
+    spec = _embedding(strategy="average", longest_tokens=700)
+    _create(workbench, (1, "short", LONG))
+    workbench.sync(spec)
+    pieces = [LONG[start:end] for _, start, end in _passages(workbench, "1", "%answer")]
+    assert len(pieces) == 3
+    with workbench.index(spec) as index:
+        [hit] = index.search("short").hits
+    assert hit.score == pytest.approx(_mean("short", *pieces) @ vectors_of(["short"], 8)[0], abs=1e-6)
+    _assert_equal(workbench, spec)
+
+
+DAMAGED_MEANS = {
+    "a part is deleted": ("DELETE FROM faq.passages_1 WHERE key = '1' AND field = '%%question'", "passages"),
+    "a part's vector is deleted": ("DELETE FROM faq.vectors_1 WHERE content_hash = sha256('one')", "vectors"),
+    "the mean is deleted": ("DELETE FROM faq.vectors_1 WHERE field = 'text'", "vectors"),
+    "the mean is zeroed": (
+        "UPDATE faq.vectors_1 SET embedding = '[0,0,0,0,0,0,0,0]' WHERE field = 'text'",
+        "dishonest",
+    ),
+}
+
+
+@pytest.mark.parametrize(("damage", "kind"), DAMAGED_MEANS.values(), ids=DAMAGED_MEANS.keys())
+def test_damage_to_means_is_named_and_mended(workbench: Workbench, damage: str, kind: str) -> None:
+    _create(workbench, (1, "one", "two"))
+    workbench.sync(AVERAGE)
+    workbench.postgres(damage + " AND %s", [True])
+    with workbench.index(AVERAGE) as index:
+        [difference] = index.verify(mark_dirty=True).differences
+        assert getattr(difference, kind) == ("1",)
+    workbench.sync(AVERAGE)
+    _assert_equal(workbench, AVERAGE)
 
 
 # Prefixes

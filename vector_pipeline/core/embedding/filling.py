@@ -39,16 +39,14 @@ from vector_pipeline.core.source.key_ranges import KeyRange
 from vector_pipeline.core.store import locks, quarantine, statistics, vectors
 from vector_pipeline.core.store.documents import PassageCounts, serve_current_vectors, settle_vectors_complete
 from vector_pipeline.core.store.locks import Lock
-from vector_pipeline.core.store.quarantine import Refusal
+from vector_pipeline.core.store.means import make_means
+from vector_pipeline.core.store.quarantine import NOT_HONEST, REFUSED, Refusal
 from vector_pipeline.core.store.registry import RegisteredIndex
 from vector_pipeline.core.store.vectors import NeededText
 
 OpenConnection = Callable[[], AbstractContextManager[psycopg.Connection]]
 OnProgress = Callable[[int, int], None]
 """Called with texts done and texts known to be needed so far."""
-
-REFUSED = "refused by the provider"
-NOT_HONEST = "no honest vector"
 
 
 @dataclass
@@ -336,6 +334,7 @@ class Filling:
             # Of two transactions on the passages of one range, one waits here and not in the middle.
             locks.in_transaction(connection, Lock.RANGE_DOCUMENTS, key_range.range_id)
             locks.in_transaction(connection, Lock.VECTORS, self._index.index_id, shared=True)
+            make_means(connection, self._index, key_range.range_id)
             serve_current_vectors(connection, self._index, key_range.range_id)
             return settle_vectors_complete(connection, self._index, key_range.range_id)
 

@@ -21,6 +21,7 @@ from vector_pipeline.core.source.plan import PlannedColumn, ReadingPlan
 from vector_pipeline.core.source.rows import SourceRow
 from vector_pipeline.core.store import generations, quarantine
 from vector_pipeline.core.store.locks import Lock, in_transaction
+from vector_pipeline.core.store.means import lacks_a_quarantined_part
 from vector_pipeline.core.store.registry import RegisteredIndex
 
 PassageKey = tuple[str, str, int]
@@ -380,9 +381,9 @@ def settle_vectors_complete(connection: psycopg.Connection, index: RegisteredInd
             """
             SELECT count(*),
                    count(*) FILTER (
-                       WHERE q.content_hash IS NULL
+                       WHERE q.content_hash IS NULL AND NOT {lacks_a_part}
                          AND (v.content_hash IS NULL OR p.served_hash IS DISTINCT FROM p.content_hash)),
-                   count(*) FILTER (WHERE v.content_hash IS NULL AND q.content_hash IS NOT NULL)
+                   count(*) FILTER (WHERE v.content_hash IS NULL AND (q.content_hash IS NOT NULL OR {lacks_a_part}))
             FROM {documents} d
             JOIN {passages} p ON p.key = d.key
             LEFT JOIN {vectors} v ON v.content_hash = p.content_hash AND v.field = p.field
@@ -391,6 +392,7 @@ def settle_vectors_complete(connection: psycopg.Connection, index: RegisteredInd
             WHERE d.range_id = %s
             """
         ).format(
+            lacks_a_part=lacks_a_quarantined_part(index),
             documents=sql.Identifier(index.schema, "documents"),
             passages=sql.Identifier(index.schema, index.passages),
             vectors=sql.Identifier(index.schema, index.vectors),

@@ -9,7 +9,7 @@ from datetime import timedelta
 import psycopg
 from psycopg import sql
 
-from vector_pipeline.core.documents.rendering import ContentHash
+from vector_pipeline.core.documents.rendering import ContentHash, shown_field
 from vector_pipeline.core.reports import QuarantineEntry
 from vector_pipeline.core.store import generations
 from vector_pipeline.core.store.locks import Lock, in_transaction
@@ -18,6 +18,9 @@ from vector_pipeline.core.store.registry import RegisteredIndex
 FIRST_PAUSE = timedelta(hours=1)
 LONGEST_PAUSE = timedelta(days=1)
 _LONGEST_MESSAGE = 2000
+
+REFUSED = "refused by the provider"
+NOT_HONEST = "no honest vector"
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,7 @@ def entries(connection: psycopg.Connection, index: RegisteredIndex) -> list[Quar
         ),
         (index.index_id, index.generation.space.number),
     ).fetchall()
-    return [QuarantineEntry(*row) for row in rows]
+    return [QuarantineEntry(key, shown_field(field), *rest) for key, field, *rest in rows]
 
 
 def retry(connection: psycopg.Connection, index: RegisteredIndex) -> int:

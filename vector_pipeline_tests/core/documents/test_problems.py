@@ -19,6 +19,7 @@ from vector_pipeline_tests.workbench import faq_spec
         ({"template": "{{ question "}, "embedding.template", "line 1: "),
         ({"template": "{{ question.__class__ }}"}, "embedding.template", "line 1: access to '__class__'"),
         ({"template": "{{ question }}", "strategy": "concat"}, "embedding.template", "a strategy is declared as well"),
+        ({"split": {"tokens": 100}, "strategy": "average"}, "embedding.split", "no passage of it can be found"),
         ({"split": {"tokens": 100, "overlap": 100}}, "embedding.split.overlap", "can't repeat 100"),
     ],
 )
