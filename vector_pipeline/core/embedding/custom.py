@@ -7,6 +7,7 @@ Whatever such a foreign provider raises is told as one of our errors, without th
 
 from __future__ import annotations
 
+import json
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -84,6 +85,7 @@ class CustomProvider:
         self._model = model
         self._texts_per_request = texts_per_request
         self._requests_in_flight = requests_in_flight
+        self._options = json.dumps(options, sort_keys=True, default=str)
         self._secrets: list[str] = []
 
         def variable(name: str) -> str | None:
@@ -133,6 +135,11 @@ class CustomProvider:
     def requests_in_flight(self) -> int:
         """How many calls of `embed` may run at once."""
         return self._requests_in_flight
+
+    @property
+    def endpoint(self) -> str:
+        """Equal for providers of the same entry point, model and options."""
+        return f"{self.name} {self._options}"
 
     def embed(self, texts: Sequence[str]) -> EmbeddedBatch:
         """Embeds the texts with a single call.

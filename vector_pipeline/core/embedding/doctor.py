@@ -14,7 +14,7 @@ import numpy as np
 
 from vector_pipeline.core.embedding.choose import choose_provider
 from vector_pipeline.core.embedding.honesty import VectorSpaceLength, judge
-from vector_pipeline.core.embedding.provider import EmbeddedBatch, EmbeddingProvider, Examinable, Examination
+from vector_pipeline.core.embedding.provider import EmbeddedBatch, EmbeddingProvider, Examinable, Examination, limits_of
 from vector_pipeline.core.errors import ConfigurationError, ProviderError, ProviderRefusedError
 from vector_pipeline.core.findings import Finding, Verdict
 from vector_pipeline.core.settings import EmbeddingSettings
@@ -78,7 +78,7 @@ def _ask(
         _encoding(second),
         _dimensions(native, spec, settings, environment),
         _largest_request(provider),
-        Finding("requests at once", Verdict.NOTE, str(provider.requests_in_flight)),
+        _limits(provider),
         _rate_limits(second.headers),
     ]
     return ProviderFindings(provider.name, (), native, latency, tuple(filter(None, findings)))
@@ -181,6 +181,16 @@ def _largest_request(provider: EmbeddingProvider) -> Finding:
             "lower embedding.provider.texts_per_request; until then each such request is halved until it fits",
         )
     return Finding(what, Verdict.OK, f"embedded ({len(vectors)} vectors)")
+
+
+def _limits(provider: EmbeddingProvider) -> Finding:
+    limits = limits_of(provider)
+    return Finding(
+        "limits as declared",
+        Verdict.NOTE,
+        f"{limits.texts_per_request:,} texts and {limits.tokens_per_request:,} tokens a request, "
+        f"{limits.tokens_per_text:,} tokens a text, {limits.requests_in_flight} requests at once",
+    )
 
 
 def _rate_limits(headers: Mapping[str, str]) -> Finding | None:

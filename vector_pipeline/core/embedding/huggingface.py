@@ -20,7 +20,7 @@ from huggingface_hub import InferenceClient, get_session
 from huggingface_hub.errors import HfHubHTTPError, InferenceTimeoutError
 
 from vector_pipeline.core.embedding.features import Pooling, read_features
-from vector_pipeline.core.embedding.keys import NO_KEY, usable_key
+from vector_pipeline.core.embedding.keys import NO_KEY, account_of, usable_key
 from vector_pipeline.core.embedding.provider import EmbeddedBatch, Examination
 from vector_pipeline.core.embedding.refusals import explain_status
 from vector_pipeline.core.errors import (
@@ -116,6 +116,11 @@ class HuggingFaceProvider:
     def requests_in_flight(self) -> int:
         """How many calls of `embed` may run at once."""
         return self._requests_in_flight
+
+    @property
+    def endpoint(self) -> str:
+        """Equal for providers that ask the same model of the same endpoint with the same token."""
+        return f"{self._endpoint or _ROUTED_TO} {self._model} {account_of(self._secrets[0])}"
 
     def embed(self, texts: Sequence[str]) -> EmbeddedBatch:
         """Embeds the texts with a single request, without retrying.

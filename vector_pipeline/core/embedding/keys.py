@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from vector_pipeline.core.errors import ConfigurationError
 
 NO_KEY = "none"
@@ -21,3 +23,8 @@ def usable_key(key: str | None, variable: str) -> str | None:
     if not (stripped.isascii() and stripped.isprintable()):
         raise ConfigurationError(f"{variable} has characters that a key cannot have; set it again")
     return stripped or None
+
+
+def account_of(key: str | None) -> str:
+    """What tells keys apart without telling any of them."""
+    return hashlib.sha256((key or "").encode()).hexdigest()[:16]

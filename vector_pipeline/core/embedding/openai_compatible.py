@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import importlib
 import ssl
 import time
@@ -25,7 +24,7 @@ import openai
 from vector_pipeline.core.embedding.allowance import read_allowance
 from vector_pipeline.core.embedding.answers import MissingIndex, encodings, read_answer
 from vector_pipeline.core.embedding.hosts import normalise_host
-from vector_pipeline.core.embedding.keys import NO_KEY, usable_key
+from vector_pipeline.core.embedding.keys import NO_KEY, account_of, usable_key
 from vector_pipeline.core.embedding.provider import EmbeddedBatch, Examination, Limits
 from vector_pipeline.core.embedding.refusals import explain_refusal, is_about_encoding
 from vector_pipeline.core.errors import (
@@ -131,8 +130,7 @@ class OpenAICompatibleProvider:
     @property
     def endpoint(self) -> str:
         """Equal for providers that ask the same model of the same server with the same key."""
-        account = hashlib.sha256((self._secrets[0] or "").encode()).hexdigest()[:16]
-        return f"{self._base_url} {self._model} {account}"
+        return f"{self._base_url} {self._model} {account_of(self._secrets[0])}"
 
     def embed(self, texts: Sequence[str]) -> EmbeddedBatch:
         """Embeds the texts with a single request, without retrying.

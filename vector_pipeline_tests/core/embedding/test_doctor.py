@@ -48,7 +48,15 @@ def test_a_good_provider_is_told_with_dimension_latency_limits_and_what_it_honou
     assert told(found, "base64").found == "honoured"
     assert told(found, "dimensions").found == "honoured: 12 asked for, 12 given"
     assert told(found, "40 texts in one request").verdict is Verdict.OK
-    assert told(found, "requests at once").found == "8"
+    assert told(found, "limits as declared").found == (
+        "40 texts and 300,000 tokens a request, 8,192 tokens a text, 8 requests at once"
+    )
+
+
+def test_rate_limits_that_the_provider_tells_are_shown() -> None:
+    with MisbehavingProvider(24, requests_per_second=100) as server:
+        server.tells_what_is_left = True
+        assert "x-ratelimit-remaining-requests: 9" in told(look(server), "rate limits").found
 
 
 def test_the_local_model_is_looked_at_too() -> None:

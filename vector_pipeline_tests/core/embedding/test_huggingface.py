@@ -169,3 +169,12 @@ def test_a_time_limit_is_put_on_no_other_request_to_the_hub(server: MisbehavingP
     server.behave("drip", 1, seconds=0.6)
     response = get_session().post(server.features_url, json={"inputs": ["a"]}, timeout=5)
     assert len(response.json()) == 1
+
+
+def test_providers_of_the_same_model_endpoint_and_token_share_their_pace() -> None:
+    def endpoint(url: str, token: str) -> str:
+        return HuggingFaceProvider("m", url, token).endpoint
+
+    assert endpoint("http://a", TOKEN) == endpoint("http://a", TOKEN)
+    assert len({endpoint("http://a", TOKEN), endpoint("http://b", TOKEN), endpoint("http://a", "hf_other")}) == 3
+    assert TOKEN not in endpoint("http://a", TOKEN)
