@@ -4,6 +4,7 @@ enough to take the served one's place, and the way back.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,8 @@ from vector_pipeline.core.store.fingerprint import KEY_FACT, WantedSpace, differ
 from vector_pipeline.core.store.generations import GenerationRecord, Standing
 from vector_pipeline.core.store.locks import Lock
 from vector_pipeline.core.store.registry import RegisteredIndex
+
+_log = logging.getLogger(__name__)
 
 Reading = Callable[[], tuple[list[RegisteredIndex], ReadingPlan]]
 """Gives the index by each generation that follows the source, and how rows are read for them."""
@@ -251,6 +254,7 @@ def roll_back(
             raise GenerationError(f"index {served.name!r} was switched by somebody else at this moment; look again")
         generations.note_rolled_back(target, served)
         generations.abandon_building(target, served)
+        key_ranges.take_up(target, previous)
         _show(target, previous, plan, spec)
     return previous
 
@@ -263,9 +267,19 @@ def _show(target: psycopg.Connection, index: RegisteredIndex, plan: ReadingPlan,
 
 def drop_expired(target: psycopg.Connection, index: RegisteredIndex, kept_for: timedelta) -> list[int]:
     """Removes the generations that have been out of service for longer. Returns their numbers."""
-    return [
-        number for number in generations.expired(target, index, kept_for) if generations.remove(target, index, number)
-    ]
+    removed = []
+    for number in generations.expired(target, index, kept_for):
+        try:
+            if generations.remove(target, index, number):
+                removed.append(number)
+        except psycopg.errors.DependentObjectsStillExist as error:
+            _log.warning(
+                "generation %d of index %s is kept, since others build on it (%s)",
+                number,
+                index.name,
+                "; ".join((error.diag.message_detail or "").splitlines()),
+            )
+    return removed
 
 
 def report(

@@ -253,6 +253,9 @@ class VectorIndex:
             generations.refuse_another_key(index, records, self.spec, self._origin)
             if table is not None:
                 schema_changes.refuse_schema_changes(self._target, index, self.spec, table, self._origin)
+            change = generations.declared_change(self._target, index, self.spec, self._wanted)
+            if change is not None and change.record is None:
+                preparation.measure_dimensions(self.spec, self._wanted, self._provider, self._origin)
             return
         view.refuse_a_stranger(self._target, self.spec.name)
         registry.refuse_a_strangers_schema(self._target, self.spec.name)

@@ -189,6 +189,42 @@ def test_rolling_back_serves_the_earlier_generation_at_once_and_says_how_far_it_
         assert index.verify().equal
 
 
+def test_rows_that_went_while_another_generation_was_served_are_no_mass_deletion_after_a_rollback(
+    workbench: Workbench,
+) -> None:
+    guard = {"share": 0.2, "rows": 10}
+    workbench.create_faq(100)
+    workbench.sync(question_only(deletion_guard=guard))
+    changed = question_only(embedding=SHORTER, deletion_guard=guard)
+    build(workbench, changed)
+    workbench.mysql("DELETE FROM faq WHERE id > 60")
+    with workbench.index(changed) as index:
+        index.detect()
+        index.approve_deletions()
+        assert sync_all(index).deleted == 40
+        assert index.roll_back().lag.seconds > 0
+        sync_all(index)
+        assert not index.guarded_deletions().held
+        assert index.verify().equal
+
+
+def test_a_view_that_others_build_on_keeps_the_generation_that_it_shows(workbench: Workbench) -> None:
+    workbench.create_faq(5)
+    workbench.sync(faq_spec())
+    workbench.postgres("CREATE VIEW public.answers AS SELECT answer FROM public.faq")
+    changed = question_only(embedding=SHORTER, generations={"keep_days": 0})
+    assert build(workbench, changed).switched
+    with workbench.index(changed) as index:
+        index.refresh_search_index()
+    assert standings(workbench, changed) == {1: "kept", 2: "served"}
+    assert workbench.postgres("SELECT count(*) FROM public.answers") == [(5,)]
+    workbench.postgres("DROP VIEW public.answers")
+    with workbench.index(changed) as index:
+        index.refresh_search_index()
+        index.refresh_search_index()
+    assert standings(workbench, changed) == {2: "served"}
+
+
 def test_what_was_rolled_back_is_served_again_if_somebody_asks_for_it(workbench: Workbench) -> None:
     workbench.create_faq(30)
     workbench.sync(question_only())

@@ -288,6 +288,41 @@ def recount_rows(connection: psycopg.Connection, index: RegisteredIndex, range_i
     )
 
 
+def take_up(connection: psycopg.Connection, index: RegisteredIndex) -> None:
+    """Brings the ranges in line with a generation that is served again: its documents have come and gone without it."""
+    names = {
+        "index": index.index_id,
+        "generation": index.generation.number,
+        "behind_since": index.generation.behind_since,
+    }
+    connection.execute(
+        sql.SQL(
+            """
+            INSERT INTO vector_pipeline.range_states AS s (range_id, generation, rows, vectors_complete)
+            SELECT r.range_id, %(generation)s, count(d.key), false
+            FROM vector_pipeline.key_ranges r
+            LEFT JOIN {} d ON d.range_id = r.range_id
+            WHERE r.index_id = %(index)s
+            GROUP BY r.range_id
+            ORDER BY r.range_id
+            ON CONFLICT (range_id, generation) DO UPDATE SET rows = excluded.rows
+            """
+        ).format(sql.Identifier(index.schema, "documents")),
+        names,
+    )
+    connection.execute(
+        """
+        UPDATE vector_pipeline.key_ranges r
+        SET attempts = 0, next_attempt_at = NULL,
+            dirty_since = CASE WHEN s.vectors_complete AND s.digest = r.source_digest THEN NULL
+                               ELSE coalesce(%(behind_since)s, r.dirty_since, now()) END
+        FROM vector_pipeline.range_states s
+        WHERE s.range_id = r.range_id AND s.generation = %(generation)s AND r.index_id = %(index)s
+        """,
+        names,
+    )
+
+
 def note_round_complete(connection: psycopg.Connection, index: RegisteredIndex) -> bool:
     """Notes that a round is complete if it is: every range has been compared since the last one was."""
     cursor = connection.execute(
