@@ -175,7 +175,7 @@ def _status(status: IndexStatus) -> Table:
 def quarantine(entries: Sequence[QuarantineEntry]) -> RenderableType:
     if not entries:
         return Text("the quarantine is empty", style="green")
-    table = Table("key", "field", "reason", "message", "attempts", "first", "next try")
+    table = Table("key", "field", "reason", "message", "attempts", "first", "last", "next try")
     for entry in entries:
         table.add_row(
             entry.key,
@@ -184,9 +184,16 @@ def quarantine(entries: Sequence[QuarantineEntry]) -> RenderableType:
             entry.message,
             str(entry.attempts),
             _ago(entry.first_failed_at),
-            entry.next_attempt_at.isoformat(timespec="minutes") if entry.next_attempt_at else "–",
+            _ago(entry.last_failed_at),
+            _next_try(entry),
         )
     return table
+
+
+def _next_try(entry: QuarantineEntry) -> str:
+    if entry.ignored_at is not None:
+        return f"ignored since {entry.ignored_at.isoformat(timespec='minutes')}"
+    return entry.next_attempt_at.isoformat(timespec="minutes") if entry.next_attempt_at else "–"
 
 
 def model_drift(drift: ModelDrift) -> RenderableType:

@@ -22,6 +22,9 @@ Vectors = npt.NDArray[np.float32]
 POISON = "poison"
 """A batch with a text that contains this is refused with 400."""
 
+OVERLONG = "overlong"
+"""A batch with a text that contains this is refused with 413, as by TEI if one is longer than the model takes."""
+
 STUMBLE = "stumble"
 """A batch with a text that contains this is answered with 500, as llama.cpp and Ollama do if one is too long."""
 

@@ -30,6 +30,7 @@ from typing import Any, TextIO, get_args
 from vector_pipeline.core.embedding.canaries import CANARY_TEXTS
 from vector_pipeline_tests.dialects import OLLAMA, Dialect, DialectRefusal
 from vector_pipeline_tests.misbehaving_answers import (
+    OVERLONG,
     POISON,
     STUMBLE,
     Manner,
@@ -364,6 +365,8 @@ class _Handler(BaseHTTPRequestHandler):
             )
         if any(POISON in text for text in texts):
             raise _Refusal(400, f"input[{_first(POISON, texts)}] is not to be embedded", "bad_input")
+        if any(OVERLONG in text for text in texts):
+            raise _Refusal(413, "Input validation error: `inputs` must have less than 512 tokens", "too_long")
         if any(STUMBLE in text for text in texts):
             raise _Refusal(500, "input is too large to process")
         if request.get("dimensions", 0) > self._provider.dimensions:

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from vector_pipeline.cli import main
 from vector_pipeline.core.settings import SourceSettings, TargetSettings
 from vector_pipeline_tests.dagster_instances import copy_instance, make_empty_instance
+from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.workbench import Workbench
 
 TABLE = """
@@ -184,6 +185,49 @@ def test_doctor_looks_at_servers_and_providers_and_exits_with_1_if_one_is_wrong(
     wrong = run("doctor", "genie_documents")
     assert wrong.exit_code == 1
     assert "EMBEDDING_MODEL_NAME" in " ".join(wrong.stdout.split())
+
+
+def test_refused_texts_are_listed_ignored_and_tried_again(
+    workbench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with MisbehavingProvider(dimensions=8) as provider:
+        monkeypatch.setenv("EMBEDDING_MODEL_HOST", provider.url)
+        monkeypatch.setenv("EMBEDDING_MODEL_NAME", "numbers")
+        workbench.mysql("UPDATE tbl_genie_genie SET genie_question = CONCAT('poison ', id) WHERE id IN (1, 2)")
+        run("sync", "genie_documents")
+
+        def listed(*arguments: str) -> dict[str, object]:
+            entries = json.loads(run("quarantine", "genie_documents", "--json", *arguments).stdout)
+            return {entry["key"]: entry["ignored_at"] for entry in entries}
+
+        assert listed() == {"1": None, "2": None}
+        assert list(listed("2")) == ["2"]
+        assert listed("--ignore", "2")["2"] is not None
+        shown = " ".join(run("quarantine", "genie_documents").stdout.split())
+        assert "ignored" in shown
+        assert "1 texts will be tried again" in run("quarantine", "genie_documents", "--retry").stderr
+        assert "row '2'; `vector-pipeline quarantine" in run("quarantine", "genie_documents", "--retry", "2").stderr
+        assert listed("--unignore", "2") == {"2": None}
+        provider.reset()
+        run("sync", "genie_documents")
+        assert all(provider.times_sent(f"poison {key}") for key in (1, 2))
+        unknown = run("quarantine", "genie_documents", "--ignore", "1", "99")
+    assert unknown.exit_code == 2
+    assert "no text in quarantine of row '99'" in unknown.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--ignore"], "--ignore needs the keys of rows"),
+        (["--unignore"], "--unignore needs the keys of rows"),
+        (["--retry", "--ignore", "1"], "exclude each other"),
+    ],
+)
+def test_a_decision_on_refused_texts_that_makes_no_sense_is_an_error(arguments: list[str], problem: str) -> None:
+    result = run("quarantine", "genie_documents", *arguments)
+    assert result.exit_code == 2
+    assert problem in result.stderr
 
 
 @pytest.mark.usefixtures("workbench")

@@ -505,9 +505,31 @@ class VectorIndex:
         return quarantine.entries(self._target, self._registered)
 
     @_in_our_words
-    def retry_quarantine(self) -> int:
-        """Lets the next sync try every quarantined text again. Returns how many there are."""
-        return quarantine.retry(self._target, self._registered)
+    def retry_quarantine(self, keys: Sequence[str] | None = None) -> int:
+        """Lets the next sync try the quarantined texts of these rows again, or all but the ignored. Returns how many.
+
+        Raises:
+            VectorPipelineError: one of the rows has no text in quarantine, or only ignored ones.
+        """
+        return quarantine.retry(self._target, self._registered, keys)
+
+    @_in_our_words
+    def ignore_quarantined(self, keys: Sequence[str]) -> int:
+        """Leaves the quarantined texts of these rows alone until they change. Returns how many that alters.
+
+        Raises:
+            VectorPipelineError: one of the rows has no text in quarantine.
+        """
+        return quarantine.ignore(self._target, self._registered, keys)
+
+    @_in_our_words
+    def unignore_quarantined(self, keys: Sequence[str]) -> int:
+        """Lets the next sync try the ignored texts of these rows again. Returns how many.
+
+        Raises:
+            VectorPipelineError: one of the rows has no text in quarantine.
+        """
+        return quarantine.unignore(self._target, self._registered, keys)
 
     @_in_our_words
     def detector_problems(self) -> dict[str, str]:

@@ -213,7 +213,12 @@ class ParityReport:
 
 @dataclass(frozen=True)
 class QuarantineEntry:
-    """A text that the provider refused, or gave no honest vector for."""
+    """A text that the provider refused, or gave no honest vector for.
+
+    Attributes:
+        next_attempt_at: not before then is it tried again; None while it is ignored.
+        ignored_at: since when somebody wants it to be left alone; None if nobody does.
+    """
 
     key: str
     field: str
@@ -223,6 +228,7 @@ class QuarantineEntry:
     first_failed_at: datetime
     last_failed_at: datetime
     next_attempt_at: datetime | None
+    ignored_at: datetime | None = None
 
 
 @dataclass(frozen=True)

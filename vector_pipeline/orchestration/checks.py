@@ -13,7 +13,7 @@ from vector_pipeline.core.deletion_guard import describe
 from vector_pipeline.core.errors import NotYetSyncedError, ProviderError
 from vector_pipeline.core.index import VectorIndex
 from vector_pipeline.core.model_drift import describe as describe_drift
-from vector_pipeline.core.reports import Detection, GuardedDeletions, ModelDrift, ParityReport
+from vector_pipeline.core.reports import Detection, GuardedDeletions, ModelDrift, ParityReport, QuarantineEntry
 from vector_pipeline.orchestration import metadata
 from vector_pipeline.orchestration.assets import DOCUMENTS, EMBEDDINGS, ROWS, SEARCH_INDEX
 from vector_pipeline.orchestration.index_context import IndexContext
@@ -195,22 +195,31 @@ def _freshness(index: IndexContext) -> dg.AssetChecksDefinition:
 
 def _no_quarantine(index: IndexContext) -> dg.AssetChecksDefinition:
     @dg.asset_check(
-        asset=index.key(EMBEDDINGS), name=NO_QUARANTINE, description="The provider gave a vector for every text."
+        asset=index.key(EMBEDDINGS),
+        name=NO_QUARANTINE,
+        description="The provider gave a vector for every text that is not ignored.",
     )
     def no_quarantine(indexes: IndexesResource) -> dg.AssetCheckResult:
         with indexes.open(index.declaration) as opened:
             entries = opened.quarantine()
-        rows = ", ".join(f"{entry.key} ({entry.field})" for entry in entries[:20])
         return dg.AssetCheckResult(
-            passed=not entries,
+            passed=all(entry.ignored_at for entry in entries),
             severity=dg.AssetCheckSeverity.WARN,
-            description=f"{len(entries)} texts without a vector; rows: {rows}"
-            if entries
-            else "every text has its vector",
+            description=_without_a_vector(entries),
             metadata=metadata.of_quarantine(entries),
         )
 
     return no_quarantine
+
+
+def _without_a_vector(entries: Sequence[QuarantineEntry]) -> str:
+    tried = [entry for entry in entries if entry.ignored_at is None]
+    ignored = len(entries) - len(tried)
+    if not tried:
+        return "every text has its vector" + (f", but for {ignored} that are ignored" if ignored else "")
+    rows = ", ".join(f"{entry.key} ({entry.field})" for entry in tried[:20])
+    beside = f", beside {ignored} that are ignored" if ignored else ""
+    return f"{len(tried)} texts without a vector{beside}; rows: {rows}"
 
 
 def _model_drift(index: IndexContext) -> dg.AssetChecksDefinition:

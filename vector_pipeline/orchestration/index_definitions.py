@@ -13,6 +13,7 @@ from vector_pipeline.orchestration.jobs import (
 )
 from vector_pipeline.orchestration.model_jobs import build_accept_model_job, build_model_drift_job
 from vector_pipeline.orchestration.next_generation import build_generation_check, build_generation_jobs
+from vector_pipeline.orchestration.quarantine_jobs import build_quarantine_jobs
 from vector_pipeline.orchestration.schedules import build_schedules
 from vector_pipeline.orchestration.sensors import build_reconcile_sensor
 
@@ -33,6 +34,7 @@ def build_index_definitions(context: IndexContext) -> dg.Definitions:
             build_repair_job(context),
             *build_deletion_jobs(context),
             *build_generation_jobs(context),
+            *build_quarantine_jobs(context),
         ],
         schedules=build_schedules(context, verify_job, freshness_job, model_drift_job),
     )

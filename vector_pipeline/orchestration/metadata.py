@@ -160,9 +160,13 @@ def _differing_keys(difference: RangeDifference) -> tuple[tuple[str, ...], ...]:
 def of_quarantine(entries: Sequence[QuarantineEntry]) -> Metadata:
     listed = table(
         ("key", "field", "reason", "message", "attempts", "next try"),
-        [(e.key, e.field, e.reason, e.message, e.attempts, e.next_attempt_at) for e in entries[:_MOST_ROWS]],
+        [
+            (e.key, e.field, e.reason, e.message, e.attempts, "ignored" if e.ignored_at else e.next_attempt_at)
+            for e in entries[:_MOST_ROWS]
+        ],
     )
-    return {"quarantined": len(entries)} | ({"entries": listed} if entries else {})
+    ignored = sum(entry.ignored_at is not None for entry in entries)
+    return {"quarantined": len(entries), "ignored": ignored} | ({"entries": listed} if entries else {})
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> dg.MarkdownMetadataValue:

@@ -1,4 +1,8 @@
-"""Texts that the provider refused or gave no honest vector for: visible, and tried again with a growing pause."""
+"""Texts that the provider refused or gave no honest vector for: visible, and tried again with a growing pause.
+
+An entry is of a text, and so of each row that has it. Somebody may have it ignored: it stays visible, and is not tried
+again. Whatever is said of an entry ends with it: a row with another text has none.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ import psycopg
 from psycopg import sql
 
 from vector_pipeline.core.documents.rendering import ContentHash, shown_field
+from vector_pipeline.core.errors import VectorPipelineError
 from vector_pipeline.core.reports import QuarantineEntry
 from vector_pipeline.core.store import generations
 from vector_pipeline.core.store.locks import Lock, in_transaction
@@ -18,6 +23,7 @@ from vector_pipeline.core.store.registry import RegisteredIndex
 FIRST_PAUSE = timedelta(hours=1)
 LONGEST_PAUSE = timedelta(days=1)
 _LONGEST_MESSAGE = 2000
+_MOST_KEYS = 20  # that an error names
 
 REFUSED = "refused by the provider"
 NOT_HONEST = "no honest vector"
@@ -50,7 +56,8 @@ def put(connection: psycopg.Connection, index: RegisteredIndex, refusals: Sequen
         ON CONFLICT (index_id, space, content_hash) DO UPDATE
         SET reason = excluded.reason, message = excluded.message, attempts = q.attempts + 1,
             last_failed_at = now(),
-            next_attempt_at = now() + least(%(first)s * power(4, least(q.attempts, 10)), %(longest)s)
+            next_attempt_at = CASE WHEN q.ignored_at IS NULL
+                THEN now() + least(%(first)s * power(4, least(q.attempts, 10)), %(longest)s) END
         """
     ).format(passages=sql.Identifier(index.schema, index.passages))
     with connection.transaction(), connection.cursor() as cursor:
@@ -116,7 +123,7 @@ def entries(connection: psycopg.Connection, index: RegisteredIndex) -> list[Quar
         sql.SQL(
             """
             SELECT p.key, p.field, q.reason, q.message, q.attempts, q.first_failed_at, q.last_failed_at,
-                   q.next_attempt_at
+                   q.next_attempt_at, q.ignored_at
             FROM vector_pipeline.quarantine q
             JOIN {passages} p ON p.content_hash = q.content_hash
                              AND p.served_hash IS DISTINCT FROM p.content_hash
@@ -133,13 +140,111 @@ def entries(connection: psycopg.Connection, index: RegisteredIndex) -> list[Quar
     return [QuarantineEntry(key, shown_field(field), *rest) for key, field, *rest in rows]
 
 
-def retry(connection: psycopg.Connection, index: RegisteredIndex) -> int:
-    """Ends every pause, so that the next sync tries all quarantined texts again. Returns how many."""
+def retry(connection: psycopg.Connection, index: RegisteredIndex, keys: Sequence[str] | None = None) -> int:
+    """Ends the pauses of these rows' texts, or of all but the ignored, so that the next sync tries them again.
+
+    Returns how many texts there are.
+
+    Raises:
+        VectorPipelineError: one of the rows has no text in quarantine, or only ignored ones; nothing is changed then.
+    """
+    with connection.transaction():
+        texts = None if keys is None else _texts_of(connection, index, keys)
+        ignored = {text.key for text in texts or ()} - {text.key for text in texts or () if not text.ignored}
+        if ignored:
+            raise VectorPipelineError(
+                f"index {index.name!r} ignores the quarantined texts of {_rows(sorted(ignored))}; "
+                f"`vector-pipeline quarantine {index.name} --unignore` with the keys lets them be tried again"
+            )
+        return _update(connection, index, sql.SQL("next_attempt_at = now()"), sql.SQL("ignored_at IS NULL"), texts)
+
+
+def ignore(connection: psycopg.Connection, index: RegisteredIndex, keys: Sequence[str]) -> int:
+    """Leaves the texts of these rows alone until they change. Returns how many texts are ignored by that.
+
+    Raises:
+        VectorPipelineError: one of the rows has no text in quarantine; nothing is changed then.
+    """
+    with connection.transaction():
+        change = sql.SQL("ignored_at = now(), next_attempt_at = NULL")
+        return _update(connection, index, change, sql.SQL("ignored_at IS NULL"), _texts_of(connection, index, keys))
+
+
+def unignore(connection: psycopg.Connection, index: RegisteredIndex, keys: Sequence[str]) -> int:
+    """Takes `ignore` back: the next sync tries the texts of these rows again. Returns how many texts.
+
+    Raises:
+        VectorPipelineError: one of the rows has no text in quarantine; nothing is changed then.
+    """
+    with connection.transaction():
+        change = sql.SQL("ignored_at = NULL, next_attempt_at = now()")
+        return _update(connection, index, change, sql.SQL("ignored_at IS NOT NULL"), _texts_of(connection, index, keys))
+
+
+@dataclass(frozen=True)
+class _QuarantinedText:
+    """One of those that a row has in quarantine."""
+
+    key: str
+    content_hash: bytes
+    ignored: bool
+
+
+def _texts_of(connection: psycopg.Connection, index: RegisteredIndex, keys: Sequence[str]) -> list[_QuarantinedText]:
+    """The quarantined texts of these rows, each of which has one."""
+    rows = connection.execute(
+        sql.SQL(
+            """
+            SELECT DISTINCT p.key, q.content_hash, q.ignored_at IS NOT NULL
+            FROM {passages} p
+            JOIN vector_pipeline.quarantine q
+                ON q.index_id = %s AND q.space = %s AND q.content_hash = p.content_hash
+            WHERE p.key = ANY(%s) AND p.served_hash IS DISTINCT FROM p.content_hash
+            """
+        ).format(passages=sql.Identifier(index.schema, index.passages)),
+        (index.index_id, index.generation.space.number, list(keys)),
+    ).fetchall()
+    found = [_QuarantinedText(*row) for row in rows]
+    unknown = sorted(set(keys) - {text.key for text in found})
+    if unknown:
+        raise VectorPipelineError(
+            f"index {index.name!r} has no text in quarantine of {_rows(unknown)}; "
+            f"`vector-pipeline quarantine {index.name}` lists those that it has"
+        )
+    return found
+
+
+def _update(
+    connection: psycopg.Connection,
+    index: RegisteredIndex,
+    change: sql.SQL,
+    condition: sql.SQL,
+    texts: Sequence[_QuarantinedText] | None,
+) -> int:
+    """Changes the entries of these texts, or of all, in their order, as `release` takes them. Returns how many."""
     cursor = connection.execute(
-        """
-        UPDATE vector_pipeline.quarantine SET next_attempt_at = now()
-        WHERE index_id = %s AND space = %s
-        """,
-        (index.index_id, index.generation.space.number),
+        sql.SQL(
+            """
+            UPDATE vector_pipeline.quarantine q
+            SET {}
+            FROM (
+                SELECT content_hash FROM vector_pipeline.quarantine
+                WHERE index_id = %(index)s AND space = %(space)s AND {}
+                  AND (%(hashes)s::bytea[] IS NULL OR content_hash = ANY(%(hashes)s))
+                ORDER BY content_hash
+                FOR UPDATE) chosen
+            WHERE q.index_id = %(index)s AND q.space = %(space)s AND q.content_hash = chosen.content_hash
+            """
+        ).format(change, condition),
+        {
+            "index": index.index_id,
+            "space": index.generation.space.number,
+            "hashes": None if texts is None else [text.content_hash for text in texts],
+        },
     )
     return cursor.rowcount
+
+
+def _rows(keys: Sequence[str]) -> str:
+    more = f" and {len(keys) - _MOST_KEYS} more" if len(keys) > _MOST_KEYS else ""
+    return ("row " if len(keys) == 1 else "rows ") + ", ".join(map(repr, keys[:_MOST_KEYS])) + more
