@@ -116,7 +116,7 @@ def test_two_first_syncs_at_once_make_one_index_and_pay_each_text_once(
     assert provider.stats()["texts"] <= 300 + 3
 
 
-def test_two_runs_with_the_same_texts_in_other_ranges_end_right(
+def test_two_runs_with_the_same_texts_in_other_ranges_pay_each_once(
     workbench: Workbench, provider: MisbehavingProvider
 ) -> None:
     spec = question_only(range_size=100)
@@ -126,12 +126,15 @@ def test_two_runs_with_the_same_texts_in_other_ranges_end_right(
         index.detect()
         first, second = (state.partition for state in index.due_ranges())
         list(index.sync_documents([first, second]))
+    provider.reset()
     provider.delay_seconds = 0.3
     runs = AtOnce()
     for partition in (first, second):
         runs.start(lambda partition=partition: _embed(workbench, spec, partition))  # type: ignore[misc]
     runs.finish()
     _assert_equal(workbench, spec)
+    assert provider.stats()["texts"] == 100
+    assert workbench.postgres("SELECT count(*) FROM vector_pipeline.text_claims") == [(0,)]
     with workbench.index(spec) as index:
         assert index.verify().vectors == 100
 
@@ -310,3 +313,23 @@ def _work_on_a_window(index: VectorIndex, dice: random.Random) -> None:
         index.refresh_search_index()
     index.retry_quarantine()
     index.search("text 3", limit=5)
+
+
+def test_a_text_that_another_run_had_refused_is_not_sent_again_by_one_that_waited_for_it(
+    workbench: Workbench, provider: MisbehavingProvider
+) -> None:
+    spec = question_only(range_size=1)
+    workbench.create_faq(2)
+    workbench.mysql("UPDATE faq SET question = 'poison'")
+    with workbench.index(spec) as index:
+        index.detect()
+        partitions = [state.partition for state in index.due_ranges()]
+        list(index.sync_documents(partitions))
+    provider.delay_seconds = 0.3
+    runs = AtOnce()
+    for partition in partitions:
+        runs.start(lambda partition=partition: _embed(workbench, spec, partition))  # type: ignore[misc]
+    runs.finish()
+    assert provider.times_sent("poison") == 1
+    assert workbench.postgres("SELECT attempts FROM vector_pipeline.quarantine") == [(1,)]
+    _assert_equal(workbench, spec)

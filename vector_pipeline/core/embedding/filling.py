@@ -1,22 +1,20 @@
 """Filling the vectors that the passages of some key ranges need.
 
 Three things overlap: this thread reads texts and packs batches, a pool of threads waits for the provider, and a
-writing thread stores each finished batch with a commit of its own. So the provider is what the work waits for. A batch
-is in flight until it is stored, and there are never more of them than requests in flight and one: that is all a killed
-run can have paid for in vain, and the next one goes on by set difference.
+writing thread stores the finished batches. So the provider is what the work waits for. A batch is in flight until it is
+stored, and there are never more of them than requests in flight and one: that is all a killed run can have paid for in
+vain, and the next one goes on by set difference. Texts are claimed before they are sent, so that of several runs which
+need the same text one pays for it, and the others wait for its vector.
 """
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for_all
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from enum import Enum
 
 import psycopg
 
@@ -33,10 +31,12 @@ from vector_pipeline.core.embedding.requesting import (
 )
 from vector_pipeline.core.embedding.tokens import counter_for
 from vector_pipeline.core.embedding.traffic import DEFAULT_PATIENCE_SECONDS, PacedProvider
+from vector_pipeline.core.embedding.writing import BatchDone, Finished, OpenConnection, Writer
 from vector_pipeline.core.errors import DimensionMismatchError
 from vector_pipeline.core.reports import EmbeddingReport, RangeEmbeddings
 from vector_pipeline.core.source.key_ranges import KeyRange
 from vector_pipeline.core.store import locks, quarantine, statistics, vectors
+from vector_pipeline.core.store.claims import Claims
 from vector_pipeline.core.store.documents import PassageCounts, serve_current_vectors, settle_vectors_complete
 from vector_pipeline.core.store.locks import Lock
 from vector_pipeline.core.store.means import make_means
@@ -44,9 +44,14 @@ from vector_pipeline.core.store.quarantine import NOT_HONEST, REFUSED, Refusal
 from vector_pipeline.core.store.registry import RegisteredIndex
 from vector_pipeline.core.store.vectors import NeededText
 
-OpenConnection = Callable[[], AbstractContextManager[psycopg.Connection]]
 OnProgress = Callable[[int, int], None]
 """Called with texts done and texts known to be needed so far."""
+
+# How often texts are looked at that another run has claimed, and for how long: what it pays for is worth a wait, but it
+# may be stopped and never end.
+_FIRST_LOOK_SECONDS = 0.02
+_LONGEST_LOOK_SECONDS = 1.0
+_LONGEST_WAIT_SECONDS = 900.0
 
 
 @dataclass
@@ -64,25 +69,6 @@ class _Tally:
         with self.lock:
             self.requests += 1
             self.tokens += tokens or 0
-
-
-@dataclass(frozen=True)
-class _Finished:
-    """A part of a batch as the provider answered it: honest vectors of some texts, refusals of others, and texts to be
-    sent again since their vectors were lost among more of another length (fewer than were sent, so it comes to an end).
-    """
-
-    texts: list[NeededText]
-    judgement: Judgement | None
-    refusals: list[Refusal]
-    again: list[NeededText] = field(default_factory=list)
-
-
-class _Mark(Enum):
-    """What the writer is told between the parts of batches."""
-
-    STORED = "all parts of one batch came before this"
-    END = "no batch comes any more"
 
 
 _Batch = list[NeededText]
@@ -118,7 +104,8 @@ class Filling:
         self._error: BaseException | None = None
         self._in_flight: set[ContentHash] = set()
         self._asked: set[Future[None]] = set()
-        self._finished: queue.Queue[_Finished | _Mark] = queue.Queue()
+        self._aside: list[NeededText] = []
+        self._counts: dict[int, PassageCounts] = {}
         # Given back when a batch is stored, not when it is answered: what is paid for and could be lost stays bounded.
         # One beyond the requests, so that a batch being written keeps no request from being made.
         self._slots = threading.Semaphore(self._limits.requests_in_flight + 1)
@@ -132,11 +119,17 @@ class Filling:
         started = time.monotonic()
         with self._open_connection() as connection:
             statistics.renew_outgrown(connection, self._index)
-            busy = self._pass(connection, ranges, wait=False)
-            if busy:
-                # Only now, holding nothing: two runs that wait for each other's ranges must not both hold some.
-                self._pass(connection, busy, wait=True)
-            states = tuple(self._state(connection, key_range) for key_range in ranges)
+            claims = Claims(connection, self._index)
+            try:
+                busy = self._pass(connection, claims, ranges, wait=False)
+                if busy:
+                    # Only now, holding nothing, and in an order that all share: of runs that wait for each other's
+                    # ranges none may hold one that another waits for in turn.
+                    in_order = sorted(busy, key=lambda key_range: key_range.range_id)
+                    self._pass(connection, claims, in_order, wait=True)
+            finally:
+                claims.end()
+            states = tuple(self._state(key_range) for key_range in ranges)
         tally = self._tally
         return EmbeddingReport(
             ranges=states,
@@ -149,16 +142,21 @@ class Filling:
             seconds=time.monotonic() - started,
         )
 
-    def _pass(self, connection: psycopg.Connection, ranges: Sequence[KeyRange], *, wait: bool) -> list[KeyRange]:
+    def _pass(
+        self, connection: psycopg.Connection, claims: Claims, ranges: Sequence[KeyRange], *, wait: bool
+    ) -> list[KeyRange]:
         """Works on the ranges whose lock it gets; returns those that another run works on."""
         taken: list[KeyRange] = []
         busy: list[KeyRange] = []
-        writer = threading.Thread(target=self._write_finished, name="vectors-writer")
-        writer.start()
+        self._writer = Writer(
+            self._open_connection, self._index, self._note_stored, self._slots.release, self._note_error
+        )
+        writing = threading.Thread(target=self._writer.run, args=(claims.holder,), name="vectors-writer")
+        writing.start()
         try:
             with ThreadPoolExecutor(self._limits.requests_in_flight, "embedding-request") as pool:
                 try:
-                    for batch in self._batches(connection, self._take(connection, ranges, taken, busy, wait)):
+                    for batch in self._batches(connection, claims, self._take(connection, ranges, taken, busy, wait)):
                         self._slots.acquire()
                         if self._failed.is_set():
                             self._slots.release()
@@ -177,8 +175,8 @@ class Filling:
                     self._note_error(error)
                     wait_for_all(list(self._asked))
         finally:
-            self._finished.put(_Mark.END)
-            writer.join()
+            self._writer.end()
+            writing.join()
         if self._error is not None:
             # Nothing is asked of the connection, which may be what failed: its locks go when `run` closes it.
             raise self._error
@@ -205,9 +203,10 @@ class Filling:
             taken.append(key_range)
             yield key_range
 
-    def _batches(self, connection: psycopg.Connection, ranges: Iterator[KeyRange]) -> Iterator[_Batch]:
-        """Packs the texts that the ranges lack into batches, across the borders of ranges."""
-        packer = Packer[NeededText](self._limits, lambda needed: needed.text, self._count_tokens)
+    def _batches(self, connection: psycopg.Connection, claims: Claims, ranges: Iterator[KeyRange]) -> Iterator[_Batch]:
+        """Packs the texts that the ranges lack into batches, across the borders of ranges; at the end those that
+        another run had claimed."""
+        packer = self._packer()
         for key_range in ranges:
             if self._failed.is_set():
                 return
@@ -217,22 +216,51 @@ class Filling:
             self._texts_reused += distinct - len(lacking)
             for text in lacking:
                 if full := packer.add(text):
-                    yield from self._still_lacking(connection, full)
+                    yield from self._still_lacking(connection, claims, full)
         if rest := packer.rest():
-            yield from self._still_lacking(connection, rest)
+            yield from self._still_lacking(connection, claims, rest)
+        yield from self._put_aside(connection, claims)
 
-    def _still_lacking(self, connection: psycopg.Connection, batch: _Batch) -> Iterator[_Batch]:
-        """The batch less what is in flight here or has been stored since it was read, by whichever run."""
-        # In flight first, stored after it: a text that is stored between the two is seen by both, not by neither.
+    def _packer(self) -> Packer[NeededText]:
+        return Packer(self._limits, lambda needed: self._prefix + needed.text, self._count_tokens)
+
+    def _put_aside(self, connection: psycopg.Connection, claims: Claims) -> Iterator[_Batch]:
+        """What other runs had claimed: stored by now, or free, or waited for while they live.
+
+        Nobody waits for this run meanwhile: what it has claimed itself is under way and stored by other threads.
+        """
+        pause = _FIRST_LOOK_SECONDS
+        deadline = time.monotonic() + _LONGEST_WAIT_SECONDS
+        while self._aside and not self._failed.is_set() and time.monotonic() < deadline:
+            aside, self._aside = self._aside, []
+            packer = self._packer()
+            for text in aside:
+                if full := packer.add(text):
+                    yield from self._still_lacking(connection, claims, full)
+            if rest := packer.rest():
+                yield from self._still_lacking(connection, claims, rest)
+            if len(self._aside) == len(aside):
+                self._failed.wait(pause)
+                pause = min(2 * pause, _LONGEST_LOOK_SECONDS)
+
+    def _still_lacking(self, connection: psycopg.Connection, claims: Claims, batch: _Batch) -> Iterator[_Batch]:
+        """The batch less what is in flight, here or in another run, or has been stored or refused since it was read."""
+        # In flight first, claimed and stored after it: a text that is stored between the two is seen by both.
         with self._tally.lock:
             in_flight = self._in_flight.intersection(text.content_hash for text in batch)
-        stored = vectors.with_a_vector(connection, self._index, [text.content_hash for text in batch])
+        free = [text.content_hash for text in batch if text.content_hash not in in_flight]
+        claimed = claims.claim(free)
+        # Looked up after the claim: whoever had it before has stored what became of it.
+        stored = vectors.with_a_vector(connection, self._index, list(claimed))
         vectors.take_over(connection, self._index, [t for t in batch if t.content_hash in stored])
+        needless = stored | quarantine.paused(connection, self._index, list(claimed))
+        claims.release(list(needless))
+        self._aside += [t for t in batch if t.content_hash not in in_flight and t.content_hash not in claimed]
+        lacking = _distinct(t for t in batch if t.content_hash in claimed and t.content_hash not in needless)
         with self._tally.lock:
-            lacking = _distinct(t for t in batch if t.content_hash not in stored and t.content_hash not in in_flight)
             self._in_flight.update(text.content_hash for text in lacking)
             self._tally.needed += len(lacking)
-            self._texts_reused += len(batch) - len(lacking)
+        self._texts_reused += len(in_flight) + len(stored)
         if lacking:
             yield lacking
 
@@ -242,7 +270,7 @@ class Filling:
         texts = [self._prefix + text.text for text in batch]
         for outcome in request_halving(self._provider, texts, self._attempts, self._tally.request, self._sleep):
             finished = self._judged(batch, outcome)
-            self._finished.put(finished)
+            self._writer.put(finished)
             if finished.again:
                 self._request(finished.again)
 
@@ -252,17 +280,17 @@ class Filling:
     def _request_done(self, future: Future[None]) -> None:
         self._asked.discard(future)
         self._note_error(future.exception())
-        self._finished.put(_Mark.STORED)
+        self._writer.put(BatchDone())
 
-    def _judged(self, batch: _Batch, outcome: Embedded | Refused) -> _Finished:
+    def _judged(self, batch: _Batch, outcome: Embedded | Refused) -> Finished:
         if isinstance(outcome, Refused):
             refused = batch[outcome.position]
-            return _Finished([], None, [Refusal(refused.content_hash, REFUSED, outcome.message)])
+            return Finished([], None, [Refusal(refused.content_hash, REFUSED, outcome.message)])
         texts = [batch[position] for position in outcome.positions]
         judgement = self._judge(outcome.batch)
         if judgement is None:
             reason = f"has {outcome.batch.lengths[0]} numbers instead of {self._length.native}"
-            return _Finished([], None, [Refusal(t.content_hash, NOT_HONEST, f"the vector {reason}") for t in texts])
+            return Finished([], None, [Refusal(t.content_hash, NOT_HONEST, f"the vector {reason}") for t in texts])
         native = self._length.native
         overshadowed = outcome.batch.vectors.shape[1] != native
         again = [text for text, n in zip(texts, outcome.batch.lengths, strict=True) if overshadowed and n == native]
@@ -272,7 +300,7 @@ class Filling:
             if not (overshadowed and outcome.batch.lengths[row] == native)
         ]
         honest = [text for text, good in zip(texts, judgement.honest, strict=True) if good]
-        return _Finished(honest, judgement, refusals, again)
+        return Finished(honest, judgement, refusals, again)
 
     def _judge(self, batch: EmbeddedBatch) -> Judgement | None:
         """None where these texts alone get vectors of another length, and the model is the declared one."""
@@ -286,33 +314,13 @@ class Filling:
                 raise
             return None
 
-    def _write_finished(self) -> None:
-        """Stores what comes until the end is announced; after an error it only empties the queue."""
-        try:
-            with self._open_connection() as connection:
-                while (finished := self._finished.get()) is not _Mark.END:
-                    if isinstance(finished, _Finished):
-                        self._store(connection, finished)
-                    else:
-                        self._slots.release()
-                return
-        except BaseException as error:
-            self._note_error(error)
-        while (finished := self._finished.get()) is not _Mark.END:
-            if finished is _Mark.STORED:
-                self._slots.release()
-
-    def _store(self, connection: psycopg.Connection, finished: _Finished) -> None:
-        if finished.judgement is not None and finished.texts:
-            vectors.store_vectors(connection, self._index, finished.texts, finished.judgement.vectors)
-        if finished.refusals:
-            quarantine.put(connection, self._index, finished.refusals)
-        done = [text.content_hash for text in finished.texts]
-        done += [refusal.content_hash for refusal in finished.refusals]
+    def _note_stored(self, stored: Sequence[Finished]) -> None:
+        embedded = [text.content_hash for part in stored for text in part.texts]
+        refused = [refusal.content_hash for part in stored for refusal in part.refusals]
         with self._tally.lock:
-            self._in_flight.difference_update(done)
-            self._tally.embedded += len(finished.texts)
-            self._tally.quarantined += len(finished.refusals)
+            self._in_flight.difference_update(embedded, refused)
+            self._tally.embedded += len(embedded)
+            self._tally.quarantined += len(refused)
             progress = self._tally.embedded + self._tally.quarantined, self._tally.needed
         if self._on_progress is not None:
             self._on_progress(*progress)
@@ -323,11 +331,13 @@ class Filling:
             self._failed.set()
 
     def _settle(self, connection: psycopg.Connection, key_range: KeyRange) -> None:
-        if self._settled(connection, key_range).missing:
+        counts = self._settled(connection, key_range)
+        if counts.missing:
             # Texts that were in flight for another field or another range when this one was read.
             lacking = vectors.needed_texts(connection, self._index, key_range.range_id)
             vectors.take_over(connection, self._index, lacking)
-            self._settled(connection, key_range)
+            counts = self._settled(connection, key_range)
+        self._counts[key_range.range_id] = counts
 
     def _settled(self, connection: psycopg.Connection, key_range: KeyRange) -> PassageCounts:
         with connection.transaction():
@@ -338,9 +348,8 @@ class Filling:
             serve_current_vectors(connection, self._index, key_range.range_id)
             return settle_vectors_complete(connection, self._index, key_range.range_id)
 
-    def _state(self, connection: psycopg.Connection, key_range: KeyRange) -> RangeEmbeddings:
-        with connection.transaction():
-            counts = settle_vectors_complete(connection, self._index, key_range.range_id)
+    def _state(self, key_range: KeyRange) -> RangeEmbeddings:
+        counts = self._counts[key_range.range_id]
         return RangeEmbeddings(key_range.partition, counts.passages, counts.missing, counts.quarantined)
 
 

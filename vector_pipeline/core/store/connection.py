@@ -12,6 +12,7 @@ from vector_pipeline.core.errors import (
     without_secrets,
 )
 from vector_pipeline.core.settings import TargetSettings
+from vector_pipeline.core.store.vector_array import register_vector_array
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
@@ -42,6 +43,7 @@ def connect(settings: TargetSettings, application: str = "vector-pipeline") -> p
         raise _unavailable(settings, str(error).strip()) from None
     try:
         _register(connection, settings)
+        register_vector_array(connection)
     except BaseException:
         connection.close()
         raise

@@ -31,6 +31,7 @@ class Lock(IntEnum):
     VECTORS = 0x56500004
     RANGES = 0x56500005
     SEARCH_INDEX = 0x56500006
+    CLAIM_HOLDER = 0x56500007
 
 
 @contextmanager
@@ -76,6 +77,20 @@ def is_held(connection: psycopg.Connection, lock: Lock, which: int) -> bool:
         (int(lock), which),
     ).fetchone()
     return bool(row and row[0])
+
+
+def holders(connection: psycopg.Connection, lock: Lock) -> list[int]:
+    """The second numbers of all locks of this kind that any session holds."""
+    rows = connection.execute(
+        """
+        SELECT objid::bigint FROM pg_locks
+        WHERE locktype = 'advisory' AND granted AND objsubid = 2
+          AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+          AND classid::bigint = %s
+        """,
+        (int(lock),),
+    ).fetchall()
+    return [which for (which,) in rows]
 
 
 def in_transaction(connection: psycopg.Connection, lock: Lock, which: int, *, shared: bool = False) -> None:

@@ -80,6 +80,8 @@ def put(connection: psycopg.Connection, index: RegisteredIndex, refusals: Sequen
 
 def release(connection: psycopg.Connection, index: RegisteredIndex, hashes: Sequence[bytes]) -> None:
     """Removes the entries of these texts, in their order, so that two transactions never wait for each other."""
+    if not _has_entries(connection, index):
+        return
     connection.execute(
         """
         DELETE FROM vector_pipeline.quarantine q
@@ -92,6 +94,28 @@ def release(connection: psycopg.Connection, index: RegisteredIndex, hashes: Sequ
         """,
         {"index": index.index_id, "space": index.generation.space.number, "hashes": list(hashes)},
     )
+
+
+def _has_entries(connection: psycopg.Connection, index: RegisteredIndex) -> bool:
+    """Whether there is anything to look through: there mostly is not."""
+    row = connection.execute(
+        "SELECT EXISTS (SELECT FROM vector_pipeline.quarantine WHERE index_id = %s AND space = %s)",
+        (index.index_id, index.generation.space.number),
+    ).fetchone()
+    return bool(row and row[0])
+
+
+def paused(connection: psycopg.Connection, index: RegisteredIndex, hashes: Sequence[ContentHash]) -> set[ContentHash]:
+    """Which of the texts are not to be tried now."""
+    rows = connection.execute(
+        """
+        SELECT content_hash FROM vector_pipeline.quarantine
+        WHERE index_id = %s AND space = %s AND content_hash = ANY(%s)
+          AND (next_attempt_at IS NULL OR next_attempt_at > now())
+        """,
+        (index.index_id, index.generation.space.number, list(hashes)),
+    ).fetchall()
+    return {content_hash for (content_hash,) in rows}
 
 
 def release_unneeded(connection: psycopg.Connection, index: RegisteredIndex) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import psycopg
 from psycopg import sql
 
@@ -18,7 +19,7 @@ from vector_pipeline.core.embedding.provider import Vectors
 from vector_pipeline.core.store import generations, quarantine
 from vector_pipeline.core.store.locks import Lock, in_transaction
 from vector_pipeline.core.store.registry import RegisteredIndex
-from vector_pipeline.core.store.vector_copy import copy_vectors
+from vector_pipeline.core.store.vector_array import VectorArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,30 +171,31 @@ def store_vectors(
     connection: psycopg.Connection,
     index: RegisteredIndex,
     texts: Sequence[NeededText],
-    vectors: Vectors,
+    vectors: Sequence[Vectors],
 ) -> None:
     """Stores one honest vector per text under each of its fields and lets passages be found by it, in one commit.
 
     In key order and past conflicts, so that two runs with the same text neither collide nor deadlock. A passage that
     another transaction is writing is passed over: its own range lets it be found (`settle_vectors_complete`).
+
+    Args:
+        vectors: those of the texts, in their order, in as many arrays as they came in.
     """
     rows = sorted((text.content_hash, field, position) for position, text in enumerate(texts) for field in text.fields)
     hashes = [text.content_hash for text in texts]
+    in_key_order = np.concatenate(vectors)[[position for _, _, position in rows]]
     with connection.transaction():
         # No vector that is found here may be retired before this is committed.
         in_transaction(connection, Lock.VECTORS, index.index_id, shared=True)
         connection.execute(
-            sql.SQL("CREATE TEMPORARY TABLE staged_vectors (LIKE {vectors}) ON COMMIT DROP").format(**_tables(index))
-        )
-        copy_vectors(connection, sql.Identifier("staged_vectors"), rows, vectors)
-        connection.execute(
             sql.SQL(
                 """
                 INSERT INTO {vectors} (content_hash, field, embedding)
-                SELECT content_hash, field, embedding FROM staged_vectors ORDER BY content_hash, field
+                SELECT * FROM unnest(%s::bytea[], %s::text[], %s)
                 ON CONFLICT DO NOTHING
                 """
-            ).format(**_tables(index))
+            ).format(**_tables(index)),
+            ([row[0] for row in rows], [row[1] for row in rows], VectorArray(in_key_order)),
         )
         quarantine.release(connection, index, hashes)
         connection.execute(
