@@ -65,11 +65,13 @@ class FieldIndex:
 
 @dataclass(frozen=True)
 class SearchIndexReport:
-    """What refreshing the search index did."""
+    """What refreshing the search index did. `vectors_retired` left the search and are kept for a while;
+    `vectors_removed` were kept for long enough."""
 
     fields: tuple[FieldIndex, ...]
     documents: int
     vectors_retired: int
+    vectors_removed: int
     view: str
     seconds: float
 

@@ -14,6 +14,7 @@ from vector_pipeline.core.reports import IndexStatus, Lag, RangeState, SearchInd
 from vector_pipeline.core.source.plan import ReadingPlan
 from vector_pipeline.core.spec import IndexSpec
 from vector_pipeline.core.store import ann_index, key_ranges, locks, quarantine, vectors, view
+from vector_pipeline.core.store import generations as store_generations
 from vector_pipeline.core.store.contents import count_contents
 from vector_pipeline.core.store.locks import Lock
 from vector_pipeline.core.store.names import bounded
@@ -28,11 +29,16 @@ _TRIES_AWAITED = 2
 def refresh_search_index(
     target: psycopg.Connection, index: RegisteredIndex, plan: ReadingPlan, spec: IndexSpec
 ) -> SearchIndexReport:
-    """Retires vectors that serve nothing, builds ANN indexes worth having, renews statistics, view and function."""
+    """Retires vectors that serve nothing, removes those that were retired for long enough, builds ANN indexes worth
+    having, renews statistics, view and function."""
     started = time.monotonic()
     with locks.held(target, Lock.SEARCH_INDEX, index.index_id):
         generations.drop_expired(target, index, timedelta(days=spec.generations.keep_days))
         retired = vectors.retire_unserved(target, index)
+        kept_for = timedelta(days=spec.embedding.keep_vectors_days)
+        removed = sum(
+            vectors.remove_expired(target, space, kept_for) for space in store_generations.spaces(target, index)
+        )
         quarantine.release_unneeded(target, index)
         fields = ann_index.refresh(target, index, spec.search.ann_from_vectors)
         unique_on = index.generation.column_of(spec.document.unique_on)
@@ -50,6 +56,7 @@ def refresh_search_index(
         fields=tuple(fields),
         documents=count_contents(target, index).documents,
         vectors_retired=retired,
+        vectors_removed=removed,
         view=f"public.{bounded(index.name)}",
         seconds=time.monotonic() - started,
     )

@@ -265,6 +265,13 @@ class EmbeddingSpec(_Declared):
         ge=16,
         description="The longest input that the model takes, in tokens; known for common models, else 8192.",
     )
+    keep_vectors_days: float = Field(
+        default=30.0,
+        ge=0,
+        le=36_500,
+        description="How long the vector of a text that has left the table is kept, outside of the search: a text that "
+        "comes back within it costs nothing.",
+    )
 
 
 class SearchSpec(_Declared):

@@ -124,6 +124,7 @@ def of_search_index(report: SearchIndexReport) -> Metadata:
         "dagster/table_name": report.view,
         "vectors": sum(f.vectors for f in report.fields),
         "vectors_retired": report.vectors_retired,
+        "vectors_removed": report.vectors_removed,
         "index_bytes": sum(f.index_bytes for f in report.fields),
         "seconds": _rounded(report.seconds),
         "fields": fields,

@@ -114,6 +114,13 @@ def passages_in_space(connection: psycopg.Connection, index: RegisteredIndex) ->
     return [sql.Identifier(index.schema, names.passages_table(number)) for (number,) in rows]
 
 
+def spaces(connection: psycopg.Connection, index: RegisteredIndex) -> list[RegisteredIndex]:
+    """The index by one generation of each of its vector spaces, whatever their standing."""
+    number_of = {record.space: record.number for record in load_records(connection, index)}
+    found = [registry.load_generation(connection, index, number) for number in number_of.values()]
+    return [generation for generation in found if generation is not None]
+
+
 def begin(
     connection: psycopg.Connection,
     index: RegisteredIndex,

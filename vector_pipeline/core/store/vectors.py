@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -259,6 +260,40 @@ def retire_unserved(connection: psycopg.Connection, index: RegisteredIndex) -> i
             ).format(**_tables(index))
         )
     return retired
+
+
+def remove_expired(connection: psycopg.Connection, index: RegisteredIndex, kept_for: timedelta) -> int:
+    """Removes the retired vectors of the index's space that nothing has needed for longer. Returns how many.
+
+    A passage that waits for its vector may be about to take it over: that one stays. None can begin to meanwhile, since
+    whoever writes passages or takes vectors over holds the lock as well.
+    """
+    with connection.transaction():
+        in_transaction(connection, Lock.VECTORS, index.index_id)
+        return connection.execute(
+            sql.SQL("DELETE FROM {retired} v WHERE v.retired_at < now() - %s AND {no_text}").format(
+                no_text=_no_passage_has(connection, index), **_tables(index)
+            ),
+            (kept_for,),
+        ).rowcount
+
+
+def _no_passage_has(connection: psycopg.Connection, index: RegisteredIndex) -> sql.Composed:
+    """SQL over vectors (alias v): the text is in no field of any generation, neither as it is now nor as it is found.
+
+    Two conditions, each with its index: those that wait for their vector, and those that are found by one.
+    """
+    return sql.SQL(" AND ").join(
+        sql.SQL(
+            """
+            NOT EXISTS (
+                SELECT FROM {passages} p
+                WHERE p.content_hash = v.content_hash AND p.served_hash IS DISTINCT FROM p.content_hash)
+            AND NOT EXISTS (SELECT FROM {passages} p WHERE p.served_hash = v.content_hash)
+            """
+        ).format(passages=passages)
+        for passages in generations.passages_in_space(connection, index)
+    )
 
 
 def discard_dishonest(connection: psycopg.Connection, index: RegisteredIndex) -> int:
