@@ -24,10 +24,12 @@ SELECT key, question, answer, metadata->>'link', metadata->>'asked', metadata->>
 FROM {schema}.documents
 """
 _PASSAGES = """
-SELECT p.key, p.field, p.ordinal, p.content_hash, p.served_hash, v.embedding::text, q.content_hash IS NOT NULL
+SELECT p.key, p.field, p.ordinal, p.char_start, p.char_end, p.content_hash, p.served_hash, v.embedding::text,
+       q.content_hash IS NOT NULL
 FROM {schema}.passages_1 p
 LEFT JOIN {schema}.vectors_1 v ON v.content_hash = p.content_hash AND v.field = p.field
 LEFT JOIN vector_pipeline.quarantine q ON q.content_hash = p.content_hash
+ORDER BY p.key, p.field, p.ordinal
 """
 _QUARANTINED_FOR_NOTHING = """
 SELECT count(*) FROM vector_pipeline.quarantine q
@@ -71,11 +73,13 @@ class RowByRow:
             if text and text.strip()
         }
         passages = self._of_target(_PASSAGES)
-        assert sorted((key, field, ordinal) for key, field, ordinal, *_ in passages) == sorted(
-            (key, field, 0) for key, field in texts
-        )
-        for key, field, _, content_hash, served_hash, vector, quarantined in passages:
-            text = texts[key, field]
+        left = dict(texts)
+        found_before: dict[tuple[str, str], int] = {}
+        for key, field, ordinal, start, end, content_hash, served_hash, vector, quarantined in passages:
+            text = texts[key, field][start:end]
+            assert ordinal == found_before.setdefault((key, field), 0), (key, field)
+            found_before[key, field] += 1
+            left[key, field] = left[key, field].replace(text, "", 1)
             assert content_hash == sha256(text.encode()).digest(), (key, field)
             assert quarantined == (POISON in text), (key, field)
             if not quarantined:
@@ -83,6 +87,7 @@ class RowByRow:
                 assert vector is not None, (key, field)
                 found = np.array(vector.strip("[]").split(","), np.float32)
                 assert np.allclose(found, vectors_of([text], DIMENSIONS)[0], atol=1e-6), (key, field)
+        assert not "".join(left.values()).strip()
 
     def assert_in_their_ranges(self, ranges: Sequence[RangeState]) -> None:
         """Each document is in the one range between whose bounds MySQL finds its row."""
