@@ -39,7 +39,7 @@ INDEX = "genie_documents"
 KEEP_IN = "VECTOR_PIPELINE_SCREENSHOTS"
 WINDOW = {"width": 1400, "height": 860}
 # The parts of the window that pictures are of, without what surrounds them.
-LINEAGE = {"x": 290, "y": 410, "width": 1060, "height": 155}
+LINEAGE = {"x": 290, "y": 335, "width": 1060, "height": 310}
 PLOTS = {"x": 240, "y": 104, "width": 812, "height": 700}
 CHECKS = {"x": 240, "y": 0, "width": 1160, "height": 760}
 CHROMIUM_ARGUMENTS = [
@@ -51,7 +51,7 @@ CHROMIUM_ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-DOCUMENTED = ("lineage", "plots", "checks", "mass-deletion", "lag")
+DOCUMENTED = ("lineage", "plots", "checks", "mass-deletion", "lag", "generation-check")
 ROWS = 2_500
 FIRST = 1_500
 """Rows that are there from the beginning, where the others are added later."""
@@ -103,6 +103,51 @@ def test_a_held_mass_deletion_is_shown_with_its_way_out_which_the_launchpad_is(
                 with daemon(PROJECT, home):
                     _approve(operator)
                     wait_until(lambda: _documents(workbench) == KEPT, ARRIVES_WITHIN, home)
+
+
+@pytest.mark.long
+def test_a_generation_that_waits_for_approval_is_shown_with_its_progress_and_the_job_that_switches(
+    mysql_database: SourceSettings, pg_database: TargetSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chromium = _chromium()
+    home = _dagster_home(tmp_path)
+    with MisbehavingProvider(dimensions=64) as provider:
+        for name, value in _environment(mysql_database, pg_database, provider, home).items():
+            monkeypatch.setenv(name, value)
+        workbench = Workbench(mysql_database, pg_database, EmbeddingSettings(host=provider.url, model="numbers"))
+        with dg.DagsterInstance.get() as instance, webserver(PROJECT, tmp_path / "webserver.log") as address:
+            set_pool_limits(instance)
+            _declare_another_model(Location(workbench, instance, find_declaration(INDEX).spec))
+            wait_until_it_answers(address)
+            with _browser(chromium, address, tmp_path) as operator:
+                _look_at_generations(operator)
+
+
+def _declare_another_model(location: Location) -> None:
+    with _connection(location.workbench.source) as connection:
+        demo_rows.load(connection)
+    location.settle()
+    spec = location.spec
+    location.spec = spec.model_copy(
+        update={
+            "embedding": spec.embedding.model_copy(update={"model": "letters"}),
+            "generations": spec.generations.model_copy(update={"switch": "approval"}),
+        }
+    )
+    location.settle()
+
+
+def _look_at_generations(operator: Operator) -> None:
+    operator.open(f"/assets/{INDEX}/next_generation?view=checks")
+    operator.sees("generation")
+    operator.page.get_by_text("generation", exact=True).first.click()
+    operator.sees_part("model: numbers → letters")
+    operator.sees_part(f"job {INDEX}_switch_generation")
+    operator.photograph("generation-check", CHECKS)
+    operator.open(f"/assets/{INDEX}/next_generation?view=overview")
+    operator.sees("built_percent")
+    operator.sees_part("being built")
+    operator.photograph("generations")
 
 
 def _lose_most_rows(location: Location) -> None:
@@ -158,13 +203,12 @@ def _approve(operator: Operator) -> None:
 
 def _look_at_lineage(operator: Operator) -> None:
     operator.open(f"/locations/__repository__@vector_pipeline/asset-groups/{INDEX}/lineage")
-    for asset in ("rows", "documents", "embeddings", "search_index"):
+    for asset in ("rows", "documents", "embeddings", "next_generation", "search_index"):
         operator.sees(asset)
     for kind in ("MySQL", "Postgres", "pgvector", "View"):
         operator.sees(kind)
     operator.sees("3 partitions", times=3)
     operator.sees("100% filled", times=3)
-    operator.sees("1 / 1 Passed")
     operator.sees("2 / 2 Passed", times=3)
     operator.misses("Unsynced")  # what follows by itself must not look as if there were something to do
     operator.photograph("lineage", LINEAGE)
