@@ -124,8 +124,11 @@ def status(index: str | None, as_json: bool) -> None:
 @click.option("--retry", is_flag=True, help="Let the next sync try them again at once, or all that are not ignored.")
 @click.option("--ignore", is_flag=True, help="Leave the texts of these rows alone until they change.")
 @click.option("--unignore", is_flag=True, help="Take that back: the next sync tries them again.")
+@click.option("--building", is_flag=True, help="Of the generation that is being built, not of the served one.")
 @as_json
-def quarantine(index: str, keys: tuple[str, ...], retry: bool, ignore: bool, unignore: bool, as_json: bool) -> None:
+def quarantine(
+    index: str, keys: tuple[str, ...], retry: bool, ignore: bool, unignore: bool, building: bool, as_json: bool
+) -> None:
     """List the texts of INDEX that the provider refused, of all rows or of those with a KEY, and decide on them."""
     if retry + ignore + unignore > 1:
         raise click.UsageError("--retry, --ignore and --unignore exclude each other")
@@ -133,12 +136,18 @@ def quarantine(index: str, keys: tuple[str, ...], retry: bool, ignore: bool, uni
         raise click.UsageError(f"--{'ignore' if ignore else 'unignore'} needs the keys of rows")
     with _opened(index) as opened:
         if retry:
-            messages.print(f"{opened.retry_quarantine(keys or None)} texts will be tried again by the next sync")
+            messages.print(
+                f"{opened.retry_quarantine(keys or None, building=building)} texts will be tried again by the next sync"
+            )
         elif ignore:
-            messages.print(f"{opened.ignore_quarantined(keys)} texts are ignored from now on, until they change")
+            messages.print(
+                f"{opened.ignore_quarantined(keys, building=building)} texts are ignored from now on, until they change"
+            )
         elif unignore:
-            messages.print(f"{opened.unignore_quarantined(keys)} texts will be tried again by the next sync")
-        entries = [entry for entry in opened.quarantine() if not keys or entry.key in keys]
+            messages.print(
+                f"{opened.unignore_quarantined(keys, building=building)} texts will be tried again by the next sync"
+            )
+        entries = [entry for entry in opened.quarantine(building=building) if not keys or entry.key in keys]
     if as_json:
         click.echo(json.dumps([_plain(entry) for entry in entries], indent=2, ensure_ascii=False))
     else:

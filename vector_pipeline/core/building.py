@@ -80,8 +80,10 @@ def build(
 
 
 def _windows(target: psycopg.Connection, building: RegisteredIndex, size: int) -> Iterator[list[KeyRange]]:
-    """The ranges that are not built, or whose rows have changed since, so many at a time."""
+    """The ranges that are not built, whose rows have changed since, or with a quarantined text whose pause is over, so
+    many at a time."""
     due = {state.range_id for state in key_ranges.load_states(target, building) if state.dirty}
+    due |= key_ranges.due_for_retry(target, building)
     ranges = [key_range for key_range in key_ranges.load_ranges(target, building) if key_range.range_id in due]
     for start in range(0, len(ranges), size):
         yield ranges[start : start + size]

@@ -208,6 +208,19 @@ class VectorIndex:
             )
         return registered
 
+    def _served_or_building(self, building: bool) -> RegisteredIndex:
+        """The index by the generation that is served, or by the one that is being built.
+
+        Raises:
+            GenerationError: none is being built.
+        """
+        if not building:
+            return self._registered
+        found = registry.load_building(self._target, self.spec.name)
+        if found is None:
+            raise GenerationError(f"no generation of index {self.spec.name!r} is being built")
+        return found
+
     @contextmanager
     def _database_errors(self) -> Iterator[None]:
         """Errors of both drivers as ours: without secrets, without contents of rows, and with the remedy."""
@@ -500,36 +513,36 @@ class VectorIndex:
         return verify.dishonest_keys(self._target, self._registered)
 
     @_in_our_words
-    def quarantine(self) -> list[QuarantineEntry]:
+    def quarantine(self, *, building: bool = False) -> list[QuarantineEntry]:
         """What the provider refused, in key order."""
-        return quarantine.entries(self._target, self._registered)
+        return quarantine.entries(self._target, self._served_or_building(building))
 
     @_in_our_words
-    def retry_quarantine(self, keys: Sequence[str] | None = None) -> int:
+    def retry_quarantine(self, keys: Sequence[str] | None = None, *, building: bool = False) -> int:
         """Lets the next sync try the quarantined texts of these rows again, or all but the ignored. Returns how many.
 
         Raises:
             VectorPipelineError: one of the rows has no text in quarantine, or only ignored ones.
         """
-        return quarantine.retry(self._target, self._registered, keys)
+        return quarantine.retry(self._target, self._served_or_building(building), keys)
 
     @_in_our_words
-    def ignore_quarantined(self, keys: Sequence[str]) -> int:
+    def ignore_quarantined(self, keys: Sequence[str], *, building: bool = False) -> int:
         """Leaves the quarantined texts of these rows alone until they change. Returns how many that alters.
 
         Raises:
             VectorPipelineError: one of the rows has no text in quarantine.
         """
-        return quarantine.ignore(self._target, self._registered, keys)
+        return quarantine.ignore(self._target, self._served_or_building(building), keys)
 
     @_in_our_words
-    def unignore_quarantined(self, keys: Sequence[str]) -> int:
+    def unignore_quarantined(self, keys: Sequence[str], *, building: bool = False) -> int:
         """Lets the next sync try the ignored texts of these rows again. Returns how many.
 
         Raises:
             VectorPipelineError: one of the rows has no text in quarantine.
         """
-        return quarantine.unignore(self._target, self._registered, keys)
+        return quarantine.unignore(self._target, self._served_or_building(building), keys)
 
     @_in_our_words
     def detector_problems(self) -> dict[str, str]:

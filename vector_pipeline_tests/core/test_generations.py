@@ -141,8 +141,23 @@ def test_a_model_that_refuses_more_texts_is_not_served_unless_somebody_approves(
     assert not built.switched
     assert "2 have no vector, 0 in the served generation" in built.obstacles[0]
     with workbench.index(faq_spec()) as index:
+        assert index.quarantine() == []
+        assert [entry.key for entry in index.quarantine(building=True)] == ["5", "6"]
         assert index.approve_generation()
         assert index.generations().served.number == 2
+        assert [entry.key for entry in index.quarantine()] == ["5", "6"]
+        with pytest.raises(GenerationError, match="is being built"):
+            index.quarantine(building=True)
+
+
+def test_a_refused_text_of_the_generation_being_built_is_tried_again(workbench: Workbench) -> None:
+    workbench.create_faq(20)
+    workbench.mysql(f"UPDATE faq SET answer = 'an answer with {POISON}' WHERE id = 5")
+    workbench.sync(question_only())
+    build(workbench, faq_spec())
+    workbench.mysql("UPDATE faq SET answer = 'mended' WHERE id = 5")
+    built = build(workbench, faq_spec())
+    assert (built.texts_embedded, built.switched) == (1, True)
 
 
 def test_a_model_that_cannot_be_reached_harms_nothing_that_is_served(workbench: Workbench) -> None:
