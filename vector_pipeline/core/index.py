@@ -70,7 +70,16 @@ from vector_pipeline.core.source.replicas import ReplicaWatch
 from vector_pipeline.core.source.throttle import Throttle
 from vector_pipeline.core.spec import ColumnReference, IndexSpec, LocalProviderSpec, OpenAIProviderSpec
 from vector_pipeline.core.store import connection as store_connection
-from vector_pipeline.core.store import deletion_guards, detector_states, key_ranges, locks, quarantine, registry, view
+from vector_pipeline.core.store import (
+    deletion_guards,
+    detector_states,
+    key_ranges,
+    locks,
+    quarantine,
+    registry,
+    schema,
+    view,
+)
 from vector_pipeline.core.store import generations as store_generations
 from vector_pipeline.core.store.fingerprint import WantedSpace
 from vector_pipeline.core.store.locks import Lock
@@ -131,7 +140,10 @@ class VectorIndex:
 
     @cached_property
     def _target(self) -> psycopg.Connection:
-        return self._closing.enter_context(self._open_target())
+        connection = self._closing.enter_context(self._open_target())
+        # Whatever is asked of an index first, a search as well, is asked of tables as this version knows them.
+        schema.update_registry(connection)
+        return connection
 
     @contextmanager
     def _open_target(self) -> Iterator[psycopg.Connection]:

@@ -4,6 +4,9 @@ Counting is the exception. A byte-level BPE never makes more tokens of a text th
 byte fallback one more for the space that it puts in front, and WordPiece at most one per character; around a text go
 one or two tokens that mark its ends. So `most_tokens`, which only looks at the length, tells for nearly every text
 that it is short enough.
+
+Texts are cut where these counts say so: another way of counting makes other passages of the same text, so that indexes
+with `split` embed anew.
 """
 
 from __future__ import annotations

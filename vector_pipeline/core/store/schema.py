@@ -50,6 +50,12 @@ def create_registry(connection: psycopg.Connection) -> None:
             connection.execute("INSERT INTO vector_pipeline.schema_version (version) VALUES (%s)", (number,))
 
 
+def update_registry(connection: psycopg.Connection) -> None:
+    """Brings a registry that an earlier version made to this one; makes none where there is none."""
+    if _version(connection) not in (0, REGISTRY_VERSION):
+        create_registry(connection)
+
+
 def _version(connection: psycopg.Connection) -> int:
     """The version of the tables that are there; 0 where there are none."""
     present = connection.execute("SELECT to_regclass('vector_pipeline.schema_version')").fetchone()

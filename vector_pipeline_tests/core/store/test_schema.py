@@ -98,6 +98,8 @@ def test_a_registry_of_the_first_version_is_brought_to_this_one(workbench: Workb
     workbench.sync()
     for statement in BACK_TO_VERSION_1:
         workbench.postgres(statement)
+    with workbench.index() as index:
+        assert index.search("question number 3?").hits[0].key == "3"
     workbench.mysql("DELETE FROM faq WHERE id = 2")
     workbench.add_faq([4])
     synced = workbench.sync()
