@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import cold_sync, latency, memory, report, scale
+from benchmarks import cold_sync, latency, memory, report, scale, throughput
 from benchmarks.figures import Findings
 from benchmarks.guardian import guarded
 from benchmarks.machine import describe_machine
@@ -17,6 +17,7 @@ from benchmarks.workplace import Workplace, workplace
 
 BENCHMARKS: Mapping[str, Callable[[Workplace], Findings]] = {
     "cold_sync": cold_sync.measure,
+    "throughput": throughput.measure,
     "memory": memory.measure,
     "scale": scale.measure,
     "latency": latency.measure,

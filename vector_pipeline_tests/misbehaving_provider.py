@@ -314,6 +314,7 @@ class _Handler(BaseHTTPRequestHandler):
         behaviour = self._provider.count(request, texts)
         if not self._provider.lets_through():
             body = to_json({"error": {"message": "Rate limit reached", "code": "rate_limit_exceeded"}})
+            self._provider.log(len(texts), "status 429")
             self._send(429, body, headers=self._provider.rate_headers())
             return
         try:

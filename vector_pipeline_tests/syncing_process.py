@@ -29,11 +29,13 @@ class Outcome:
     """What a sync to the end did.
 
     Attributes:
+        embedding_seconds: of `seconds`, those in which the served generation was embedded.
         first_text_seconds: until the first text had its vector stored; None if there was none to embed.
         peak_bytes: the most memory that the process had resident, imports included.
     """
 
     seconds: float
+    embedding_seconds: float
     first_text_seconds: float | None
     ranges: int
     inserted: int
@@ -101,12 +103,15 @@ class _Sync:
         self._index.detect()
         due = [state.partition for state in self._index.due_ranges()]
         inserted = embedded = 0
+        embedding_seconds = 0.0
         for window in windows(due, self._index.spec.automation.ranges_per_run):
             inserted += sum(facts.inserted for facts in self._index.sync_documents(window))
-            embedded += self._index.embed(window, self._note_progress).texts_embedded
+            report = self._index.embed(window, self._note_progress)
+            embedded += report.texts_embedded
+            embedding_seconds += report.seconds
         if self._index.next_generation_work() in TO_BE_BUILT:
             embedded += self._index.build_next_generation().texts_embedded
-        return Outcome(self._seconds(), self._first_text, len(due), inserted, embedded, peak_bytes())
+        return Outcome(self._seconds(), embedding_seconds, self._first_text, len(due), inserted, embedded, peak_bytes())
 
     def _seconds(self) -> float:
         return time.monotonic() - self._started
