@@ -133,12 +133,11 @@ def _end_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def _set_pool_limits() -> None:
-    from dagster import DagsterInstance  # noqa: PLC0415 - takes seconds
+    from vector_pipeline.orchestration.pools import (  # noqa: PLC0415 - Dagster takes seconds
+        set_pool_limits_of_declared_indexes,
+    )
 
-    from vector_pipeline.orchestration.pools import set_pool_limits  # noqa: PLC0415
-
-    with DagsterInstance.get() as instance:
-        set_pool_limits(instance)
+    set_pool_limits_of_declared_indexes()
 
 
 def _choose_port(wanted: int | None) -> int:

@@ -15,7 +15,7 @@ from vector_pipeline.core.store.names import bounded
 from vector_pipeline.orchestration import metadata
 from vector_pipeline.orchestration.index_context import IndexContext
 from vector_pipeline.orchestration.next_generation import build_next_generation_asset
-from vector_pipeline.orchestration.pools import EMBEDDING_POOL
+from vector_pipeline.orchestration.pools import pool_of
 from vector_pipeline.orchestration.resources import IndexesResource
 
 ROWS, DOCUMENTS, EMBEDDINGS, SEARCH_INDEX = "rows", "documents", "embeddings", "search_index"
@@ -119,7 +119,7 @@ def _embeddings(index: IndexContext) -> dg.AssetsDefinition:
         partitions_def=index.ranges,
         deps=[index.key(DOCUMENTS)],
         backfill_policy=dg.BackfillPolicy.multi_run(spec.automation.ranges_per_run),
-        pool=EMBEDDING_POOL,
+        pool=pool_of(spec),
         description=_described(index, f"One vector for each distinct text; a text is paid for once. {_COUNTED_TEXTS}"),
         kinds={"pgvector", "python"},
         metadata=_table(index, "vectors_…", _vector_columns()),

@@ -1,0 +1,57 @@
+"""Runs share a provider by its pool, and leave those of other providers alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from vector_pipeline.core.spec import IndexSpec
+from vector_pipeline.orchestration.pools import EMBEDDING_POOL, pool_of, set_pool_limits
+from vector_pipeline_tests.workbench import question_only
+
+OPENAI = {"type": "openai", "host": "https://api.openai.com/v1"}
+
+
+def spec_with(provider: dict[str, Any] | None, **more: Any) -> IndexSpec:
+    return question_only(embedding={"provider": provider, **more})
+
+
+@pytest.mark.parametrize("provider", [None, {"type": "openai"}, {"type": "openai", "texts_per_request": 7}])
+def test_indexes_of_the_environments_provider_share_its_pool(provider: dict[str, Any] | None) -> None:
+    assert pool_of(spec_with(provider)) == EMBEDDING_POOL
+
+
+def test_indexes_of_one_host_share_a_pool_whatever_their_model() -> None:
+    pools = {pool_of(spec_with(OPENAI, model=model)) for model in ("text-embedding-3-small", "text-embedding-3-large")}
+    [pool] = pools
+    assert pool.startswith("embedding_provider_api_openai_com_v1_")
+
+
+@pytest.mark.parametrize(
+    "provider",
+    [
+        {"type": "openai", "host": "https://api.openai.com/v2"},
+        {"type": "local"},
+        {"type": "huggingface"},
+        {"type": "custom", "entry_point": "ours"},
+    ],
+)
+def test_another_provider_has_another_pool_of_a_name_that_dagster_takes(provider: dict[str, Any]) -> None:
+    pool = pool_of(spec_with(provider))
+    assert pool not in (EMBEDDING_POOL, pool_of(spec_with(OPENAI)))
+
+    @dg.op(pool=pool)
+    def asks() -> None:
+        """Nothing: its declaration is what is tried."""
+
+    assert asks.pool == pool
+
+
+def test_each_pool_of_the_declared_indexes_gets_its_limit() -> None:
+    specs = [spec_with(OPENAI), spec_with(None)]
+    with dg.DagsterInstance.ephemeral() as instance:
+        set_pool_limits(instance, 3, specs)
+        limits = {pool.name: pool.limit for pool in instance.event_log_storage.get_pool_limits()}
+    assert {name: limits[name] for name in map(pool_of, specs)} == dict.fromkeys(map(pool_of, specs), 3)
