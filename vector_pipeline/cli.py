@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from vector_pipeline import display
 from vector_pipeline.core.doctor import diagnose
 from vector_pipeline.core.errors import VectorPipelineError
+from vector_pipeline.core.estimating import MOST_ROWS
 from vector_pipeline.core.index import VectorIndex, open_index
 from vector_pipeline.core.reports import ParityReport, SyncReport
 from vector_pipeline.core.settings import read_settings
@@ -116,6 +117,23 @@ def status(index: str | None, as_json: bool) -> None:
         click.echo(json.dumps([_plain(one) for one in found], indent=2, ensure_ascii=False))
     else:
         console.print(display.statuses(found))
+
+
+@main.command()
+@click.argument("index")
+@click.option(
+    "--rows",
+    type=click.IntRange(min=1),
+    default=MOST_ROWS,
+    show_default=True,
+    help="Of more rows to be read than this, only a share is.",
+)
+@as_json
+def estimate(index: str, rows: int, as_json: bool) -> None:
+    """Tell what it would take to embed what INDEX lacks: texts, tokens, cost and time. Asks no provider."""
+    with _opened(index) as opened:
+        found = opened.estimate(rows)
+    _print(found, as_json, display.estimate, cost=found.cost, seconds=found.seconds, days=found.days)
 
 
 @main.command()

@@ -16,7 +16,9 @@ from vector_pipeline.core.doctor import Diagnosis
 from vector_pipeline.core.embedding.doctor import ProviderFindings
 from vector_pipeline.core.findings import Finding, Verdict
 from vector_pipeline.core.model_drift import describe as describe_drift
+from vector_pipeline.core.money import in_usd
 from vector_pipeline.core.reports import (
+    Estimate,
     GenerationsReport,
     GuardedDeletions,
     IndexStatus,
@@ -24,6 +26,7 @@ from vector_pipeline.core.reports import (
     ParityReport,
     QuarantineEntry,
     RangeDifference,
+    Spent,
     SyncReport,
 )
 from vector_pipeline.core.search import Hit, SearchAnswer
@@ -48,6 +51,8 @@ def sync_report(report: SyncReport) -> RenderableType:
             ("reused / embedded", f"{report.texts_reused} / {report.texts_embedded}"),
             ("quarantined", report.texts_quarantined),
             ("requests / tokens", f"{report.requests} / {report.tokens}"),
+            *([("cost", in_usd(report.cost))] if report.cost is not None else []),
+            *([("paused", Text(report.paused, "yellow"))] if report.paused else []),
             ("seconds", f"{report.seconds:.1f}"),
         ],
     )
@@ -168,8 +173,59 @@ def _status(status: IndexStatus) -> Table:
             ("last complete look at the source", _ago(status.last_round_at)),
             ("oldest look at a range", _ago(status.oldest_check_at)),
             ("last sync", _ago(status.last_synced_at)),
+            ("cost today", _spent(status.spent_today)),
+            ("cost so far", _spent(status.spent)),
         ],
     )
+
+
+def _spent(spent: Spent) -> str:
+    told = f"{in_usd(spent.cost)}, {spent.tokens:,} tokens"
+    if spent.tokens_estimated:
+        told += f" ({spent.tokens_estimated:,} of them estimated)"
+    return told + (f"; {spent.tokens_unpriced:,} tokens of unknown price" if spent.tokens_unpriced else "")
+
+
+def estimate(found: Estimate) -> RenderableType:
+    about = "about " if found.sampled > 1 or not found.tokens_counted else ""
+    seconds = found.seconds
+    facts: list[tuple[str, object]] = [
+        ("of", found.about),
+        ("model", found.model),
+        ("rows", f"{found.rows:,}"),
+        ("texts without a vector", f"{'about ' if found.sampled > 1 else ''}{found.texts:,}"),
+        ("tokens", f"{about}{found.tokens:,}"),
+        (
+            "cost",
+            "unknown; declare embedding.price_per_million_tokens"
+            if found.cost is None
+            else f"{about}{in_usd(found.cost)} (at {found.price:g} USD per million tokens)",
+        ),
+        (
+            "time",
+            "unknown: no run was long enough to tell the pace"
+            if seconds is None
+            else f"{_duration(seconds)} (at {found.texts_per_second:,.0f} texts a second, as earlier runs)",
+        ),
+    ]
+    if found.days is not None and found.budget_per_day is not None:
+        facts.append(("days", f"{found.days} at {in_usd(found.budget_per_day)} a day"))
+    notes = []
+    if found.sampled > 1:
+        notes.append(
+            f"One row in {found.sampled} was read, and the rest inferred; where rows share texts it is less. --rows N "
+            "reads more."
+        )
+    if not found.tokens_counted:
+        notes.append("How this model counts tokens is not known here: they are estimated, rather too many.")
+    return Group(_facts(found.index, facts), *(Text(note, style="dim") for note in notes))
+
+
+def _duration(seconds: float) -> str:
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def quarantine(entries: Sequence[QuarantineEntry]) -> RenderableType:

@@ -153,3 +153,10 @@ class Workbench:
             "INSERT INTO faq VALUES (%s, %s, %s, %s, '2026-01-02 03:04:05')",
             [(i, f"question number {i}?", f"the answer to number {i}", f"https://example.org/{i}") for i in ids],
         )
+
+    def let_a_day_pass(self) -> None:
+        """What was spent today was spent yesterday."""
+        for table in ("spending", "budget_days"):
+            # At once, two days would have the same key for a moment.
+            for days in (-1000, 999):
+                self.postgres(f"UPDATE vector_pipeline.{table} SET day = day + %s", [days])

@@ -51,6 +51,7 @@ def build(
     started, number = time.monotonic(), building.generation.number
     reports: list[EmbeddingReport] = []
     obstacles = [generations.INCOMPLETE]
+    paused: str | None = None
     for _ in range(_PASSES):
         about_rows: SourceKeyError | SourceValueError | None = None
         for window in _windows(target, building, spec.automation.ranges_per_run):
@@ -59,10 +60,15 @@ def build(
                     pass
             except (SourceKeyError, SourceValueError) as error:
                 about_rows = error
-            reports.append(fill(building, window))
+            if paused is None:
+                reports.append(fill(building, window))
+                paused = reports[-1].paused
             on_progress()
         if about_rows is not None:
             raise about_rows
+        if paused is not None:
+            obstacles = [paused]
+            break
         obstacles = generations.switch_if_ready(target, building, reading, spec)
         if obstacles != [generations.INCOMPLETE]:
             break
@@ -76,7 +82,14 @@ def build(
         requests=sum(report.requests for report in reports),
         tokens=sum(report.tokens for report in reports),
         seconds=time.monotonic() - started,
+        tokens_estimated=sum(report.tokens_estimated for report in reports),
+        cost=_sum_of_costs(reports),
     )
+
+
+def _sum_of_costs(reports: Sequence[EmbeddingReport]) -> float | None:
+    costs = [report.cost for report in reports if report.cost is not None]
+    return sum(costs) if len(costs) == len(reports) else None
 
 
 def _windows(target: psycopg.Connection, building: RegisteredIndex, size: int) -> Iterator[list[KeyRange]]:

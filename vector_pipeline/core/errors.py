@@ -157,7 +157,18 @@ class ModelDriftedError(ProviderRejectsUsError):
 
 
 class DishonestAnswerError(ProviderError):
-    """The provider's answer as a whole is unusable: wrong count, broken encoding, repeated indexes."""
+    """The provider's answer as a whole is unusable: wrong count, broken encoding, repeated indexes.
+
+    `tokens` is what it says that it has used all the same, None where it doesn't say.
+    """
+
+    def __init__(self, message: str, tokens: int | None = None) -> None:
+        super().__init__(message)
+        self.tokens = tokens
+
+
+class BudgetSpentError(VectorPipelineError):
+    """The day's budget does not cover a request, so it was not sent. Not the provider's fault, and no text's."""
 
 
 class DimensionMismatchError(ProviderError):

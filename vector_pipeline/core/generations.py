@@ -42,10 +42,16 @@ def declared_generation(
 
 def known_dimensions(records: Sequence[GenerationRecord], wanted: WantedSpace) -> int | None:
     """The length of the wanted model's vectors, where a generation has such; nobody has to be asked then."""
+    record = in_the_space(records, wanted)
+    return None if record is None else record.native_dimensions
+
+
+def in_the_space(records: Sequence[GenerationRecord], wanted: WantedSpace) -> GenerationRecord | None:
+    """A generation with vectors of the wanted model, where there is one."""
     for record in records:
         facts = wanted.facts(record.native_dimensions)
         if all(record.facts.get(name) == fact for name, fact in facts.items()):
-            return record.native_dimensions
+            return record
     return None
 
 

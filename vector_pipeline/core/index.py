@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property, wraps
 from typing import Concatenate, ParamSpec, TypeVar
@@ -16,7 +17,17 @@ import psycopg
 import pymysql
 from psycopg import sql
 
-from vector_pipeline.core import deletion_guard, generations, model_drift, preparation, schema_changes, sync, verify
+from vector_pipeline.core import (
+    deletion_guard,
+    estimating,
+    generations,
+    model_drift,
+    money,
+    preparation,
+    schema_changes,
+    sync,
+    verify,
+)
 from vector_pipeline.core.building import build
 from vector_pipeline.core.declaration import BEST_FIELD, key_content_problems, static_problems
 from vector_pipeline.core.detection.binlog import Binlog
@@ -26,6 +37,8 @@ from vector_pipeline.core.detection.tail import Tail
 from vector_pipeline.core.detection.updated_at import UpdatedAt
 from vector_pipeline.core.embedding.choose import choose_provider
 from vector_pipeline.core.embedding.filling import Filling, OnProgress
+from vector_pipeline.core.embedding.metering import Meter, metered
+from vector_pipeline.core.embedding.prices import budget_problems
 from vector_pipeline.core.embedding.provider import EmbeddingProvider
 from vector_pipeline.core.errors import (
     ConfigurationError,
@@ -43,8 +56,10 @@ from vector_pipeline.core.errors import (
 from vector_pipeline.core.generations import GenerationWork
 from vector_pipeline.core.reports import (
     BuiltGeneration,
+    DailyBudget,
     Detection,
     EmbeddingReport,
+    Estimate,
     GenerationReport,
     GenerationsReport,
     GuardedDeletions,
@@ -274,6 +289,9 @@ class VectorIndex:
     def _check_against_target(self, table: SourceTable | None) -> None:
         index = registry.load(self._target, self.spec.name)
         if index is not None:
+            without_a_price = list(budget_problems(self.spec.embedding, self._wanted.provider, self._wanted.model))
+            if without_a_price:
+                raise IndexSpecError(self._origin, without_a_price)
             records = store_generations.load_records(self._target, index)
             generations.refuse_another_key(index, records, self.spec, self._origin)
             if table is not None:
@@ -440,9 +458,46 @@ class VectorIndex:
     ) -> EmbeddingReport:
         threshold = self.spec.embedding.canary_similarity
         provider = model_drift.watched(self._provider_as_built(index), self._open_target, index, threshold)
-        return Filling(
-            self._open_target, index, provider, self._attempts, on_progress, patience_seconds=self._patience_seconds
-        ).run(ranges)
+        price = money.price_as_built(self._target, index, self.spec, self._wanted.model)
+        with Meter(self._open_target, index, price, self.spec.embedding.budget_per_day) as meter:
+            report = Filling(
+                self._open_target,
+                index,
+                metered(provider, meter),
+                self._attempts,
+                on_progress,
+                patience_seconds=self._patience_seconds,
+            ).run(ranges)
+            if report.texts_embedded >= money.TEXTS_THAT_TELL_A_PACE:
+                meter.note_pace(report.texts_embedded, report.seconds)
+        if report.paused is not None:
+            key_ranges.forgive(self._target, index, [key_range.partition for key_range in ranges])
+        used = meter.used
+        return replace(
+            report,
+            tokens=used.tokens,
+            tokens_estimated=used.tokens_estimated,
+            cost=None if used.cost is None else float(used.cost),
+        )
+
+    @_in_our_words
+    def budget(self) -> DailyBudget:
+        """How today's budget stands."""
+        return money.budget(self._target, self._registered, self.spec.embedding.budget_per_day)
+
+    @_in_our_words
+    def estimate(self, most_rows: int = estimating.MOST_ROWS) -> Estimate:
+        """What it would take to embed what the declared index lacks. Asks no provider.
+
+        Args:
+            most_rows: of more rows than this that have to be read, only a share is.
+        """
+        served = registry.load(self._target, self.spec.name)
+        if served is not None:
+            self.detect()
+        return estimating.estimate(
+            self._source, self._target, self.spec, self._table, self._wanted, served, self._throttle, most_rows
+        )
 
     @_in_our_words
     def look_at_model(self, *, accept: bool = False) -> ModelDrift:

@@ -15,6 +15,7 @@ from vector_pipeline.core.declaration import (
 )
 from vector_pipeline.core.documents.problems import length_problems
 from vector_pipeline.core.embedding.choose import ChosenModel, choose_model, provider_block
+from vector_pipeline.core.embedding.prices import budget_problems
 from vector_pipeline.core.embedding.provider import EmbeddingProvider
 from vector_pipeline.core.embedding.requesting import HARMLESS_TEXT, request_with_patience
 from vector_pipeline.core.errors import DeclarationProblem, IndexSpecError, ProviderRefusedError
@@ -90,13 +91,16 @@ def measure_dimensions(spec: IndexSpec, wanted: WantedSpace, provider: Embedding
     """Asks the model for one vector and tells its length.
 
     Raises:
-        IndexSpecError: the declared or expected length is not one that the model has, or texts are declared longer than
-            it takes.
+        IndexSpecError: the declared or expected length is not one that the model has, texts are declared longer than
+            it takes, or there is a budget and no price.
         ProviderError: the provider is down or refuses us.
     """
-    too_long = list(length_problems(spec.embedding, wanted.model))
-    if too_long:
-        raise IndexSpecError(origin, too_long)
+    problems = [
+        *length_problems(spec.embedding, wanted.model),
+        *budget_problems(spec.embedding, wanted.provider, wanted.model),
+    ]
+    if problems:
+        raise IndexSpecError(origin, problems)
     declared = spec.embedding.dimensions
     try:
         batch = request_with_patience(provider, [HARMLESS_TEXT], _ATTEMPTS)
@@ -174,6 +178,9 @@ def prepare(
     unique_on = index.generation.column_of(spec.document.unique_on)
     if unique_on is not None:
         schema.ensure_unique_on(target, index.index_id, index.schema, unique_on)
+    without_a_price = list(budget_problems(spec.embedding, wanted.provider, wanted.model))
+    if without_a_price:
+        raise IndexSpecError(origin, without_a_price)
     if (declared := declared_generation(records, spec, wanted)) is not None:
         registry.keep_declaration(target, index, declared.number, with_provider(spec, settings))
     keep_schema(target, index, spec, table)

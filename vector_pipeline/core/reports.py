@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -37,7 +38,12 @@ class RangeEmbeddings:
 
 @dataclass(frozen=True)
 class EmbeddingReport:
-    """What embedding a set of ranges did. `texts_needed` = reused + embedded + quarantined (distinct texts)."""
+    """What embedding a set of ranges did. `texts_needed` = reused + embedded + quarantined (distinct texts), and those
+    that wait if it was `paused`: then this says why.
+
+    `tokens_estimated` are those of `tokens` that the provider didn't count; `cost` is in USD, None where the price is
+    unknown.
+    """
 
     ranges: tuple[RangeEmbeddings, ...]
     texts_needed: int
@@ -47,6 +53,14 @@ class EmbeddingReport:
     requests: int
     tokens: int
     seconds: float
+    paused: str | None = None
+    tokens_estimated: int = 0
+    cost: float | None = None
+
+    @property
+    def texts_waiting(self) -> int:
+        """Texts that were needed and not got, at least: nothing is read any more once the budget is spent."""
+        return self.texts_needed - self.texts_reused - self.texts_embedded - self.texts_quarantined
 
     @property
     def texts_per_second(self) -> float:
@@ -102,12 +116,15 @@ class RangeState:
         return self.synced_digest is not None and self.vectors_complete
 
     @property
-    def dirty(self) -> bool:
-        return (
-            self.synced_digest is None
-            or not self.vectors_complete
-            or (self.source_digest is not None and self.source_digest != self.synced_digest)
+    def documents_differ(self) -> bool:
+        """Whether there are other rows in the source than the documents were made of."""
+        return self.synced_digest is None or (
+            self.source_digest is not None and self.source_digest != self.synced_digest
         )
+
+    @property
+    def dirty(self) -> bool:
+        return self.documents_differ or not self.vectors_complete
 
 
 @dataclass(frozen=True)
@@ -297,6 +314,76 @@ class BuiltGeneration:
     requests: int = 0
     tokens: int = 0
     seconds: float = 0.0
+    tokens_estimated: int = 0
+    cost: float | None = None
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What embedding has cost. `tokens_estimated` are those of `tokens` that no provider counted, `tokens_unpriced`
+    those whose price wasn't known: they are not in `cost` (USD). Queries are not counted."""
+
+    requests: int = 0
+    texts: int = 0
+    tokens: int = 0
+    tokens_estimated: int = 0
+    tokens_unpriced: int = 0
+    cost: float = 0.0
+
+
+@dataclass(frozen=True)
+class DailyBudget:
+    """How today's budget stands, in USD; `limit` is None where none is declared.
+
+    `in_flight` is what requests under way may cost. While it `pauses`, `texts_waiting` have no vector yet.
+    """
+
+    index: str
+    limit: float | None
+    paid: float
+    in_flight: float
+    pauses: bool
+    texts_waiting: int
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What it would take to embed what an index lacks.
+
+    `about` says which generation. `texts` are distinct ones without a vector. `sampled` tells that only one row in so
+    many was read and the rest inferred, 1 that all were. `tokens_counted` tells whether tokens are counted as the model
+    counts them; otherwise they are somewhat too many. None is what nobody knows: the price (USD per million tokens),
+    and how many texts a second the index's earlier runs made.
+    """
+
+    index: str
+    about: str
+    model: str
+    rows: int
+    texts: int
+    tokens: int
+    sampled: int
+    tokens_counted: bool
+    price: float | None
+    texts_per_second: float | None
+    budget_per_day: float | None
+
+    @property
+    def cost(self) -> float | None:
+        """USD."""
+        return None if self.price is None else self.tokens * self.price / 1_000_000
+
+    @property
+    def seconds(self) -> float | None:
+        """At the pace of earlier runs, without waiting for a budget."""
+        return self.texts / self.texts_per_second if self.texts_per_second else None
+
+    @property
+    def days(self) -> int | None:
+        """Days that the budget spreads it over, None where there is none."""
+        if self.budget_per_day is None or self.cost is None:
+            return None
+        return max(1, math.ceil(self.cost / self.budget_per_day))
 
 
 @dataclass(frozen=True)
@@ -337,6 +424,8 @@ class IndexStatus:
     model: str | None
     dimensions: int | None
     native_dimensions: int | None
+    spent_today: Spent = Spent()
+    spent: Spent = Spent()
 
     @property
     def coverage(self) -> float:
@@ -362,3 +451,5 @@ class SyncReport:
     tokens: int
     seconds: float
     ranges: tuple[str, ...] = field(default=(), repr=False)
+    cost: float | None = None
+    paused: str | None = None

@@ -13,7 +13,7 @@ from vector_pipeline.core.lag import measure_lag
 from vector_pipeline.core.reports import IndexStatus, Lag, RangeState, SearchIndexReport
 from vector_pipeline.core.source.plan import ReadingPlan
 from vector_pipeline.core.spec import IndexSpec
-from vector_pipeline.core.store import ann_index, key_ranges, locks, quarantine, vectors, view
+from vector_pipeline.core.store import ann_index, key_ranges, locks, quarantine, spending, vectors, view
 from vector_pipeline.core.store import generations as store_generations
 from vector_pipeline.core.store.contents import count_contents
 from vector_pipeline.core.store.locks import Lock
@@ -127,4 +127,6 @@ def read_status(target: psycopg.Connection, index: RegisteredIndex | None, name:
         model=space.model,
         dimensions=space.stored_dimensions,
         native_dimensions=space.native_dimensions,
+        spent_today=spending.spent(target, index, only_today=True),
+        spent=spending.spent(target, index),
     )

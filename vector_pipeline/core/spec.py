@@ -216,6 +216,20 @@ class EmbeddingSpec(_Declared):
         le=16000,
         description="Length of the vectors, sent to the provider as `dimensions`; the model's own if left out.",
     )
+    price_per_million_tokens: float | None = Field(
+        default=None,
+        ge=0,
+        description="USD per million tokens; the maker's list price for common models, 0 for the local one, else "
+        "unknown. Only counted with: no other vectors come of it.",
+        examples=[0.02],
+    )
+    budget_per_day: float | None = Field(
+        default=None,
+        gt=0,
+        description="USD that embedding this index may cost a day (UTC). Past it texts wait for the next day, while "
+        "documents, deletions and search go on.",
+        examples=[5.0],
+    )
     canary_similarity: float = Field(
         default=0.99,
         ge=0,

@@ -138,6 +138,8 @@ def _embeddings(index: IndexContext) -> dg.AssetsDefinition:
             context.add_asset_metadata(metadata.of_range_embeddings(facts), partition_key=facts.partition)
             if facts.quarantined:
                 context.log.warning("range %s: %d texts are in the quarantine", facts.partition, facts.quarantined)
+        if report.paused:
+            context.log.warning("%s: at least %d texts wait", report.paused, report.texts_waiting)
         return dg.MaterializeResult(metadata=metadata.of_embeddings(report, preview), data_version=_FOLLOWED)
 
     return embeddings

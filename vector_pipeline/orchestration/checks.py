@@ -13,7 +13,15 @@ from vector_pipeline.core.deletion_guard import describe
 from vector_pipeline.core.errors import NotYetSyncedError, ProviderError
 from vector_pipeline.core.index import VectorIndex
 from vector_pipeline.core.model_drift import describe as describe_drift
-from vector_pipeline.core.reports import Detection, GuardedDeletions, ModelDrift, ParityReport, QuarantineEntry
+from vector_pipeline.core.money import describe_budget, in_usd
+from vector_pipeline.core.reports import (
+    DailyBudget,
+    Detection,
+    GuardedDeletions,
+    ModelDrift,
+    ParityReport,
+    QuarantineEntry,
+)
 from vector_pipeline.orchestration import metadata
 from vector_pipeline.orchestration.assets import DOCUMENTS, EMBEDDINGS, ROWS, SEARCH_INDEX
 from vector_pipeline.orchestration.index_context import IndexContext
@@ -24,6 +32,7 @@ DECLARATION, FRESHNESS, NO_QUARANTINE = "declaration", "freshness", "no_quaranti
 PARITY, VECTOR_HONESTY = "parity", "vector_honesty"
 DETECTORS, DELETION_GUARD = "detectors", "deletion_guard"
 MODEL_DRIFT = "model_drift"
+BUDGET = "budget"
 # A proof of parity tells how far it is so many times.
 _TIMES_TOLD = 20
 
@@ -37,6 +46,7 @@ def build_checks(index: IndexContext) -> list[dg.AssetChecksDefinition]:
         _freshness(index),
         _no_quarantine(index),
         _model_drift(index),
+        _budget(index),
         _parity(index),
         _honesty(index),
     ]
@@ -80,14 +90,26 @@ def note_model(instance: dg.DagsterInstance, index: IndexContext, drift: ModelDr
         _note(instance, dg.AssetCheckKey(index.key(EMBEDDINGS), MODEL_DRIFT), _model_drift_result(drift))
 
 
-def _note(instance: dg.DagsterInstance, key: dg.AssetCheckKey, found: dg.AssetCheckResult) -> None:
-    """Shows a result without a run, unless it is what the check shows already."""
+def note_budget(instance: dg.DagsterInstance, index: IndexContext, found: DailyBudget) -> None:
+    """Shows whether today's budget pauses embedding as the check's result: when it begins, and when it is over."""
+    _note(instance, dg.AssetCheckKey(index.key(EMBEDDINGS), BUDGET), _budget_result(found), only_if_turned=True)
+
+
+def _note(
+    instance: dg.DagsterInstance, key: dg.AssetCheckKey, found: dg.AssetCheckResult, *, only_if_turned: bool = False
+) -> None:
+    """Shows a result without a run, unless it is what the check shows already.
+
+    Args:
+        only_if_turned: not where it says the same in other words.
+    """
     shown = instance.event_log_storage.get_latest_asset_check_execution_by_key([key]).get(key)
     event = shown.event.dagster_event if shown is not None and shown.event is not None else None
     last = event.event_specific_data if event is not None else None
-    if isinstance(last, dg.AssetCheckEvaluation) and (last.passed, last.description) == (
-        found.passed,
-        found.description,
+    if (
+        isinstance(last, dg.AssetCheckEvaluation)
+        and last.passed == found.passed
+        and (only_if_turned or last.description == found.description)
     ):
         return
     evaluation = dg.AssetCheckEvaluation(
@@ -253,6 +275,34 @@ def _model_drift_result(drift: ModelDrift) -> dg.AssetCheckResult:
         passed=not drift.drifted,
         description="\n".join(f"- {sentence}" for sentence in told.split(". ")) if drift.drifted else told,
         metadata=facts,
+    )
+
+
+def _budget(index: IndexContext) -> dg.AssetChecksDefinition:
+    limit = index.declaration.spec.embedding.budget_per_day
+
+    @dg.asset_check(
+        asset=index.key(EMBEDDINGS),
+        name=BUDGET,
+        description="No text waits because today's budget is spent"
+        + (f" ({in_usd(limit)})." if limit is not None else "; none is declared (embedding.budget_per_day)."),
+    )
+    def budget(indexes: IndexesResource) -> dg.AssetCheckResult:
+        with indexes.open(index.declaration) as opened:
+            found, status = opened.budget(), opened.status()
+        result = _budget_result(found)
+        return result._replace(metadata={**result.metadata, **metadata.of_spending(status.spent_today, status.spent)})
+
+    return budget
+
+
+def _budget_result(found: DailyBudget) -> dg.AssetCheckResult:
+    told = describe_budget(found)
+    return dg.AssetCheckResult(
+        passed=not found.pauses,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="\n".join(f"- {sentence}" for sentence in told.split(". ")) if found.pauses else told,
+        metadata={"texts_waiting": found.texts_waiting, "cost_usd_today": found.paid},
     )
 
 

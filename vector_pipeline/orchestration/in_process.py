@@ -37,14 +37,27 @@ class _Sums:
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
+        self._costs: list[float | None] = []
+        self.paused: str | None = None
 
     def add(self, result: dg.ExecuteInProcessResult, index: IndexContext) -> None:
         """Adds a run. Numbers of its whole run stand at each partition, and are taken once."""
         for name in (DOCUMENTS, EMBEDDINGS, NEXT_GENERATION):
             events = [e for e in result.get_asset_materialization_events() if e.asset_key == index.key(name)]
-            for key, value in (events[0].materialization.metadata if events else {}).items():
+            found = events[0].materialization.metadata if events else {}
+            for key, value in found.items():
                 if isinstance(value, dg.IntMetadataValue) and value.value is not None:
                     self._numbers[key] = self._numbers.get(key, 0) + value.value
+            if found.get("texts_embedded") is not None:
+                cost, paused = found.get("cost_usd"), found.get("paused")
+                self._costs.append(cost.value if isinstance(cost, dg.FloatMetadataValue) else None)
+                self.paused = self.paused or (paused.value if isinstance(paused, dg.TextMetadataValue) else None)
+
+    @property
+    def cost(self) -> float | None:
+        """USD; None where a run's isn't known."""
+        known = [cost for cost in self._costs if cost is not None]
+        return sum(known) if len(known) == len(self._costs) else None
 
     def __getitem__(self, key: str) -> int:
         return self._numbers.get(key, 0)
@@ -160,4 +173,6 @@ def _report(name: str, sums: _Sums, synced: Sequence[str], seconds: float) -> Sy
         tokens=sums["tokens"],
         seconds=seconds,
         ranges=tuple(synced),
+        cost=sums.cost,
+        paused=sums.paused,
     )

@@ -12,6 +12,7 @@ from vector_pipeline.orchestration.jobs import (
     build_verify_job,
 )
 from vector_pipeline.orchestration.model_jobs import build_accept_model_job, build_model_drift_job
+from vector_pipeline.orchestration.money_jobs import build_estimate_job
 from vector_pipeline.orchestration.next_generation import build_generation_check, build_generation_jobs
 from vector_pipeline.orchestration.quarantine_jobs import build_quarantine_jobs
 from vector_pipeline.orchestration.schedules import build_schedules
@@ -32,6 +33,7 @@ def build_index_definitions(context: IndexContext) -> dg.Definitions:
             model_drift_job,
             build_accept_model_job(context),
             build_repair_job(context),
+            build_estimate_job(context),
             *build_deletion_jobs(context),
             *build_generation_jobs(context),
             *build_quarantine_jobs(context),

@@ -9,6 +9,7 @@ from tabulate import tabulate
 from vector_pipeline.core.reports import (
     BuiltGeneration,
     EmbeddingReport,
+    Estimate,
     GenerationsReport,
     ParityReport,
     Preview,
@@ -17,6 +18,7 @@ from vector_pipeline.core.reports import (
     RangeDocuments,
     RangeEmbeddings,
     SearchIndexReport,
+    Spent,
 )
 
 Metadata = dict[str, Any]
@@ -61,12 +63,41 @@ def of_embeddings(report: EmbeddingReport, preview: Preview) -> Metadata:
         "texts_reused": report.texts_reused,
         "texts_embedded": report.texts_embedded,
         "texts_quarantined": report.texts_quarantined,
-        "tokens": report.tokens,
         "requests": report.requests,
         "seconds": _rounded(report.seconds),
         "texts_per_second": _rounded(report.texts_per_second),
+        **_of_cost(report.tokens, report.tokens_estimated, report.cost),
         "preview": table(preview.columns, preview.rows),
+        **({"paused": report.paused} if report.paused else {}),
     }
+
+
+def _of_cost(tokens: int, estimated: int, cost: float | None) -> Metadata:
+    """No cost where the price isn't known: a plot of zeros would say that it is free."""
+    return {"tokens": tokens, "tokens_estimated": estimated} | ({} if cost is None else {"cost_usd": cost})
+
+
+def of_spending(today: Spent, total: Spent) -> Metadata:
+    """What an index has cost, as numbers that the UI plots."""
+    return {
+        "tokens_today": today.tokens,
+        "cost_usd_today": today.cost,
+        "tokens_total": total.tokens,
+        "cost_usd_total": total.cost,
+        "tokens_of_unknown_price": total.tokens_unpriced,
+    }
+
+
+def of_estimate(estimate: Estimate) -> Metadata:
+    known = {"cost_usd": estimate.cost, "seconds": estimate.seconds, "days_of_budget": estimate.days}
+    return {
+        "about": estimate.about,
+        "model": estimate.model,
+        "rows": estimate.rows,
+        "texts_not_stored": estimate.texts,
+        "tokens": estimate.tokens,
+        "one_row_in": estimate.sampled,
+    } | {name: value for name, value in known.items() if value is not None}
 
 
 def of_built_generation(built: BuiltGeneration) -> Metadata:
@@ -75,9 +106,9 @@ def of_built_generation(built: BuiltGeneration) -> Metadata:
         "texts_embedded": built.texts_embedded,
         "texts_reused": built.texts_reused,
         "texts_quarantined": built.texts_quarantined,
-        "tokens": built.tokens,
         "requests": built.requests,
         "seconds": _rounded(built.seconds),
+        **_of_cost(built.tokens, built.tokens_estimated, built.cost),
     } | ({"not_served_yet_because": "; ".join(built.obstacles)} if built.obstacles else {})
 
 

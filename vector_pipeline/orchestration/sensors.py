@@ -16,15 +16,18 @@ import dagster as dg
 from vector_pipeline.core.deletion_guard import describe
 from vector_pipeline.core.detection.round import Budget
 from vector_pipeline.core.errors import IndexSpecError, VectorPipelineError
-from vector_pipeline.core.generations import TO_BE_BUILT
+from vector_pipeline.core.generations import TO_BE_BUILT, GenerationWork
 from vector_pipeline.core.index import VectorIndex
 from vector_pipeline.core.lag import measure_lag
-from vector_pipeline.core.reports import Detection, Lag, RangeState
+from vector_pipeline.core.money import describe_budget
+from vector_pipeline.core.reports import DailyBudget, Detection, Lag, RangeState
 from vector_pipeline.core.store.key_ranges import FIRST_PAUSE, LONGEST_PAUSE
 from vector_pipeline.orchestration.assets import DOCUMENTS, EMBEDDINGS, ROWS, SEARCH_INDEX
 from vector_pipeline.orchestration.checks import (
+    BUDGET,
     FRESHNESS,
     NO_QUARANTINE,
+    note_budget,
     note_declaration,
     note_generation,
     note_look,
@@ -89,6 +92,8 @@ def _tick(
     note_declaration(context.instance, index, ())
     note_look(context.instance, index, detection, guarded)
     note_model(context.instance, index, opened.last_look_at_model())
+    budget = opened.budget()
+    note_budget(context.instance, index, budget)
     for detector, problem in detection.problems.items():
         context.log.warning("%s: %s", detector, problem)
     states = detection.ranges
@@ -96,12 +101,12 @@ def _tick(
     new = new_partitions(states, listed)
     listed = [*listed, *new]
     in_flight = find_runs_in_flight(index, context.instance, opened, listed)
-    syncs = [] if guarded.held else _sync_requests(index, opened, states, listed, in_flight)
+    syncs = [] if guarded.held else _sync_requests(index, opened, states, listed, in_flight, budget)
     requests = list(syncs)
     work = opened.next_generation_work()
     note_generation(context.instance, index, generation_result(index, opened, work))
     builds = Retries(**remembered.get("builds", {}))
-    if work not in TO_BE_BUILT:
+    if work not in TO_BE_BUILT or (budget.pauses and work is not GenerationWork.SWITCH):
         builds = Retries()
     elif (
         not guarded.held
@@ -131,6 +136,8 @@ def _tick(
         f"{lag.rows} rows and {lag.seconds:.0f} s behind: {lag.ranges} of {len(states)} ranges dirty, "
         f"{detection.ranges_checked} looked at, {in_flight.runs} runs in flight, {len(requests)} requested"
     )
+    if budget.pauses:
+        summary = f"{describe_budget(budget)}\n{summary}"
     context.log.info(summary)
     if not requests and not reported and not new and not observations:
         context.update_cursor(cursor)
@@ -229,10 +236,14 @@ def _sync_requests(
     states: Sequence[RangeState],
     listed: Sequence[str],
     in_flight: RunsInFlight,
+    budget: DailyBudget,
 ) -> list[dg.RunRequest]:
-    """Runs for the ranges that are due and that nobody works on."""
+    """Runs for the ranges that are due and that nobody works on; while the budget pauses embedding, for those alone
+    whose documents are not those of the source."""
     automation = index.declaration.spec.automation
     due = [state for state in opened.due_ranges(states) if state.partition not in in_flight.partitions]
+    if budget.pauses:
+        due = [state for state in due if state.documents_differ]
     pausing = {state.partition for state in states if state.dirty} - {state.partition for state in due}
     windows = choose_windows(
         due,
@@ -249,6 +260,7 @@ def _sync_requests(
             asset_check_keys=[
                 dg.AssetCheckKey(index.key(DOCUMENTS), FRESHNESS),
                 dg.AssetCheckKey(index.key(EMBEDDINGS), NO_QUARANTINE),
+                dg.AssetCheckKey(index.key(EMBEDDINGS), BUDGET),
             ],
             tags=index.run_tags | window.tags,
         )

@@ -38,9 +38,14 @@ def read_answer(
         DishonestAnswerError: no JSON, no embeddings, not one for each text, or broken encoding.
     """
     parsed = _parse(answer)
-    vectors = [_decode(item, position) for position, item in enumerate(_in_order(parsed["data"], texts, missing_index))]
+    tokens = _tokens(parsed.get("usage"))
+    try:
+        items = _in_order(parsed["data"], texts, missing_index)
+        vectors = [_decode(item, position) for position, item in enumerate(items)]
+    except DishonestAnswerError as error:
+        raise DishonestAnswerError(str(error), tokens) from None
     lengths = np.fromiter((len(vector) for vector in vectors), np.int32, texts)
-    return EmbeddedBatch(stack_vectors(vectors, lengths, dimensions), lengths, _tokens(parsed.get("usage")))
+    return EmbeddedBatch(stack_vectors(vectors, lengths, dimensions), lengths, tokens)
 
 
 def _parse(answer: bytes) -> dict[str, Any]:

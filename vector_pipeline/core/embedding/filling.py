@@ -32,7 +32,7 @@ from vector_pipeline.core.embedding.requesting import (
 from vector_pipeline.core.embedding.tokens import counter_for
 from vector_pipeline.core.embedding.traffic import DEFAULT_PATIENCE_SECONDS, PacedProvider
 from vector_pipeline.core.embedding.writing import BatchDone, Finished, OpenConnection, Writer
-from vector_pipeline.core.errors import DimensionMismatchError
+from vector_pipeline.core.errors import BudgetSpentError, DimensionMismatchError
 from vector_pipeline.core.reports import EmbeddingReport, RangeEmbeddings
 from vector_pipeline.core.source.key_ranges import KeyRange
 from vector_pipeline.core.store import locks, quarantine, statistics, vectors
@@ -102,6 +102,7 @@ class Filling:
         self._failed = threading.Event()
         self._provider = PacedProvider(provider, patience_seconds, self._failed.is_set, self._tally.request)
         self._error: BaseException | None = None
+        self._paused: BudgetSpentError | None = None
         self._in_flight: set[ContentHash] = set()
         self._asked: set[Future[None]] = set()
         self._aside: list[NeededText] = []
@@ -111,7 +112,7 @@ class Filling:
         self._slots = threading.Semaphore(self._limits.requests_in_flight + 1)
 
     def run(self, ranges: Sequence[KeyRange]) -> EmbeddingReport:
-        """Embeds what the ranges lack.
+        """Embeds what the ranges lack, or as much of it as the budget covers.
 
         Raises:
             ProviderError: the provider is down or not the declared model; what it gave before is stored.
@@ -122,14 +123,14 @@ class Filling:
             claims = Claims(connection, self._index)
             try:
                 busy = self._pass(connection, claims, ranges, wait=False)
-                if busy:
+                if busy and self._paused is None:
                     # Only now, holding nothing, and in an order that all share: of runs that wait for each other's
                     # ranges none may hold one that another waits for in turn.
                     in_order = sorted(busy, key=lambda key_range: key_range.range_id)
                     self._pass(connection, claims, in_order, wait=True)
             finally:
                 claims.end()
-            states = tuple(self._state(key_range) for key_range in ranges)
+            states = tuple(self._state(connection, key_range) for key_range in ranges)
         tally = self._tally
         return EmbeddingReport(
             ranges=states,
@@ -140,7 +141,13 @@ class Filling:
             requests=tally.requests,
             tokens=tally.tokens,
             seconds=time.monotonic() - started,
+            paused=None if self._paused is None else str(self._paused),
         )
+
+    @property
+    def _over(self) -> bool:
+        """Whether nothing more is to be sent: something has failed, or the budget is spent."""
+        return self._failed.is_set() or self._paused is not None
 
     def _pass(
         self, connection: psycopg.Connection, claims: Claims, ranges: Sequence[KeyRange], *, wait: bool
@@ -158,7 +165,7 @@ class Filling:
                 try:
                     for batch in self._batches(connection, claims, self._take(connection, ranges, taken, busy, wait)):
                         self._slots.acquire()
-                        if self._failed.is_set():
+                        if self._over:
                             self._slots.release()
                             break
                         request = pool.submit(self._request, batch)
@@ -208,7 +215,7 @@ class Filling:
         another run had claimed."""
         packer = self._packer()
         for key_range in ranges:
-            if self._failed.is_set():
+            if self._over:
                 return
             lacking = vectors.needed_texts(connection, self._index, key_range.range_id)
             distinct = vectors.count_texts(connection, self._index, key_range.range_id)
@@ -231,7 +238,7 @@ class Filling:
         """
         pause = _FIRST_LOOK_SECONDS
         deadline = time.monotonic() + _LONGEST_WAIT_SECONDS
-        while self._aside and not self._failed.is_set() and time.monotonic() < deadline:
+        while self._aside and not self._over and time.monotonic() < deadline:
             aside, self._aside = self._aside, []
             packer = self._packer()
             for text in aside:
@@ -265,7 +272,7 @@ class Filling:
             yield lacking
 
     def _request(self, batch: _Batch) -> None:
-        if self._failed.is_set():
+        if self._over:
             return
         texts = [self._prefix + text.text for text in batch]
         for outcome in request_halving(self._provider, texts, self._attempts, self._tally.request, self._sleep):
@@ -326,7 +333,10 @@ class Filling:
             self._on_progress(*progress)
 
     def _note_error(self, error: BaseException | None) -> None:
-        if error is not None:
+        if isinstance(error, BudgetSpentError):
+            # What is under way is within the budget, and goes on.
+            self._paused = error
+        elif error is not None:
             self._error = self._error or error
             self._failed.set()
 
@@ -348,8 +358,11 @@ class Filling:
             serve_current_vectors(connection, self._index, key_range.range_id)
             return settle_vectors_complete(connection, self._index, key_range.range_id)
 
-    def _state(self, key_range: KeyRange) -> RangeEmbeddings:
-        counts = self._counts[key_range.range_id]
+    def _state(self, connection: psycopg.Connection, key_range: KeyRange) -> RangeEmbeddings:
+        counts = self._counts.get(key_range.range_id)
+        if counts is None:  # it was not come to before the budget was spent
+            with connection.transaction():
+                counts = settle_vectors_complete(connection, self._index, key_range.range_id)
         return RangeEmbeddings(key_range.partition, counts.passages, counts.missing, counts.quarantined)
 
 

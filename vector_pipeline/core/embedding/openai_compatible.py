@@ -169,8 +169,8 @@ class OpenAICompatibleProvider:
             batch = read_answer(answer.body, texts, self._dimensions, self._missing_index)
             return replace(batch, allowance=read_allowance(answer.headers))
         except DishonestAnswerError as error:
-            problem = without_secrets(str(error), self._secrets)
-        raise DishonestAnswerError(f"{self._who}: {problem}")
+            problem, tokens = without_secrets(str(error), self._secrets), error.tokens
+        raise DishonestAnswerError(f"{self._who}: {problem}", tokens)
 
     def _request(self, texts: Sequence[str]) -> _Answer | ProviderError:
         answer = self._send(texts, self._encoding)

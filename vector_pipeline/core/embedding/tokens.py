@@ -54,6 +54,11 @@ def counter_for(model: str) -> TokenCounter:
     return _count_cl100k if model.rsplit("/", 1)[-1] in _CL100K_MODELS else _estimate
 
 
+def counts_exactly(model: str) -> bool:
+    """Whether `counter_for` counts as the model does, rather than estimating."""
+    return counter_for(model) is _count_cl100k
+
+
 def _count_cl100k(text: str) -> int:
     encoding = _cl100k()
     return sum(

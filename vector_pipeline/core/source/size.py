@@ -1,4 +1,4 @@
-"""How large a table is, about."""
+"""How large a table is, about or exactly."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 import pymysql
 
 from vector_pipeline.core.source.connection import Connection, identifier, is_about_the_statement
+from vector_pipeline.core.source.key_ranges import KeyRange, key_condition
 from vector_pipeline.core.source.plan import ReadingPlan
 
 
@@ -31,3 +32,13 @@ def estimate_rows(connection: Connection, plan: ReadingPlan) -> int:
     # Of a join, each step tells how many rows it finds for one of the step before.
     found = [step["rows"] for step in steps if step.get("select_type") in {"SIMPLE", "PRIMARY"}]
     return math.prod(int(rows or 0) for rows in found) if found else 0
+
+
+def count_rows(connection: Connection, plan: ReadingPlan) -> int:
+    """Rows that the declaration takes in, exactly: the server reads an index from end to end."""
+    condition, parameters = key_condition(plan, KeyRange(0, "", None, None))
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT COUNT(*) FROM {identifier(plan.database, plan.table)} WHERE {condition}", parameters)
+        row = cursor.fetchone()
+    assert row is not None
+    return int(row[0])

@@ -74,3 +74,26 @@ def count_contents(connection: psycopg.Connection, index: RegisteredIndex) -> Co
     ).fetchone()
     assert row is not None
     return Contents(*row)
+
+
+def count_waiting(connection: psycopg.Connection, index: RegisteredIndex) -> int:
+    """Distinct texts of the index's generation that have neither a vector nor a quarantine entry."""
+    row = connection.execute(
+        sql.SQL(
+            """
+            SELECT count(DISTINCT p.content_hash)
+            FROM {passages} p
+            WHERE p.served_hash IS DISTINCT FROM p.content_hash AND p.field = ANY(%s)
+              AND NOT EXISTS (SELECT FROM {vectors} v WHERE v.content_hash = p.content_hash AND v.field = p.field)
+              AND NOT EXISTS (
+                  SELECT FROM vector_pipeline.quarantine q
+                  WHERE q.index_id = %s AND q.space = %s AND q.content_hash = p.content_hash)
+            """
+        ).format(
+            passages=sql.Identifier(index.schema, index.passages),
+            vectors=sql.Identifier(index.schema, index.vectors),
+        ),
+        (list(index.generation.rendering.embedded_fields), index.index_id, index.generation.space.number),
+    ).fetchone()
+    assert row is not None
+    return int(row[0])

@@ -367,6 +367,18 @@ def note_attempt(connection: psycopg.Connection, index: RegisteredIndex, partiti
         )
 
 
+def forgive(connection: psycopg.Connection, index: RegisteredIndex, partitions: Sequence[str]) -> None:
+    """Forgets the tries of ranges that did not fail but were put off: what changes in them must not wait."""
+    with changing(connection, index, partitions=partitions):
+        connection.execute(
+            """
+            UPDATE vector_pipeline.key_ranges SET attempts = 0, next_attempt_at = NULL
+            WHERE index_id = %s AND partition = ANY(%s)
+            """,
+            (index.index_id, list(partitions)),
+        )
+
+
 def forget_digest(connection: psycopg.Connection, index: RegisteredIndex, partitions: Sequence[str]) -> None:
     """Makes ranges dirty, whatever the source says: what the target holds has been found wrong."""
     with changing(connection, index, partitions=partitions):

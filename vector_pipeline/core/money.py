@@ -1,0 +1,58 @@
+"""What embedding an index costs: the price that counts, today's budget, and the words for both."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import psycopg
+
+from vector_pipeline.core.embedding.prices import price_of
+from vector_pipeline.core.reports import DailyBudget
+from vector_pipeline.core.spec import IndexSpec
+from vector_pipeline.core.store import generations, registry, spending
+from vector_pipeline.core.store.contents import count_waiting
+from vector_pipeline.core.store.registry import RegisteredIndex
+
+# A run over fewer texts tells more of its beginning and end than of its pace.
+TEXTS_THAT_TELL_A_PACE = 100
+
+
+def price_as_built(
+    target: psycopg.Connection, index: RegisteredIndex, spec: IndexSpec, declared_model: str
+) -> Decimal | None:
+    """USD per million tokens of the model of a generation; None if unknown.
+
+    A declared price is that of the declared model. While another one is still served, its own declaration counts.
+    """
+    space = index.generation.space
+    if space.model != declared_model:
+        spec = registry.accepted_declaration(target, index)
+    return price_of(space.provider, space.model, spec.embedding.price_per_million_tokens)
+
+
+def budget(target: psycopg.Connection, index: RegisteredIndex, limit: float | None) -> DailyBudget:
+    """How today's budget stands. Texts are counted only while it pauses."""
+    day = spending.budget_day(target, index)
+    pauses = day.pauses(limit)
+    waiting = sum(count_waiting(target, one) for one in generations.live(target, index)) if pauses else 0
+    return DailyBudget(index.name, limit, float(day.paid), float(day.in_flight), pauses, waiting)
+
+
+def describe_budget(found: DailyBudget) -> str:
+    """What to know and what to do, a sentence each."""
+    if found.limit is None:
+        return "no budget is declared (embedding.budget_per_day)"
+    paid = f"{in_usd(found.paid)} of today's {in_usd(found.limit)} are spent"
+    if not found.pauses:
+        return paid
+    flight = f", and requests under way may cost {in_usd(found.in_flight)}" if found.in_flight else ""
+    return (
+        f"The budget pauses embedding: {paid}{flight}, which leaves too little for the next request. "
+        f"{found.texts_waiting:,} texts wait; documents, deletions and search go on. "
+        "Embedding goes on at 00:00 UTC, or when embedding.budget_per_day is raised"
+    )
+
+
+def in_usd(amount: float) -> str:
+    """Cents where they tell enough, else two digits of what there is."""
+    return f"{amount:,.2f} USD" if amount >= 1 or amount == 0 else f"{amount:.2g} USD"
