@@ -231,6 +231,20 @@ def test_a_decision_on_refused_texts_that_makes_no_sense_is_an_error(arguments: 
 
 
 @pytest.mark.usefixtures("workbench")
+def test_estimate_tells_what_a_sync_would_take_and_status_what_it_took() -> None:
+    before = printed("estimate", "genie_documents")
+    assert (before["rows"], before["texts"], before["cost"], before["sampled"]) == (3, 6, 0.0, 1)
+    told = run("estimate", "genie_documents").stdout
+    assert "an index that was never synced" in told
+    assert "unknown: no run was long enough" in told
+    run("sync", "genie_documents")
+    assert printed("estimate", "genie_documents")["texts"] == 0
+    [status] = json.loads(run("status", "--json").stdout)
+    assert (status["spent"]["texts"], status["spent_today"]["cost"]) == (6, 0)
+    assert "tokens" in run("status", "genie_documents").stdout
+
+
+@pytest.mark.usefixtures("workbench")
 def test_an_unknown_index_is_an_error_that_names_the_known_ones() -> None:
     result = run("sync", "nothing")
     assert result.exit_code == 2
