@@ -87,6 +87,7 @@ class Writer:
         Args:
             holder: whose claims on the texts end with what is stored.
         """
+        done = 0
         try:
             with self._open_connection() as connection:
                 while not self._at_end:
@@ -95,8 +96,11 @@ class Writer:
                         self._store(connection, holder, finished)
                         self._on_stored(finished)
                     self._give_back(done)
+                    done = 0
         except BaseException as error:
             self._on_error(error)
+            # Only now, so that whoever waits for it sends no more.
+            self._give_back(done)
         while not self._at_end:
             self._give_back(self._next()[1])
 
