@@ -69,14 +69,15 @@ class Traffic:
                         self._pace.sent(now)
                         return now
                 else:
-                    if self._breaker.open_seconds(now) >= patience_seconds:
-                        raise self._down(who, now)
                     until_probe = self._breaker.seconds_until_probe(now)
                     if until_probe == 0:
+                        # However long it has been down: who comes after an outage in this process finds out so.
                         self._breaker.begin_probe()
                         return None
                     patience_left = patience_seconds - self._breaker.open_seconds(now)
-                    wait = patience_left if until_probe is None else min(until_probe, patience_left)
+                    if until_probe is not None and patience_left <= 0:
+                        raise self._down(who, now)
+                    wait = _LONGEST_NAP_SECONDS if until_probe is None else min(until_probe, patience_left)
                 self._turn.wait(min(wait, _LONGEST_NAP_SECONDS))
 
     def _down(self, who: str, now: float) -> ProviderDownError:

@@ -12,7 +12,7 @@ import pytest
 from vector_pipeline.core.embedding.breaker import FAILURES_BEFORE_OPENING
 from vector_pipeline.core.embedding.openai_compatible import OpenAICompatibleProvider
 from vector_pipeline.core.embedding.requesting import HARMLESS_TEXT, request_with_patience
-from vector_pipeline.core.embedding.traffic import PacedProvider, traffic_of
+from vector_pipeline.core.embedding.traffic import PacedProvider, Traffic, traffic_of
 from vector_pipeline.core.errors import (
     ProviderDownError,
     ProviderRefusedError,
@@ -71,6 +71,35 @@ def test_one_harmless_probe_shows_all_who_wait_that_it_is_up_again(server: Misbe
     assert server.requests == FAILURES_BEFORE_OPENING + 1 + 4
     assert counted == [1]
     assert not traffic_of(provider_on(server)).is_down
+
+
+def test_one_that_comes_after_patience_was_at_its_end_asks_whether_it_is_up_again() -> None:
+    seconds = 0.0
+    traffic = Traffic(2, clock=lambda: seconds)
+    for _ in range(FAILURES_BEFORE_OPENING):
+        sent_at = traffic.wait_for_turn("it", 300, lambda: False)
+        assert sent_at is not None
+        traffic.note_error(sent_at, ProviderUnavailableError("it stumbled", status=502))
+    seconds = 4000.0
+    assert traffic.wait_for_turn("it", 300, lambda: False) is None
+    with ThreadPoolExecutor(1) as pool:
+        # While the probe is under way nobody knows better, so that nobody gives up.
+        other = pool.submit(traffic.wait_for_turn, "it", 300, lambda: False)
+        traffic.note_probe(None)
+        assert other.result(timeout=10) == seconds
+
+
+def test_patience_that_was_at_its_end_stays_so_until_the_next_probe_is_due() -> None:
+    seconds = 0.0
+    traffic = Traffic(2, clock=lambda: seconds)
+    for _ in range(FAILURES_BEFORE_OPENING):
+        traffic.wait_for_turn("it", 300, lambda: False)
+        traffic.note_error(seconds, ProviderUnavailableError("it stumbled", status=502))
+    seconds = 4000.0
+    traffic.wait_for_turn("it", 300, lambda: False)
+    traffic.note_probe(ProviderUnavailableError("it is down", status=502))
+    with pytest.raises(ProviderDownError, match="down for 4000 s"):
+        traffic.wait_for_turn("it", 300, lambda: False)
 
 
 def test_a_refused_text_does_not_make_a_provider_down(server: MisbehavingProvider) -> None:
