@@ -79,6 +79,20 @@ def test_a_row_that_never_had_a_vector_is_stored_without_one(workbench: Workbenc
     assert (report.target_rows, report.vectors, report.quarantined) == (3, 2, 1)
 
 
+def test_words_that_end_in_half_a_character_are_kept_as_far_as_they_can_be(
+    workbench: Workbench, provider: MisbehavingProvider
+) -> None:
+    workbench.create_faq(1)
+    workbench.sync(question_only())
+    workbench.mysql("UPDATE faq SET question = 'now another'")
+    # Servers in JavaScript cut a text that they repeat between the two halves of an emoji.
+    provider.behave("status", 1, status=400, message="cannot embed 'now \ud83d")
+    workbench.sync(question_only())
+    with workbench.index(question_only()) as index:
+        [entry] = index.quarantine()
+    assert entry.message == "HTTP 400: cannot embed 'now ?"
+
+
 @pytest.mark.parametrize(
     "change",
     ["UPDATE faq SET question = 'harmless' WHERE id = 2", "DELETE FROM faq WHERE id = 2"],

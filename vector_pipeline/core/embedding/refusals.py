@@ -94,7 +94,7 @@ def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> floa
             return max(seconds, 0.0)
     try:
         date = email.utils.parsedate_to_datetime(headers.get("retry-after", ""))
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter for a time zone past all numbers
         return None
     date = date if date.tzinfo else date.replace(tzinfo=UTC)
     return max((date - (now or datetime.now(UTC))).total_seconds(), 0.0)

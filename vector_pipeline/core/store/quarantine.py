@@ -69,13 +69,18 @@ def put(connection: psycopg.Connection, index: RegisteredIndex, refusals: Sequen
                     "space": index.generation.space.number,
                     "hash": refusal.content_hash,
                     "reason": refusal.reason,
-                    "message": refusal.message[:_LONGEST_MESSAGE].replace("\0", ""),
+                    "message": _storable(refusal.message[:_LONGEST_MESSAGE]),
                     "first": FIRST_PAUSE,
                     "longest": LONGEST_PAUSE,
                 }
                 for refusal in sorted(refusals, key=lambda refusal: refusal.content_hash)
             ],
         )
+
+
+def _storable(message: str) -> str:
+    """The message as PostgreSQL can store it: foreign words may hold NUL characters and halves of surrogate pairs."""
+    return message.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 def release(connection: psycopg.Connection, index: RegisteredIndex, hashes: Sequence[bytes]) -> None:

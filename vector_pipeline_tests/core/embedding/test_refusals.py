@@ -21,6 +21,7 @@ NOW = datetime(2024, 6, 7, 12, 0, 0, tzinfo=UTC)
         ({"retry-after": "Fri, 07 Jun 2024 11:00:00 GMT"}, 0.0),
         ({"retry-after": "-3"}, 0.0),
         ({"retry-after": "soon"}, None),
+        ({"retry-after": "Fri, 07 Jun 2024 12:00:30 +9999999999999"}, None),
         ({"retry-after": "inf"}, None),
         ({}, None),
     ],
