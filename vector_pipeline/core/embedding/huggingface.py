@@ -179,7 +179,9 @@ class HuggingFaceProvider:
         if isinstance(error, HfHubHTTPError):
             return self._refusal(error.response)
         if isinstance(error, InferenceTimeoutError | httpx2.TimeoutException):
-            return ProviderUnavailableError(f"{self._who} gave no whole answer in {self._timeout_seconds:g} s")
+            return ProviderUnavailableError(
+                f"{self._who} gave no whole answer in {self._timeout_seconds:g} s", too_slow=True
+            )
         if isinstance(error, httpx2.HTTPError):
             words = without_secrets(str(error), self._secrets) or type(error).__name__
             return ProviderUnavailableError(f"{self._who} cannot be reached or broke off: {words}")

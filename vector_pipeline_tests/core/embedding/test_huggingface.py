@@ -126,8 +126,9 @@ def test_a_request_ends_with_its_time_limit_even_if_bytes_keep_coming(
     server: MisbehavingProvider, manner: Manner
 ) -> None:
     server.behave(manner, seconds=10)
-    with pytest.raises(ProviderUnavailableError, match=r"no whole answer in 0\.4 s"):
+    with pytest.raises(ProviderUnavailableError, match=r"no whole answer in 0\.4 s") as caught:
         provider_of(server, timeout_seconds=0.4).embed(TEXTS)
+    assert caught.value.too_slow
 
 
 def test_a_text_without_utf8_form_is_refused_and_not_sent(server: MisbehavingProvider) -> None:
