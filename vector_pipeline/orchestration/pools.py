@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import dagster as dg
 
+from vector_pipeline.core.embedding.hosts import checked_url, normalise_host
+from vector_pipeline.core.errors import ConfigurationError
 from vector_pipeline.core.spec import CustomProviderSpec, HuggingFaceProviderSpec, IndexSpec, OpenAIProviderSpec
 from vector_pipeline.declarations import read_declarations
 
@@ -30,9 +32,9 @@ def pool_of(spec: IndexSpec) -> str:
         case None | OpenAIProviderSpec(host=None):
             return EMBEDDING_POOL
         case OpenAIProviderSpec():
-            where = block.host or ""
+            where = _address(normalise_host, block.host or "")
         case HuggingFaceProviderSpec():
-            where = block.endpoint or "huggingface"
+            where = _address(lambda url: checked_url(url, ""), block.endpoint) if block.endpoint else "huggingface"
         case CustomProviderSpec():
             where = block.entry_point
         case _:
@@ -40,6 +42,14 @@ def pool_of(spec: IndexSpec) -> str:
     # Dagster takes letters, digits and underscores; what they leave out is told apart by the hash.
     readable = re.sub(r"\W+", "_", where.split("://")[-1], flags=re.ASCII).strip("_")[:40]
     return f"{EMBEDDING_POOL}_{readable}_{hashlib.sha256(f'{block.type} {where}'.encode()).hexdigest()[:6]}"
+
+
+def _address(normalised: Callable[[str], str], written: str) -> str:
+    """The address as it is asked, however it is written; nothing of one that is refused, which may hold a password."""
+    try:
+        return normalised(written)
+    except ConfigurationError:
+        return "unusable address"
 
 
 def set_pool_limits(

@@ -29,6 +29,22 @@ def test_indexes_of_one_host_share_a_pool_whatever_their_model() -> None:
     assert pool.startswith("embedding_provider_api_openai_com_v1_")
 
 
+@pytest.mark.parametrize("host", ["https://api.openai.com", " https://api.openai.com/v1/embeddings/"])
+def test_indexes_of_one_host_share_a_pool_however_it_is_written(host: str) -> None:
+    assert pool_of(spec_with({"type": "openai", "host": host})) == pool_of(spec_with(OPENAI))
+
+
+@pytest.mark.parametrize(
+    "provider",
+    [
+        {"type": "openai", "host": "https://me:geheim@models.example.com/v1"},
+        {"type": "huggingface", "endpoint": "https://me:geheim@models.example.com"},
+    ],
+)
+def test_no_pool_is_named_after_a_password(provider: dict[str, Any]) -> None:
+    assert "geheim" not in pool_of(spec_with(provider))
+
+
 @pytest.mark.parametrize(
     "provider",
     [
