@@ -321,6 +321,18 @@ def test_a_text_that_is_longer_than_the_model_takes_is_split_or_cut_as_declared(
     _assert_equal(workbench, spec)
 
 
+@pytest.mark.parametrize("limit", ["tokens_per_text", "tokens_per_request"])
+def test_a_text_that_is_longer_than_the_provider_is_declared_to_take_is_split(
+    workbench: Workbench, provider: MisbehavingProvider, limit: str
+) -> None:
+    spec = _embedding(provider={"type": "openai", limit: 700})
+    _create(workbench, (1, "short", LONG))
+    workbench.sync(spec)
+    assert len(_passages(workbench, "1", "answer")) == 3
+    assert provider.times_sent(LONG) == 0
+    _assert_equal(workbench, spec)
+
+
 def test_a_long_document_is_found_by_a_passage_in_its_middle(workbench: Workbench) -> None:
     spec = _embedding(split={"tokens": 60, "overlap": 15})
     _create(workbench, (1, "short", LONG), (2, "another", "an answer"))
@@ -414,6 +426,7 @@ def test_an_index_that_was_built_before_there_were_such_settings_stays_what_it_i
         ({"split": {"tokens": 60}}, "split"),
         ({"too_long": "cut"}, "too long"),
         ({"longest_tokens": 100}, "longest tokens"),
+        ({"provider": {"type": "openai", "tokens_per_text": 100}}, "provider's longest tokens"),
     ],
 )
 def test_a_setting_that_makes_other_texts_or_vectors_makes_another_generation(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from vector_pipeline.core.documents.longest_texts import longest_text
+from vector_pipeline.core.documents.longest_texts import LONGEST_OF_ALL, longest_text
 from vector_pipeline.core.documents.normalising import in_order
 from vector_pipeline.core.documents.rendering import Rendering, Strategy
 from vector_pipeline.core.documents.splitting import Splitting
 from vector_pipeline.core.embedding.tokens import most_tokens
-from vector_pipeline.core.spec import EmbeddingSpec, IndexSpec
+from vector_pipeline.core.spec import EmbeddingSpec, IndexSpec, OpenAIProviderSpec
 
 
 def declared_strategy(embedding: EmbeddingSpec) -> Strategy:
@@ -35,7 +35,22 @@ def declared_rendering(spec: IndexSpec, model: str) -> Rendering:
 def room_for_a_text(embedding: EmbeddingSpec, model: str) -> int:
     """Tokens that a text may have for the model to take it with its prefix; not positive if the prefix is too long."""
     prefix = embedding.document_prefix
-    return (embedding.longest_tokens or longest_text(model)) - (most_tokens(prefix) if prefix else 0)
+    return longest_input(embedding, model) - (most_tokens(prefix) if prefix else 0)
+
+
+def longest_input(embedding: EmbeddingSpec, model: str) -> int:
+    """Tokens that the model and its provider take at once, as declared or as known."""
+    longest, limit = embedding.longest_tokens or longest_text(model), _declared_limit(embedding)
+    return longest if limit is None else min(longest, limit)
+
+
+def _declared_limit(embedding: EmbeddingSpec) -> int | None:
+    """What the provider takes of one text; its default is no limit of a model that takes more."""
+    block = embedding.provider
+    if not isinstance(block, OpenAIProviderSpec):
+        return None
+    limits = {"tokens_per_text": block.tokens_per_text, "tokens_per_request": block.tokens_per_request}
+    return min((limit for name, limit in limits.items() if name in block.model_fields_set), default=None)
 
 
 def _splitting(embedding: EmbeddingSpec, model: str) -> Splitting:
@@ -48,12 +63,14 @@ def _splitting(embedding: EmbeddingSpec, model: str) -> Splitting:
 def text_facts(embedding: EmbeddingSpec) -> dict[str, object]:
     """The settings by which other texts are made, where they are declared: what isn't there leaves indexes what they
     were before there was such a setting."""
-    split = embedding.split
+    split, limit = embedding.split, _declared_limit(embedding)
+    known = embedding.longest_tokens or (longest_text(embedding.model) if embedding.model else LONGEST_OF_ALL)
     facts: dict[str, object] = {
         "template": embedding.template,
         "normalise": list(in_order(embedding.normalise)) or None,
         "split": {"tokens": split.tokens, "overlap": split.overlap} if split is not None else None,
         "too long": None if embedding.too_long == "split" else embedding.too_long,
         "longest tokens": embedding.longest_tokens,
+        "provider's longest tokens": limit if limit is not None and limit < known else None,
     }
     return {name: fact for name, fact in facts.items() if fact is not None}

@@ -49,6 +49,9 @@ _LONGEST: tuple[tuple[str, int], ...] = (
     (r"granite-embedding-(30m|107m|125m|278m)", 512),
 )
 
+LONGEST_OF_ALL = max(tokens for _, tokens in _LONGEST)
+"""No limit from here on shortens a text of any of these models."""
+
 
 def longest_text(model: str) -> int:
     """Tokens that the model takes at once, those of a prefix included."""

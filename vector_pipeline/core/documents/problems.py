@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vector_pipeline.core.documents.declared import declared_strategy, room_for_a_text
-from vector_pipeline.core.documents.longest_texts import longest_text
+from vector_pipeline.core.documents.declared import declared_strategy, longest_input, room_for_a_text
 from vector_pipeline.core.documents.template import TextTemplateError, read_template
 from vector_pipeline.core.errors import DeclarationProblem
 from vector_pipeline.core.spec import EmbeddingSpec, IndexSpec
@@ -51,7 +50,7 @@ def _template_problems(spec: IndexSpec) -> Iterator[DeclarationProblem]:
 def length_problems(embedding: EmbeddingSpec, model: str) -> Iterator[DeclarationProblem]:
     """What doesn't fit the length of text that the model takes."""
     room = room_for_a_text(embedding, model)
-    longest = embedding.longest_tokens or longest_text(model)
+    longest = longest_input(embedding, model)
     if room < _LEAST_ROOM:
         yield DeclarationProblem(
             "embedding.document_prefix",
