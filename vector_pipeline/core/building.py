@@ -64,6 +64,8 @@ def build(
                 reports.append(fill(building, window))
                 paused = reports[-1].paused
             on_progress()
+            if not generations.is_wanted(target, building):
+                break
         if about_rows is not None:
             raise about_rows
         if paused is not None:

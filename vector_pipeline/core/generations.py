@@ -155,6 +155,7 @@ def work(target: psycopg.Connection, index: RegisteredIndex, spec: IndexSpec, wa
 
 
 INCOMPLETE = "it is not complete"
+UNWANTED = "another generation is asked for by now"
 UNAPPROVED = "nobody has approved it yet"
 
 
@@ -164,6 +165,10 @@ def switch_if_ready(
     """Serves the generation that was built, unless something is in the way: returns what."""
     served = registry.load(target, building.name)
     assert served is not None, f"index {building.name} is gone"
+    if served.generation.number == building.generation.number:
+        return []  # by another run meanwhile
+    if not is_wanted(target, building):
+        return [UNWANTED]
     found = obstacles(target, served, building)
     if found:
         return found
@@ -172,6 +177,12 @@ def switch_if_ready(
     if spec.generations.switch == "approval" and not _is_approved(target, building):
         return [UNAPPROVED]
     return [] if switch(target, served, building, reading()[1], spec) else [INCOMPLETE]
+
+
+def is_wanted(target: psycopg.Connection, building: RegisteredIndex) -> bool:
+    """Whether this is still the generation to be built: somebody may have put the declaration back, or gone back."""
+    now = registry.load_building(target, building.name)
+    return now is not None and now.generation.number == building.generation.number
 
 
 def obstacles(target: psycopg.Connection, served: RegisteredIndex, building: RegisteredIndex) -> list[str]:
@@ -220,7 +231,9 @@ def switch(
     """Serves the generation that was built, with the next search; in one transaction, and only if it is complete in
     it. Returns whether it did."""
     with target.transaction():
-        if not generations.is_complete(target, served, building) or not generations.serve(target, served, building):
+        if not generations.is_complete(target, served, building):
+            return False
+        if not generations.serve(target, served, building, only_if_being_built=True):
             return False
         generations.note_caught_up(target, building)
         _show(target, building, plan, spec)
@@ -256,7 +269,7 @@ def roll_back(
     chosen = max(earlier, key=lambda record: record.activated_at or datetime.min.replace(tzinfo=UTC))
     with target.transaction():
         previous = registry.load_generation(target, served, chosen.number)
-        if previous is None or not generations.serve(target, served, previous):
+        if previous is None or not generations.serve(target, served, previous, only_if_being_built=False):
             raise GenerationError(f"index {served.name!r} was switched by somebody else at this moment; look again")
         generations.note_rolled_back(target, served)
         generations.abandon_building(target, served)

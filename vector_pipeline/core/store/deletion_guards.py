@@ -201,7 +201,7 @@ def approve(connection: psycopg.Connection, index: RegisteredIndex) -> int:
                 FROM vector_pipeline.key_ranges r
                 JOIN vector_pipeline.range_states s ON s.range_id = r.range_id AND s.generation = %(generation)s
                 WHERE r.index_id = %(index)s AND s.digest IS DISTINCT FROM r.source_digest
-                ORDER BY r.range_id FOR UPDATE OF r)
+                ORDER BY r.range_id FOR NO KEY UPDATE OF r)
             UPDATE vector_pipeline.key_ranges r
             SET attempts = 0, next_attempt_at = NULL, refused_digest = NULL, refused_deletions = NULL
             FROM refused WHERE refused.range_id = r.range_id

@@ -177,12 +177,16 @@ def write_changes(
                 ),
                 (changes.gone, range_id),
             )
+            _forget_other_generations(connection, range_id, generations_made)
         for passages, hashes in zip(generations_made, replaced, strict=True):
             _write_passages(connection, passages)
             if hashes:
                 _clear_quarantine(connection, passages.index, hashes)
             serve_current_vectors(connection, passages.index, range_id)
             _write_state(connection, passages.index, range_id, changes.digest)
+        # After all states: whoever takes several locks takes those of states first.
+        for passages in generations_made:
+            settle_vectors_complete(connection, passages.index, range_id)
 
 
 def _write_documents(
@@ -357,7 +361,18 @@ def _write_state(connection: psycopg.Connection, index: RegisteredIndex, range_i
         """,
         (range_id, index.generation.number, digest.rows, str(digest)),
     )
-    settle_vectors_complete(connection, index, range_id)
+
+
+def _forget_other_generations(connection: psycopg.Connection, range_id: int, written: Sequence[PassageChanges]) -> None:
+    """Has generations that don't follow the source, and lose passages with the documents, look at the range again when
+    they are taken up: the rows may be back by then, just as they were."""
+    connection.execute(
+        """
+        UPDATE vector_pipeline.range_states SET digest = NULL
+        WHERE range_id = %s AND digest IS NOT NULL AND generation <> ALL(%s)
+        """,
+        (range_id, [passages.index.generation.number for passages in written]),
+    )
 
 
 @dataclass(frozen=True)

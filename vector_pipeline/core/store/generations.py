@@ -299,17 +299,30 @@ def is_complete(connection: psycopg.Connection, served: RegisteredIndex, buildin
     return bool(row and row[0])
 
 
-def serve(connection: psycopg.Connection, now_served: RegisteredIndex, next_served: RegisteredIndex) -> bool:
+def serve(
+    connection: psycopg.Connection,
+    now_served: RegisteredIndex,
+    next_served: RegisteredIndex,
+    *,
+    only_if_being_built: bool,
+) -> bool:
     """Puts another generation in the served one's place. Call it in a transaction.
 
-    Returns False where another than `now_served` is served by now.
+    Returns False where another than `now_served` is served by now, or where `next_served` has to be the one being built
+    and nobody wants it built any more.
     """
     in_transaction(connection, Lock.SCHEMA, 0)
+    # NO KEY: whoever adds a range holds the key of its index, and may wait for the ranges that this transaction has.
     row = connection.execute(
-        "SELECT active_generation FROM vector_pipeline.embedding_indexes WHERE index_id = %s FOR UPDATE",
+        """
+        SELECT active_generation, building_generation
+        FROM vector_pipeline.embedding_indexes WHERE index_id = %s FOR NO KEY UPDATE
+        """,
         (now_served.index_id,),
     ).fetchone()
     if row is None or row[0] != now_served.generation.number:
+        return False
+    if only_if_being_built and row[1] != next_served.generation.number:
         return False
     connection.execute(
         """

@@ -312,6 +312,12 @@ def take_up(connection: psycopg.Connection, index: RegisteredIndex) -> None:
     )
     connection.execute(
         """
+        SELECT FROM vector_pipeline.key_ranges WHERE index_id = %(index)s ORDER BY range_id FOR NO KEY UPDATE
+        """,
+        names,
+    )
+    connection.execute(
+        """
         UPDATE vector_pipeline.key_ranges r
         SET attempts = 0, next_attempt_at = NULL,
             dirty_since = CASE WHEN s.vectors_complete AND s.digest = r.source_digest THEN NULL
@@ -406,7 +412,10 @@ def changing(
     partitions: Sequence[str] = (),
 ) -> Iterator[None]:
     """A transaction that changes these ranges and their states. All that change several take them in one order, states
-    first, so that two who meet wait for each other instead of deadlocking."""
+    first, so that two who meet wait for each other instead of deadlocking.
+
+    NO KEY, since whoever adds the state of another generation holds the key of its range, and may wait for this one.
+    """
     parameters = {
         "index": index.index_id,
         "generation": index.generation.number,
@@ -419,7 +428,7 @@ def changing(
             SELECT FROM vector_pipeline.range_states s JOIN vector_pipeline.key_ranges r USING (range_id)
             WHERE r.index_id = %(index)s AND s.generation = %(generation)s
               AND (r.range_id = ANY(%(ranges)s) OR r.partition = ANY(%(partitions)s))
-            ORDER BY range_id FOR UPDATE OF s
+            ORDER BY range_id FOR NO KEY UPDATE OF s
             """,
             parameters,
         )
@@ -427,7 +436,7 @@ def changing(
             """
             SELECT FROM vector_pipeline.key_ranges
             WHERE index_id = %(index)s AND (range_id = ANY(%(ranges)s) OR partition = ANY(%(partitions)s))
-            ORDER BY range_id FOR UPDATE
+            ORDER BY range_id FOR NO KEY UPDATE
             """,
             parameters,
         )

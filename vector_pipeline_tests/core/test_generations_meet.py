@@ -1,0 +1,132 @@
+"""Generations and what goes on meanwhile: rows that come and go, decisions, cuts, looks at the source, readers."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from vector_pipeline.core.generations import GenerationWork
+from vector_pipeline.core.reports import GenerationsReport
+from vector_pipeline.core.source.digest import EMPTY
+from vector_pipeline.core.store import connection as store_connection
+from vector_pipeline.core.store import generations, key_ranges, registry
+from vector_pipeline_tests.workbench import Workbench, question_only, sync_all
+
+SHORTER = question_only(embedding={"dimensions": 4})
+
+
+def _build(workbench: Workbench) -> None:
+    with workbench.index(SHORTER) as index:
+        sync_all(index)
+        assert index.build_next_generation().switched
+
+
+def _delete_and_bring_back(workbench: Workbench, key: int) -> None:
+    """Syncs the row's end, and its return, with what it was."""
+    row = workbench.mysql(f"SELECT * FROM faq WHERE id = {key}")
+    workbench.mysql(f"DELETE FROM faq WHERE id = {key}")
+    workbench.sync(SHORTER)
+    workbench.mysql("INSERT INTO faq VALUES (%s, %s, %s, %s, %s)", row)
+    workbench.sync(SHORTER)
+
+
+def test_a_row_that_went_and_came_back_while_another_generation_was_served_is_found_after_the_rollback(
+    workbench: Workbench,
+) -> None:
+    workbench.create_faq(10)
+    workbench.sync(question_only())
+    _build(workbench)
+    _delete_and_bring_back(workbench, 5)
+    with workbench.index(SHORTER) as index:
+        assert index.roll_back().lag.ranges == 1
+        sync_all(index)
+        assert "5" in {hit.key for hit in index.search("question number 5?", limit=10).hits}
+        assert index.verify().equal
+
+
+def test_a_row_that_went_and_came_back_while_a_build_rested_keeps_it_from_nothing(workbench: Workbench) -> None:
+    workbench.create_faq(10)
+    workbench.sync(question_only())
+    waiting = question_only(embedding={"dimensions": 4}, generations={"switch": "approval"})
+    with workbench.index(waiting) as index:
+        index.build_next_generation()
+    with workbench.index(question_only()) as index:
+        index.build_next_generation()
+        row = workbench.mysql("SELECT * FROM faq WHERE id = 5")
+        workbench.mysql("DELETE FROM faq WHERE id = 5")
+        sync_all(index)
+        workbench.mysql("INSERT INTO faq VALUES (%s, %s, %s, %s, %s)", row)
+        sync_all(index)
+    with workbench.index(SHORTER) as index:
+        assert index.build_next_generation().obstacles == ()
+        assert "5" in {hit.key for hit in index.search("question number 5?", limit=10).hits}
+
+
+def test_a_build_that_nobody_wants_any_more_stops_and_is_not_served(workbench: Workbench) -> None:
+    workbench.create_faq(300)
+    spec = question_only(embedding={"dimensions": 4}, automation={"ranges_per_run": 1})
+    workbench.sync(question_only())
+    windows = 0
+
+    def put_the_declaration_back(_: GenerationsReport) -> None:
+        nonlocal windows
+        windows += 1
+        with workbench.index(question_only()) as other:
+            other.build_next_generation()
+
+    with workbench.index(spec) as index:
+        built = index.build_next_generation(put_the_declaration_back)
+    assert not built.switched
+    assert windows == 1
+    with workbench.index(question_only()) as index:
+        assert index.next_generation_work() is GenerationWork.NONE
+
+
+def test_a_build_that_a_rollback_ended_is_not_served_by_a_run_that_is_under_way(workbench: Workbench) -> None:
+    workbench.create_faq(10)
+    workbench.sync(question_only())
+    _build(workbench)
+    third = question_only(embedding={"dimensions": 6})
+
+    def go_back(_: GenerationsReport) -> None:
+        with workbench.index(third) as other:
+            other.roll_back()
+
+    with workbench.index(third) as index:
+        assert not index.build_next_generation(go_back).switched
+        assert index.generations().served.number == 1
+
+
+def test_a_look_at_the_source_and_a_build_never_wait_for_each_other(workbench: Workbench) -> None:
+    workbench.create_faq(10)
+    workbench.sync(question_only())
+    with workbench.index(question_only(embedding={"dimensions": 4}, generations={"switch": "approval"})) as index:
+        index.build_next_generation()
+    with store_connection.connect(workbench.target) as build, store_connection.connect(workbench.target) as look:
+        index_id = registry.load(look, "faq")
+        assert index_id is not None
+        [key_range] = key_ranges.load_ranges(look, index_id)
+        with build.transaction():
+            build.execute(
+                "INSERT INTO vector_pipeline.range_states (range_id, generation, rows, vectors_complete)"
+                " VALUES (%s, 99, 0, false)",
+                (key_range.range_id,),
+            )
+            look.execute("SET lock_timeout = '1s'")
+            key_ranges.note_source_digest(look, index_id, key_range, EMPTY, datetime.now(UTC))
+
+
+def test_going_back_and_the_cut_of_a_range_never_wait_for_each_other(workbench: Workbench) -> None:
+    workbench.create_faq(10)
+    workbench.sync(question_only())
+    _build(workbench)
+    with store_connection.connect(workbench.target) as going, store_connection.connect(workbench.target) as cutting:
+        served = registry.load(cutting, "faq")
+        assert served is not None
+        earlier = registry.load_generation(cutting, served, 1)
+        assert earlier is not None
+        [key_range] = key_ranges.load_ranges(cutting, served)
+        with going.transaction():
+            assert generations.serve(going, served, earlier, only_if_being_built=False)
+            cutting.execute("SET lock_timeout = '1s'")
+            with key_ranges.changing(cutting, served, range_ids=[key_range.range_id]):
+                key_ranges.add_ranges(cutting, served, key_range, ["6"])
