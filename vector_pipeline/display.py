@@ -16,7 +16,7 @@ from vector_pipeline.core.doctor import Diagnosis
 from vector_pipeline.core.embedding.doctor import ProviderFindings
 from vector_pipeline.core.findings import Finding, Verdict
 from vector_pipeline.core.model_drift import describe as describe_drift
-from vector_pipeline.core.money import in_usd
+from vector_pipeline.core.money import in_short, in_usd
 from vector_pipeline.core.reports import (
     Estimate,
     GenerationsReport,
@@ -132,7 +132,7 @@ def guarded_deletions(guarded: GuardedDeletions) -> RenderableType:
 
 def generations(report: GenerationsReport) -> RenderableType:
     listed = Table(
-        "generation", "standing", "model", "dimensions", "strategy", "built", "texts", "quarantined", "behind"
+        "generation", "standing", "model", "dimensions", "strategy", "built", "texts", "quarantined", "behind", "cost"
     )
     for one in report.generations:
         listed.add_row(
@@ -145,6 +145,7 @@ def generations(report: GenerationsReport) -> RenderableType:
             str(one.passages),
             str(one.quarantined),
             f"{one.lag.ranges} ranges",
+            in_short(one.spent),
         )
     if report.asked_for is None:
         return Group(listed, Text("what is declared is served", "green"))

@@ -19,7 +19,7 @@ from vector_pipeline.core.reports import GenerationReport, GenerationsReport, La
 from vector_pipeline.core.source.catalog import SourceTable
 from vector_pipeline.core.source.plan import ReadingPlan
 from vector_pipeline.core.spec import IndexSpec
-from vector_pipeline.core.store import ann_index, generations, key_ranges, locks, registry, schema, view
+from vector_pipeline.core.store import ann_index, generations, key_ranges, locks, registry, schema, spending, view
 from vector_pipeline.core.store.contents import count_generation
 from vector_pipeline.core.store.fingerprint import KEY_FACT, WantedSpace, differences, generation_facts
 from vector_pipeline.core.store.generations import GenerationRecord, Standing
@@ -338,6 +338,7 @@ def _report(target: psycopg.Connection, index: RegisteredIndex, record: Generati
         completed_at=record.completed_at,
         activated_at=record.activated_at,
         retired_at=record.retired_at,
+        spent=spending.spent(target, index, only_this_generation=True),
     )
 
 

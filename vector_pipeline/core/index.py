@@ -457,13 +457,14 @@ class VectorIndex:
         self, index: RegisteredIndex, ranges: Sequence[KeyRange], on_progress: OnProgress | None = None
     ) -> EmbeddingReport:
         threshold = self.spec.embedding.canary_similarity
-        provider = model_drift.watched(self._provider_as_built(index), self._open_target, index, threshold)
+        provider = self._provider_as_built(index)
         price = money.price_as_built(self._target, index, self.spec, self._wanted.model)
         with Meter(self._open_target, index, price, self.spec.embedding.budget_per_day) as meter:
             report = Filling(
                 self._open_target,
                 index,
-                metered(provider, meter),
+                # Metered within: what is paid counts, also where its vectors are not given out.
+                model_drift.watched(metered(provider, meter), self._open_target, index, threshold, provider),
                 self._attempts,
                 on_progress,
                 patience_seconds=self._patience_seconds,

@@ -131,6 +131,9 @@ class WatchedProvider:
     The look goes on beside the first requests, since a run is not to wait for it: of a model that has just changed at
     most what is in flight is paid in vain; of one that is known to have changed, nothing. All else that the provider
     has is passed through. Safe to call from several threads at once.
+
+    Args:
+        looked_at: the same model to look at, where that is not to go the way of the texts.
     """
 
     def __init__(
@@ -139,8 +142,10 @@ class WatchedProvider:
         open_connection: OpenConnection,
         index: RegisteredIndex,
         threshold: float,
+        looked_at: EmbeddingProvider | None = None,
     ) -> None:
         self._provider = provider
+        self._looked_at = looked_at or provider
         self._open_connection = open_connection
         self._index = index
         self._threshold = threshold
@@ -196,7 +201,7 @@ class WatchedProvider:
 
     def _look(self) -> None:
         with self._open_connection() as connection:
-            drift = look_at_model(connection, self._index, self._provider, self._threshold, attempts=1)
+            drift = look_at_model(connection, self._index, self._looked_at, self._threshold, attempts=1)
         if drift.drifted:
             raise ModelDriftedError(describe(drift))
 
@@ -208,7 +213,11 @@ def _settled() -> Future[None]:
 
 
 def watched(
-    provider: EmbeddingProvider, open_connection: OpenConnection, index: RegisteredIndex, threshold: float
+    provider: EmbeddingProvider,
+    open_connection: OpenConnection,
+    index: RegisteredIndex,
+    threshold: float,
+    looked_at: EmbeddingProvider | None = None,
 ) -> EmbeddingProvider:
     """The provider, its model looked at before its vectors are given out."""
-    return cast(EmbeddingProvider, WatchedProvider(provider, open_connection, index, threshold))
+    return cast(EmbeddingProvider, WatchedProvider(provider, open_connection, index, threshold, looked_at))

@@ -7,7 +7,7 @@ from decimal import Decimal
 import psycopg
 
 from vector_pipeline.core.embedding.prices import price_of
-from vector_pipeline.core.reports import DailyBudget
+from vector_pipeline.core.reports import DailyBudget, Spent
 from vector_pipeline.core.spec import IndexSpec
 from vector_pipeline.core.store import generations, registry, spending
 from vector_pipeline.core.store.contents import count_waiting
@@ -56,3 +56,10 @@ def describe_budget(found: DailyBudget) -> str:
 def in_usd(amount: float) -> str:
     """Cents where they tell enough, else two digits of what there is."""
     return f"{amount:,.2f} USD" if amount >= 1 or amount == 0 else f"{amount:.2g} USD"
+
+
+def in_short(spent: Spent) -> str:
+    """A cost for a table; what was embedded at an unknown price is no zero."""
+    if not spent.tokens_unpriced:
+        return in_usd(spent.cost)
+    return f"{in_usd(spent.cost)} + ?" if spent.cost else "unknown"

@@ -251,6 +251,19 @@ class QuarantineEntry:
 
 
 @dataclass(frozen=True)
+class Spent:
+    """What embedding has cost. `tokens_estimated` are those of `tokens` that no provider counted, `tokens_unpriced`
+    those whose price wasn't known: they are not in `cost` (USD). Queries are not counted."""
+
+    requests: int = 0
+    texts: int = 0
+    tokens: int = 0
+    tokens_estimated: int = 0
+    tokens_unpriced: int = 0
+    cost: float = 0.0
+
+
+@dataclass(frozen=True)
 class GenerationReport:
     """One generation of an index. `standing` is `served`, `being built`, `kept` or `rolled back`.
 
@@ -273,6 +286,7 @@ class GenerationReport:
     completed_at: datetime | None
     activated_at: datetime | None
     retired_at: datetime | None
+    spent: Spent = Spent()
 
     @property
     def coverage(self) -> float:
@@ -316,19 +330,6 @@ class BuiltGeneration:
     seconds: float = 0.0
     tokens_estimated: int = 0
     cost: float | None = None
-
-
-@dataclass(frozen=True)
-class Spent:
-    """What embedding has cost. `tokens_estimated` are those of `tokens` that no provider counted, `tokens_unpriced`
-    those whose price wasn't known: they are not in `cost` (USD). Queries are not counted."""
-
-    requests: int = 0
-    texts: int = 0
-    tokens: int = 0
-    tokens_estimated: int = 0
-    tokens_unpriced: int = 0
-    cost: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 from tabulate import tabulate
 
+from vector_pipeline.core.money import in_short
 from vector_pipeline.core.reports import (
     BuiltGeneration,
     EmbeddingReport,
@@ -115,7 +116,18 @@ def of_built_generation(built: BuiltGeneration) -> Metadata:
 def of_generations(report: GenerationsReport) -> Metadata:
     """Numbers of the generation that is being built, and a table of all."""
     listed = table(
-        ("generation", "standing", "model", "dimensions", "strategy", "built", "texts", "quarantined", "behind"),
+        (
+            "generation",
+            "standing",
+            "model",
+            "dimensions",
+            "strategy",
+            "built",
+            "texts",
+            "quarantined",
+            "behind",
+            "cost",
+        ),
         [
             (
                 one.number,
@@ -127,6 +139,7 @@ def of_generations(report: GenerationsReport) -> Metadata:
                 one.passages,
                 one.quarantined,
                 f"{one.lag.ranges} ranges",
+                in_short(one.spent),
             )
             for one in report.generations
         ],
@@ -141,7 +154,10 @@ def of_generations(report: GenerationsReport) -> Metadata:
             "ranges": building.ranges,
             "texts": building.passages,
             "texts_with_vector": building.passages_served,
+            "generation_tokens": building.spent.tokens,
         }
+        if not building.spent.tokens_unpriced:
+            found["generation_cost_usd"] = building.spent.cost
     return found
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from vector_pipeline.core.errors import IndexSpecError, ProviderUnavailableError
+from vector_pipeline.core.errors import IndexSpecError, ModelDriftedError, ProviderUnavailableError
 from vector_pipeline.core.money import describe_budget
 from vector_pipeline.core.reports import EmbeddingReport, Spent
 from vector_pipeline.core.spec import IndexSpec
@@ -82,6 +82,19 @@ def test_an_answer_that_is_of_no_use_is_paid_for_and_a_refused_request_is_not(
     provider.behave("status", requests=1, status=503)
     assert sync(workbench, priced()).tokens == 30
     assert spent(workbench, priced()).requests == 4
+
+
+def test_vectors_that_are_not_given_out_since_the_model_has_changed_are_paid_for(
+    workbench: Workbench, provider: MisbehavingProvider
+) -> None:
+    workbench.create_faq(10)
+    workbench.sync(priced())
+    workbench.postgres("UPDATE vector_pipeline.canary_looks SET compared_at = now() - interval '1 day'")
+    workbench.add_faq([11])
+    provider.behave("other model")
+    with workbench.index(priced()) as index, pytest.raises(ModelDriftedError):
+        sync_all(index)
+    assert spent(workbench, priced()).tokens == 33
 
 
 def test_what_a_failed_run_has_paid_is_in_the_ledger(workbench: Workbench, provider: MisbehavingProvider) -> None:
@@ -168,15 +181,17 @@ def test_runs_at_once_do_not_overdraw_the_budget_together(workbench: Workbench, 
         partitions = [state.partition for state in index.ranges()]
         list(index.sync_documents(partitions))
     provider.delay_seconds = 0.02
+    paused: list[bool] = []
 
     def embed(some: list[str]) -> None:
         with workbench.index(spec) as index:
-            assert index.embed(some).paused is not None
+            paused.append(index.embed(some).paused is not None)
 
     runs = AtOnce()
     for part in range(4):
         runs.start(lambda part=part: embed(partitions[part::4]))
     runs.finish()
+    assert any(paused)
     assert 0.25 < spent_in_all(workbench) <= 0.5
     assert workbench.postgres("SELECT in_flight FROM vector_pipeline.budget_days") == [(0,)]
 
@@ -191,6 +206,21 @@ def test_what_a_killed_run_had_under_way_counts_until_the_day_is_over(workbench:
         assert spending.reserve(connection, index, Decimal("0.2"), Decimal(1)) is None
         assert spending.budget_day(connection, index).pauses(1.0)
         assert not spending.budget_day(connection, index).pauses(2.0)
+
+
+def test_each_generation_has_a_cost_of_its_own(workbench: Workbench) -> None:
+    workbench.create_faq(20)
+    workbench.sync(priced())
+    more = question_only(embedding=priced().embedding.model_dump(exclude_unset=True) | {"dimensions": 4})
+    with workbench.index(more) as index:
+        index.build_next_generation()
+        workbench.add_faq([21, 22])
+        sync_all(index)
+        found = index.generations().generations
+    assert {one.number: (one.spent.texts, one.spent.cost) for one in found} == {
+        1: (20, pytest.approx(0.06)),
+        2: (22, pytest.approx(0.066)),
+    }
 
 
 def test_the_next_generation_is_built_as_far_as_the_budget_goes_and_then_further(workbench: Workbench) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from vector_pipeline.core.spec import IndexSpec
+from vector_pipeline.core.spec import GenerationsSpec, IndexSpec
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.orchestration.location import Location
 from vector_pipeline_tests.workbench import question_only
@@ -88,6 +88,21 @@ def test_the_next_generation_waits_for_the_budget_without_failing_again_and_agai
         ["next_generation"],
     )
     assert not paused.tick().run_requests
+
+
+def test_what_the_next_generation_costs_is_shown_with_it_and_by_its_check(location: Location) -> None:
+    location.spec = priced()
+    location.workbench.create_faq(20)
+    location.settle()
+    location.spec = priced(dimensions=4).model_copy(update={"generations": GenerationsSpec(switch="approval")})
+    result = location.materialize("next_generation")
+    [event] = result.asset_materializations_for_node("faq__next_generation")
+    built = {name: value.value for name, value in event.metadata.items()}
+    assert (built["cost_usd"], built["tokens"]) == (pytest.approx(0.06), 60)
+    shown_by_check = {name: value.value for name, value in location.check("generation").metadata.items()}
+    for numbers in (built, shown_by_check):
+        assert (numbers["generation_cost_usd"], numbers["generation_tokens"]) == (pytest.approx(0.06), 60)
+        assert "0.06 USD" in str(numbers["generations"])
 
 
 def test_a_job_estimates_what_a_backfill_would_cost(location: Location, provider: MisbehavingProvider) -> None:

@@ -62,15 +62,15 @@ def today(connection: psycopg.Connection) -> date:
 
 
 def add(connection: psycopg.Connection, index: RegisteredIndex, usage: Usage, day: date | None = None) -> None:
-    """Enters what the index's vector space has used, today if no day is given."""
+    """Enters what the index's generation has used, today if no day is given."""
     space = index.generation.space
     connection.execute(
         """
         INSERT INTO vector_pipeline.spending AS s
-            (index_id, day, space, model, requests, texts, tokens, tokens_estimated, tokens_unpriced, cost)
-        VALUES (%(index)s, coalesce(%(day)s, (clock_timestamp() AT TIME ZONE 'UTC')::date), %(space)s, %(model)s,
-                %(requests)s, %(texts)s, %(tokens)s, %(estimated)s, %(unpriced)s, %(cost)s)
-        ON CONFLICT (index_id, day, space) DO UPDATE
+            (index_id, day, space, generation, model, requests, texts, tokens, tokens_estimated, tokens_unpriced, cost)
+        VALUES (%(index)s, coalesce(%(day)s, (clock_timestamp() AT TIME ZONE 'UTC')::date), %(space)s, %(generation)s,
+                %(model)s, %(requests)s, %(texts)s, %(tokens)s, %(estimated)s, %(unpriced)s, %(cost)s)
+        ON CONFLICT (index_id, day, space, generation) DO UPDATE
         SET requests = s.requests + excluded.requests,
             texts = s.texts + excluded.texts,
             tokens = s.tokens + excluded.tokens,
@@ -82,6 +82,7 @@ def add(connection: psycopg.Connection, index: RegisteredIndex, usage: Usage, da
             "index": index.index_id,
             "day": day,
             "space": space.number,
+            "generation": index.generation.number,
             "model": space.model,
             "requests": usage.requests,
             "texts": usage.texts,
@@ -156,15 +157,15 @@ def budget_day(connection: psycopg.Connection, index: RegisteredIndex) -> Budget
 
 
 def note_pace(connection: psycopg.Connection, index: RegisteredIndex, texts: int, seconds: float) -> None:
-    """Remembers how long a run has taken over so many texts of a vector space that is in the ledger already."""
+    """Remembers how long a run has taken over so many texts of a generation that is in the ledger already."""
     connection.execute(
         """
         UPDATE vector_pipeline.spending
         SET timed_texts = timed_texts + %s, timed_seconds = timed_seconds + %s
-        WHERE index_id = %s AND space = %s AND day = (
-            SELECT max(day) FROM vector_pipeline.spending WHERE index_id = %s AND space = %s)
+        WHERE index_id = %s AND generation = %s AND day = (
+            SELECT max(day) FROM vector_pipeline.spending WHERE index_id = %s AND generation = %s)
         """,
-        (texts, seconds, *(2 * (index.index_id, index.generation.space.number))),
+        (texts, seconds, *(2 * (index.index_id, index.generation.number))),
     )
 
 
@@ -183,7 +184,13 @@ def pace(connection: psycopg.Connection, index_id: int, model: str) -> float | N
     return float(row[0]) if row is not None and row[0] is not None else None
 
 
-def spent(connection: psycopg.Connection, index: RegisteredIndex, *, only_today: bool = False) -> Spent:
+def spent(
+    connection: psycopg.Connection,
+    index: RegisteredIndex,
+    *,
+    only_today: bool = False,
+    only_this_generation: bool = False,
+) -> Spent:
     """What the index has cost so far, with all its models."""
     row = connection.execute(
         """
@@ -192,8 +199,9 @@ def spent(connection: psycopg.Connection, index: RegisteredIndex, *, only_today:
                coalesce(sum(cost), 0)::double precision
         FROM vector_pipeline.spending
         WHERE index_id = %s AND (NOT %s OR day = (clock_timestamp() AT TIME ZONE 'UTC')::date)
+          AND (NOT %s OR generation = %s)
         """,
-        (index.index_id, only_today),
+        (index.index_id, only_today, only_this_generation, index.generation.number),
     ).fetchone()
     assert row is not None
     return Spent(*row)
