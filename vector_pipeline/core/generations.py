@@ -284,10 +284,19 @@ def _show(target: psycopg.Connection, index: RegisteredIndex, plan: ReadingPlan,
     view.create_nearest_function(target, index, unique_on)
 
 
-def drop_expired(target: psycopg.Connection, index: RegisteredIndex, kept_for: timedelta) -> list[int]:
-    """Removes the generations that have been out of service for longer. Returns their numbers."""
+def drop_expired(
+    target: psycopg.Connection, index: RegisteredIndex, kept_for: timedelta, change: Change | None
+) -> list[int]:
+    """Removes the generations that have been out of service for longer. Returns their numbers.
+
+    One that somebody took out of service stays as long as the declaration asks for it (`change`): without it, nobody
+    would know that it must not be built and served again.
+    """
     removed = []
+    refused = change.record.number if change is not None and change.record is not None and change.rolled_back else None
     for number in generations.expired(target, index, kept_for):
+        if number == refused:
+            continue
         try:
             if generations.remove(target, index, number):
                 removed.append(number)

@@ -557,7 +557,9 @@ class VectorIndex:
     def refresh_search_index(self) -> SearchIndexReport:
         """Retires vectors that serve nothing, removes generations that were kept for long enough, builds ANN indexes
         worth having, renews view and statistics."""
-        return refresh_search_index(self._target, self._ready(), self._plan, self.spec)
+        served = self._ready()
+        change = generations.declared_change(self._target, served, self.spec, self._wanted)
+        return refresh_search_index(self._target, served, self._plan, self.spec, change)
 
     @_in_our_words
     def search_index_is_due(self, states: Sequence[RangeState] | None = None) -> bool:

@@ -27,13 +27,21 @@ _TRIES_AWAITED = 2
 
 
 def refresh_search_index(
-    target: psycopg.Connection, index: RegisteredIndex, plan: ReadingPlan, spec: IndexSpec
+    target: psycopg.Connection,
+    index: RegisteredIndex,
+    plan: ReadingPlan,
+    spec: IndexSpec,
+    change: generations.Change | None,
 ) -> SearchIndexReport:
     """Retires vectors that serve nothing, removes those that were retired for long enough, builds ANN indexes worth
-    having, renews statistics, view and function."""
+    having, renews statistics, view and function.
+
+    Args:
+        change: what the declaration asks for that isn't served.
+    """
     started = time.monotonic()
     with locks.held(target, Lock.SEARCH_INDEX, index.index_id):
-        generations.drop_expired(target, index, timedelta(days=spec.generations.keep_days))
+        generations.drop_expired(target, index, timedelta(days=spec.generations.keep_days), change)
         retired = vectors.retire_unserved(target, index)
         kept_for = timedelta(days=spec.embedding.keep_vectors_days)
         removed = sum(

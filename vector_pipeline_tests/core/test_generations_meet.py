@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+
+import pytest
 
 from vector_pipeline.core.generations import GenerationWork
 from vector_pipeline.core.reports import GenerationsReport
 from vector_pipeline.core.source.digest import EMPTY
 from vector_pipeline.core.store import connection as store_connection
-from vector_pipeline.core.store import generations, key_ranges, registry
-from vector_pipeline_tests.workbench import Workbench, question_only, sync_all
+from vector_pipeline.core.store import generations, key_ranges, registry, view
+from vector_pipeline_tests import misbehaving_provider
+from vector_pipeline_tests.misbehaving_answers import POISON
+from vector_pipeline_tests.workbench import Workbench, faq_spec, question_only, sync_all
 
 SHORTER = question_only(embedding={"dimensions": 4})
 
@@ -130,3 +135,81 @@ def test_going_back_and_the_cut_of_a_range_never_wait_for_each_other(workbench: 
             cutting.execute("SET lock_timeout = '1s'")
             with key_ranges.changing(cutting, served, range_ids=[key_range.range_id]):
                 key_ranges.add_ranges(cutting, served, key_range, ["6"])
+
+
+def _refuse_a_question(workbench: Workbench) -> None:
+    workbench.create_faq(10)
+    workbench.mysql(f"UPDATE faq SET question = 'a {POISON} question' WHERE id = 5")
+    workbench.sync(question_only())
+
+
+@pytest.fixture
+def bear_poison(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Has the provider take what it refused."""
+    return lambda: monkeypatch.setattr(misbehaving_provider, "POISON", "a marker that no text has")
+
+
+# Both generations of these two are in one vector space.
+WITH_ANSWERS = faq_spec(generations={"switch": "approval"})
+
+
+def test_a_text_that_the_served_generation_got_its_vector_for_in_the_end_keeps_no_other_generation_from_the_switch(
+    workbench: Workbench, bear_poison: Callable[[], None]
+) -> None:
+    _refuse_a_question(workbench)
+    with workbench.index(WITH_ANSWERS) as index:
+        index.build_next_generation()
+        assert [entry.key for entry in index.quarantine(building=True)] == ["5"]
+        bear_poison()
+        index.retry_quarantine()
+        assert index.embed([state.partition for state in index.due_ranges()]).texts_embedded == 1
+        index.approve_generation()
+        index.build_next_generation()
+        assert index.generations().served.number == 2
+        sync_all(index)
+        assert index.verify().equal
+
+
+def test_a_text_that_a_build_got_its_vector_for_in_the_end_is_found_in_the_served_generation(
+    workbench: Workbench, bear_poison: Callable[[], None]
+) -> None:
+    _refuse_a_question(workbench)
+    with workbench.index(WITH_ANSWERS) as index:
+        index.build_next_generation()
+        bear_poison()
+        index.retry_quarantine(building=True)
+        assert index.build_next_generation().texts_embedded == 1
+        sync_all(index)
+        assert index.generations().served.number == 1
+        assert "5" in {hit.key for hit in index.search("any", limit=10).hits}
+        assert index.verify().equal
+
+
+def test_what_somebody_took_out_of_service_is_not_built_again_when_the_time_to_keep_it_is_over(
+    workbench: Workbench,
+) -> None:
+    workbench.create_faq(10)
+    workbench.sync(question_only())
+    refused = question_only(embedding={"dimensions": 4}, generations={"keep_days": 0})
+    _build(workbench)
+    with workbench.index(refused) as index:
+        index.roll_back()
+        index.refresh_search_index()
+        assert index.next_generation_work() is GenerationWork.ROLLED_BACK
+    with workbench.index(question_only(generations={"keep_days": 0})) as index:
+        index.refresh_search_index()
+        assert [one.number for one in index.generations().generations] == [1]
+
+
+def test_sql_users_keep_what_was_switched_to_when_somebody_comes_late_who_looked_before(workbench: Workbench) -> None:
+    workbench.create_faq(10)
+    workbench.sync(question_only())
+    with store_connection.connect(workbench.target) as late, workbench.index(question_only()) as index:
+        before = registry.load(late, "faq")
+        assert before is not None
+        plan = index._plan
+        _build(workbench)
+        view.create_view(late, before, plan, None)
+        view.create_nearest_function(late, before, None)
+    assert workbench.postgres("SELECT DISTINCT vector_dims(question_embedding) FROM faq") == [(4,)]
+    assert workbench.postgres("SELECT id FROM faq.nearest('[1,2,3,4]', 3, 'question')") != []

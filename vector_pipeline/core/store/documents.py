@@ -177,14 +177,17 @@ def write_changes(
                 ),
                 (changes.gone, range_id),
             )
-            _forget_other_generations(connection, range_id, generations_made)
         for passages, hashes in zip(generations_made, replaced, strict=True):
             _write_passages(connection, passages)
             if hashes:
                 _clear_quarantine(connection, passages.index, hashes)
             serve_current_vectors(connection, passages.index, range_id)
+        # After all else, states before ranges: whoever takes several locks takes them in this order.
+        _lock_states(connection, range_id)
+        if changes.gone:
+            _forget_other_generations(connection, range_id, generations_made)
+        for passages in generations_made:
             _write_state(connection, passages.index, range_id, changes.digest)
-        # After all states: whoever takes several locks takes those of states first.
         for passages in generations_made:
             settle_vectors_complete(connection, passages.index, range_id)
 
@@ -360,6 +363,13 @@ def _write_state(connection: psycopg.Connection, index: RegisteredIndex, range_i
         SET rows = excluded.rows, digest = excluded.digest, vectors_complete = false, synced_at = now()
         """,
         (range_id, index.generation.number, digest.rows, str(digest)),
+    )
+
+
+def _lock_states(connection: psycopg.Connection, range_id: int) -> None:
+    connection.execute(
+        "SELECT FROM vector_pipeline.range_states WHERE range_id = %s ORDER BY generation FOR NO KEY UPDATE",
+        (range_id,),
     )
 
 

@@ -107,11 +107,17 @@ def live(connection: psycopg.Connection, index: RegisteredIndex) -> list[Registe
 
 def passages_in_space(connection: psycopg.Connection, index: RegisteredIndex) -> list[sql.Identifier]:
     """The passages tables of all generations that share the index's vector space, whatever their standing."""
+    numbers = numbers_in_space(connection, index)
+    return [sql.Identifier(index.schema, names.passages_table(number)) for number in numbers]
+
+
+def numbers_in_space(connection: psycopg.Connection, index: RegisteredIndex) -> list[int]:
+    """The generations that share the index's vector space, whatever their standing."""
     rows = connection.execute(
         "SELECT generation FROM vector_pipeline.generations WHERE index_id = %s AND space = %s ORDER BY generation",
         (index.index_id, index.generation.space.number),
     ).fetchall()
-    return [sql.Identifier(index.schema, names.passages_table(number)) for (number,) in rows]
+    return [number for (number,) in rows]
 
 
 def spaces(connection: psycopg.Connection, index: RegisteredIndex) -> list[RegisteredIndex]:

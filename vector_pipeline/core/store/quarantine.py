@@ -16,7 +16,7 @@ from psycopg import sql
 from vector_pipeline.core.documents.rendering import ContentHash, shown_field
 from vector_pipeline.core.errors import VectorPipelineError
 from vector_pipeline.core.reports import QuarantineEntry
-from vector_pipeline.core.store import generations
+from vector_pipeline.core.store import generations, names
 from vector_pipeline.core.store.locks import Lock, in_transaction
 from vector_pipeline.core.store.registry import RegisteredIndex
 
@@ -84,10 +84,13 @@ def _storable(message: str) -> str:
 
 
 def release(connection: psycopg.Connection, index: RegisteredIndex, hashes: Sequence[bytes]) -> None:
-    """Removes the entries of these texts, in their order, so that two transactions never wait for each other."""
+    """Removes the entries of these texts, in their order, so that two transactions never wait for each other.
+
+    Ranges that were complete without a vector for these texts, in whatever generation, are incomplete from then on.
+    """
     if not _has_entries(connection, index):
         return
-    connection.execute(
+    removed = connection.execute(
         """
         DELETE FROM vector_pipeline.quarantine q
         USING (
@@ -96,8 +99,44 @@ def release(connection: psycopg.Connection, index: RegisteredIndex, hashes: Sequ
             ORDER BY content_hash
             FOR UPDATE) released
         WHERE q.index_id = %(index)s AND q.space = %(space)s AND q.content_hash = released.content_hash
+        RETURNING q.content_hash
         """,
         {"index": index.index_id, "space": index.generation.space.number, "hashes": list(hashes)},
+    ).fetchall()
+    if removed:
+        _note_incomplete(connection, index, [content_hash for (content_hash,) in removed])
+
+
+def _note_incomplete(connection: psycopg.Connection, index: RegisteredIndex, hashes: Sequence[bytes]) -> None:
+    """Has the ranges with a passage that is not found by its text, one of these, looked at again."""
+    waiting = sql.SQL(" UNION ").join(
+        sql.SQL(
+            """
+            SELECT d.range_id, {generation} AS generation
+            FROM {passages} p JOIN {documents} d ON d.key = p.key
+            WHERE p.content_hash = ANY(%(hashes)s) AND p.served_hash IS DISTINCT FROM p.content_hash
+            """
+        ).format(
+            generation=sql.Literal(number),
+            passages=sql.Identifier(index.schema, names.passages_table(number)),
+            documents=sql.Identifier(index.schema, "documents"),
+        )
+        for number in generations.numbers_in_space(connection, index)
+    )
+    # In their order, as everyone takes states.
+    connection.execute(
+        sql.SQL(
+            """
+            UPDATE vector_pipeline.range_states s SET vectors_complete = false
+            FROM (
+                SELECT range_id, generation FROM vector_pipeline.range_states
+                WHERE (range_id, generation) IN ({waiting}) AND vectors_complete
+                ORDER BY range_id, generation
+                FOR NO KEY UPDATE) incomplete
+            WHERE (s.range_id, s.generation) = (incomplete.range_id, incomplete.generation)
+            """
+        ).format(waiting=waiting),
+        {"hashes": list(hashes)},
     )
 
 

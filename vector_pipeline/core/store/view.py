@@ -18,6 +18,7 @@ from vector_pipeline.core.errors import NameTakenError
 from vector_pipeline.core.search.nearest import served_once, statement
 from vector_pipeline.core.source.keys import KeyKind
 from vector_pipeline.core.source.plan import ReadingPlan
+from vector_pipeline.core.store import registry
 from vector_pipeline.core.store.ann_index import Method, present_methods
 from vector_pipeline.core.store.locks import Lock, in_transaction
 from vector_pipeline.core.store.names import bounded
@@ -75,10 +76,16 @@ def create_view(
     with connection.transaction():
         # PostgreSQL fails with "tuple concurrently updated" where two sessions replace the same thing.
         in_transaction(connection, Lock.SCHEMA, 0)
-        if _mark_of_view(connection, index.name) == mark:
+        if _mark_of_view(connection, index.name) == mark or not _is_served(connection, index):
             return  # by another session meanwhile
         if _replace(connection, view, query) or _make_anew(connection, view, query):
             connection.execute(sql.SQL("COMMENT ON VIEW {} IS {}").format(view, sql.Literal(mark)))
+
+
+def _is_served(connection: psycopg.Connection, index: RegisteredIndex) -> bool:
+    """Whether it still is: whoever switched since the caller looked has shown the other generation."""
+    now = registry.load(connection, index.name)
+    return now is not None and now.generation.number == index.generation.number
 
 
 def _replace(connection: psycopg.Connection, view: sql.Identifier, query: sql.Composed) -> bool:
@@ -238,6 +245,8 @@ def create_nearest_function(connection: psycopg.Connection, index: RegisteredInd
     ).format(branches)
     with connection.transaction():
         in_transaction(connection, Lock.SCHEMA, 0)
+        if not _is_served(connection, index):
+            return
         connection.execute(
             sql.SQL(
                 """
