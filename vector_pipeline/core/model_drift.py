@@ -130,7 +130,8 @@ class WatchedProvider:
 
     The look goes on beside the first requests, since a run is not to wait for it: of a model that has just changed at
     most what is in flight is paid in vain; of one that is known to have changed, nothing. All else that the provider
-    has is passed through. Safe to call from several threads at once.
+    has is passed through. Safe to call from several threads at once. A provider that takes one call at a time is looked
+    at before them: it may be one that bears no second thread.
 
     Args:
         looked_at: the same model to look at, where that is not to go the way of the texts.
@@ -193,11 +194,26 @@ class WatchedProvider:
         if stored is not None and stored.drifted_since is not None:
             self._look()
         elif stored is None or stored.seconds_since_compared > _COMPARED_LATELY_SECONDS:
-            executor = ThreadPoolExecutor(1, "look-at-model")
-            looking = executor.submit(self._look)
-            executor.shutdown(wait=False)
-            return looking
+            return self._look_first() if self._provider.requests_in_flight == 1 else self._look_beside()
         return _settled()
+
+    def _look_beside(self) -> Future[None]:
+        executor = ThreadPoolExecutor(1, "look-at-model")
+        looking = executor.submit(self._look)
+        executor.shutdown(wait=False)
+        return looking
+
+    def _look_first(self) -> Future[None]:
+        looked: Future[None] = Future()
+        try:
+            self._look()
+        except ModelDriftedError:
+            raise
+        except ProviderError as error:
+            looked.set_exception(error)
+        else:
+            looked.set_result(None)
+        return looked
 
     def _look(self) -> None:
         with self._open_connection() as connection:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 
 import pytest
 
+from vector_pipeline.core.embedding.canaries import CANARY_TEXTS
+from vector_pipeline.core.embedding.provider import EmbeddedBatch
+from vector_pipeline.core.embedding.requesting import HARMLESS_TEXT
 from vector_pipeline.core.errors import ModelDriftedError
+from vector_pipeline.core.index import open_index
 from vector_pipeline.core.model_drift import describe
 from vector_pipeline.core.settings import EmbeddingSettings, SourceSettings, TargetSettings
+from vector_pipeline_tests.counting_provider import CountingProvider
 from vector_pipeline_tests.dialects import Dialect
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.workbench import Workbench, question_only, sync_all
@@ -164,3 +170,41 @@ def test_a_provider_that_refuses_the_canaries_embeds_texts_all_the_same(
         spec = question_only(embedding={"provider": {"type": "openai", "host": narrow.url}, "model": "latest"})
         assert workbench.sync(spec).inserted == 1
     assert "no look at the model" in caplog.text
+
+
+class OneCallAtATime(CountingProvider):
+    """Keeps whether it was called while it was still at work."""
+
+    requests_in_flight = 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.called_at_work = False
+        self._working = threading.Lock()
+        self._looked_at = threading.Event()
+
+    def embed(self, texts: Sequence[str]) -> EmbeddedBatch:
+        """Embeds texts no sooner than a look at the model has begun."""
+        free = self._working.acquire(blocking=False)
+        self.called_at_work |= not free
+        try:
+            if set(texts) <= set(CANARY_TEXTS):
+                self._looked_at.set()
+            elif HARMLESS_TEXT not in texts:
+                assert self._looked_at.wait(10)
+            return super().embed(texts)
+        finally:
+            if free:
+                self._working.release()
+
+
+def test_a_provider_that_takes_one_call_at_a_time_is_not_looked_at_beside_another(
+    mysql_database: SourceSettings, pg_database: TargetSettings
+) -> None:
+    provider = OneCallAtATime()
+    workbench = Workbench(mysql_database, pg_database)
+    workbench.create_faq(3)
+    with open_index(question_only(), workbench.settings, provider=provider) as index:
+        sync_all(index)
+        assert index.verify().vectors == 3
+    assert not provider.called_at_work
