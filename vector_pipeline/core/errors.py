@@ -6,6 +6,7 @@ carries a secret: what comes from a driver or a provider passes through `without
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -64,6 +65,10 @@ class SourceRefusedError(VectorPipelineError):
 
 class MassDeletionHeldError(VectorPipelineError):
     """So many rows are gone from the source that somebody has to approve it before the index follows."""
+
+
+class ErasureError(VectorPipelineError):
+    """Rows can't be erased: they are still in the source, or what was given is no key. Nothing was erased."""
 
 
 class TargetUnavailableError(VectorPipelineError):
@@ -181,3 +186,11 @@ def without_secrets(text: str, secrets: Iterable[str | None]) -> str:
         if secret:
             text = text.replace(secret, "***")
     return text
+
+
+_WORDS = re.compile(r"(HTTP \d{3}|the answer (?:is no JSON|has no embeddings|has no vectors)).*", re.DOTALL)
+
+
+def without_words(message: str) -> str:
+    """A message about a provider's answer without the answer's own words, which may quote what was sent to it."""
+    return _WORDS.sub(r"\1", message)

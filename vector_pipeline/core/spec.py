@@ -100,6 +100,11 @@ class DocumentSpec(_Declared):
         default=None,
         description="A served text: of rows with the same value only the one with the lowest key is served.",
     )
+    previews: bool = Field(
+        default=True,
+        description="False: Dagster is shown no texts of rows, neither as previews of runs and hits of searches nor in "
+        "what a provider says of them.",
+    )
 
 
 class OpenAIProviderSpec(_Declared):

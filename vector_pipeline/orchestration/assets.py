@@ -94,7 +94,7 @@ def _documents(index: IndexContext) -> dg.AssetsDefinition:
             except BaseException:  # a run that is cancelled, too
                 _report_committed(context, done)
                 raise
-            preview = opened.preview_documents(context.partition_keys)
+            preview = opened.preview_documents(context.partition_keys) if spec.document.previews else None
         context.log.info("%d ranges, %d rows read", len(done), sum(facts.rows_read for facts in done))
         return dg.MaterializeResult(metadata=metadata.of_documents(done, preview))
 
@@ -133,7 +133,7 @@ def _embeddings(index: IndexContext) -> dg.AssetsDefinition:
             except BaseException:  # as above
                 _report_embedded(context, opened)
                 raise
-            preview = opened.preview_documents(context.partition_keys)
+            preview = opened.preview_documents(context.partition_keys) if spec.document.previews else None
         for facts in report.ranges:
             context.add_asset_metadata(metadata.of_range_embeddings(facts), partition_key=facts.partition)
             if facts.quarantined:

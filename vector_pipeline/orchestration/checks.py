@@ -228,7 +228,7 @@ def _no_quarantine(index: IndexContext) -> dg.AssetChecksDefinition:
             passed=all(entry.ignored_at for entry in entries),
             severity=dg.AssetCheckSeverity.WARN,
             description=_without_a_vector(entries),
-            metadata=metadata.of_quarantine(entries),
+            metadata=metadata.of_quarantine(entries, quoting=index.declaration.spec.document.previews),
         )
 
     return no_quarantine

@@ -1,5 +1,6 @@
 """Reports of the core as metadata: numbers that the UI plots, and small tables for people."""
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ from vector_pipeline.core.reports import (
     SearchIndexReport,
     Spent,
 )
+from vector_pipeline.core.store.quarantine import NOT_HONEST
 
 Metadata = dict[str, Any]
 _MOST_ROWS = 50
@@ -39,7 +41,7 @@ def of_range_documents(facts: RangeDocuments) -> Metadata:
     }
 
 
-def of_documents(facts: Sequence[RangeDocuments], preview: Preview) -> Metadata:
+def of_documents(facts: Sequence[RangeDocuments], preview: Preview | None) -> Metadata:
     rows, seconds = sum(f.rows_read for f in facts), sum(f.seconds for f in facts)
     return {
         "run_ranges": len(facts),
@@ -49,15 +51,19 @@ def of_documents(facts: Sequence[RangeDocuments], preview: Preview) -> Metadata:
         "run_deleted": sum(f.deleted for f in facts),
         "run_seconds": _rounded(seconds),
         "run_rows_per_second": _rate(rows, seconds),
-        "preview": table(preview.columns, preview.rows),
-    }
+    } | _previewed(preview)
+
+
+def _previewed(preview: Preview | None) -> Metadata:
+    """None for an index whose texts are not shown."""
+    return {} if preview is None else {"preview": table(preview.columns, preview.rows)}
 
 
 def of_range_embeddings(facts: RangeEmbeddings) -> Metadata:
     return {"passages": facts.needed, "passages_missing": facts.missing, "passages_quarantined": facts.quarantined}
 
 
-def of_embeddings(report: EmbeddingReport, preview: Preview) -> Metadata:
+def of_embeddings(report: EmbeddingReport, preview: Preview | None) -> Metadata:
     return {
         "run_ranges": len(report.ranges),
         "texts_needed": report.texts_needed,
@@ -68,9 +74,8 @@ def of_embeddings(report: EmbeddingReport, preview: Preview) -> Metadata:
         "seconds": _rounded(report.seconds),
         "texts_per_second": _rounded(report.texts_per_second),
         **_of_cost(report.tokens, report.tokens_estimated, report.cost),
-        "preview": table(preview.columns, preview.rows),
         **({"paused": report.paused} if report.paused else {}),
-    }
+    } | _previewed(preview)
 
 
 def _of_cost(tokens: int, estimated: int, cost: float | None) -> Metadata:
@@ -205,11 +210,12 @@ def _differing_keys(difference: RangeDifference) -> tuple[tuple[str, ...], ...]:
     return d.missing, d.stale, d.orphaned, d.passages, (*d.vectors, *d.dishonest)
 
 
-def of_quarantine(entries: Sequence[QuarantineEntry]) -> Metadata:
+def of_quarantine(entries: Sequence[QuarantineEntry], *, quoting: bool = True) -> Metadata:
+    """What was refused and why; the provider's words, which may quote the text, only with `quoting`."""
     listed = table(
         ("key", "field", "reason", "message", "attempts", "next try"),
         [
-            (e.key, e.field, e.reason, e.message, e.attempts, "ignored" if e.ignored_at else e.next_attempt_at)
+            (e.key, e.field, e.reason, _said(e, quoting), e.attempts, "ignored" if e.ignored_at else e.next_attempt_at)
             for e in entries[:_MOST_ROWS]
         ],
     )
@@ -217,10 +223,22 @@ def of_quarantine(entries: Sequence[QuarantineEntry]) -> Metadata:
     return {"quarantined": len(entries), "ignored": ignored} | ({"entries": listed} if entries else {})
 
 
+def _said(entry: QuarantineEntry, quoting: bool) -> str:
+    if quoting or entry.reason == NOT_HONEST:
+        return entry.message
+    status = re.match(r"HTTP \d{3}", entry.message)
+    return status.group() if status else "(not shown: see vector-pipeline quarantine)"
+
+
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> dg.MarkdownMetadataValue:
     """A small table; a cell's line breaks and bars would break it."""
-    cells = [[str(value).replace("\n", " ").replace("|", "\\|") for value in row] for row in rows]
+    cells = [[cell(value) for value in row] for row in rows]
     return dg.MetadataValue.md(tabulate(cells, columns, "pipe", disable_numparse=True) if cells else "(none)")
+
+
+def cell(value: object) -> str:
+    """A value as a table shows it, in one line."""
+    return " ".join(str(value).splitlines()).replace("|", "\\|").strip()
 
 
 def _rate(count: int, seconds: float) -> float:

@@ -6,12 +6,12 @@ of the first resource alone). Values of variables never show in the UI, only the
 
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
 
-from vector_pipeline.core.errors import ConfigurationError
+from vector_pipeline.core.errors import ConfigurationError, ProviderError, without_words
 from vector_pipeline.core.index import VectorIndex, open_index
 from vector_pipeline.core.settings import (
     EmbeddingSettings,
@@ -108,14 +108,21 @@ class IndexesResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             read_threshold(self.similarity_threshold),
         )
 
-    def open(self, declaration: Declaration) -> AbstractContextManager[VectorIndex]:
-        """Opens an index.
+    @contextmanager
+    def open(self, declaration: Declaration) -> Iterator[VectorIndex]:
+        """Opens an index. Where its texts are not to be shown, errors of the block don't quote the provider.
 
         Raises:
             IndexSpecError: its file alone shows that the declaration is wrong.
         """
         declaration.refuse_if_wrong()
-        return open_index(declaration.spec, self.settings(), origin=declaration.origin)
+        try:
+            with open_index(declaration.spec, self.settings(), origin=declaration.origin) as index:
+                yield index
+        except ProviderError as error:
+            if not declaration.spec.document.previews:
+                error.args = (without_words(str(error)),)
+            raise
 
     @contextmanager
     def open_for_run(self, declaration: Declaration, run_id: str) -> Iterator[VectorIndex]:

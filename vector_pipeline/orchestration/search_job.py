@@ -27,21 +27,23 @@ def search(context: dg.OpExecutionContext, config: SearchConfig, indexes: Indexe
     declaration = find_declaration(config.index)
     with indexes.open(declaration) as opened:
         answer = opened.search(config.query, limit=config.limit, threshold=config.threshold, field=config.field)
+    shown = declaration.spec.document.previews
     hits = metadata.table(
-        ("score", "key", "by", "behind", *(answer.hits[0].texts if answer.hits else ())),
+        ("score", "key", "by", "behind", *(answer.hits[0].texts if answer.hits and shown else ())),
         [
             (
                 f"{hit.score:.3f}",
                 hit.key,
                 hit.field,
                 hit.vector_behind,
-                *((text or "")[:200] for text in hit.texts.values()),
+                *((text or "")[:200] for text in hit.texts.values() if shown),
             )
             for hit in answer.hits
         ],
     )
     context.add_output_metadata(
         {
+            "index": config.index,
             "hits": hits,
             "found": len(answer.hits),
             "threshold": answer.threshold,
