@@ -263,6 +263,29 @@ def doctor(index: tuple[str, ...], as_json: bool) -> None:
 
 @main.command()
 @click.argument("index")
+@click.argument("keys", metavar="KEY...", nargs=-1, required=True)
+@as_json
+def erase(index: str, keys: tuple[str, ...], as_json: bool) -> None:
+    """Erase rows of INDEX that MySQL no longer has: texts, vectors, quarantine and previews in Dagster, at once.
+
+    Keys are given as search shows them; after `--` they may begin with a minus. What the index hasn't got is told.
+    """
+    from vector_pipeline.local_instance import ensure_dagster_home  # noqa: PLC0415
+
+    home = ensure_dagster_home()
+    import dagster as dg  # noqa: PLC0415 - seconds
+
+    from vector_pipeline.orchestration.erasing import erase_everywhere  # noqa: PLC0415
+    from vector_pipeline.orchestration.index_context import IndexContext  # noqa: PLC0415
+
+    declaration = find_declaration(index)
+    with _open(declaration) as opened, dg.DagsterInstance.get() as instance:
+        report, events = erase_everywhere(instance, IndexContext(declaration), opened, keys, messages.print)
+    _print(report, as_json, lambda erased: display.erasure(erased, events, home), events=events)
+
+
+@main.command()
+@click.argument("index")
 @click.option("--yes", is_flag=True, help="Don't ask.")
 def drop(index: str, yes: bool) -> None:
     """Remove INDEX from PostgreSQL, its vectors included. MySQL is not touched."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
@@ -18,6 +19,7 @@ from vector_pipeline.core.findings import Finding, Verdict
 from vector_pipeline.core.model_drift import describe as describe_drift
 from vector_pipeline.core.money import in_short, in_usd
 from vector_pipeline.core.reports import (
+    ErasureReport,
     Estimate,
     GenerationsReport,
     GuardedDeletions,
@@ -151,6 +153,25 @@ def generations(report: GenerationsReport) -> RenderableType:
         return Group(listed, Text("what is declared is served", "green"))
     rolled_back = ", which somebody rolled back" if report.rolled_back else ""
     return Group(listed, Text(f"declared is another one{rolled_back}: {report.asked_for}", "yellow"))
+
+
+def erasure(report: ErasureReport, events: int, dagster_home: Path) -> RenderableType:
+    told = _facts(
+        f"erased from {report.index}",
+        [
+            ("rows", len(report.erased)),
+            ("passages, of all generations", report.passages),
+            ("vectors that no row needs any more", report.vectors),
+            ("quarantined texts", report.quarantined),
+            (f"events of Dagster in {dagster_home}", events),
+            ("seconds", f"{report.seconds:.1f}"),
+        ],
+    )
+    if not report.absent:
+        return told
+    absent = ", ".join(report.absent[:_MOST_KEYS])
+    more = f" and {len(report.absent) - _MOST_KEYS} more" if len(report.absent) > _MOST_KEYS else ""
+    return Group(told, Text(f"already absent from the index: {absent}{more}", "yellow"))
 
 
 def statuses(found: Iterable[IndexStatus]) -> RenderableType:

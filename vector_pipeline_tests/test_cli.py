@@ -245,6 +245,27 @@ def test_estimate_tells_what_a_sync_would_take_and_status_what_it_took() -> None
 
 
 @pytest.mark.usefixtures("workbench")
+def test_erase_refuses_a_row_that_mysql_has_and_tells_what_of_a_deleted_one_is_gone(
+    workbench: Workbench, tmp_path: Path
+) -> None:
+    run("sync", "genie_documents")
+    refused = run("erase", "genie_documents", "1")
+    assert refused.exit_code == 2
+    assert "still has row '1'" in refused.stderr
+    assert _files_with(tmp_path / "dagster", PASSPORT)
+    workbench.mysql("DELETE FROM tbl_genie_genie WHERE id = 1")
+    shown = run("erase", "genie_documents", "1", "99")
+    assert shown.exit_code == 0
+    assert "already absent from the index: 99" in shown.stdout
+    assert _files_with(tmp_path / "dagster", PASSPORT) == []
+    again = json.loads(run("erase", "genie_documents", "--json", "--", "1", "-5").stdout)
+    assert (again["erased"], again["absent"], again["events"]) == ([], ["1", "-5"], 0)
+
+
+def _files_with(folder: Path, text: str) -> list[str]:
+    return [str(file) for file in folder.rglob("*") if file.is_file() and text.encode() in file.read_bytes()]
+
+
 def test_an_unknown_index_is_an_error_that_names_the_known_ones() -> None:
     result = run("sync", "nothing")
     assert result.exit_code == 2

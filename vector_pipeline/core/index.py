@@ -19,6 +19,7 @@ from psycopg import sql
 
 from vector_pipeline.core import (
     deletion_guard,
+    erasure,
     estimating,
     generations,
     model_drift,
@@ -59,6 +60,7 @@ from vector_pipeline.core.reports import (
     DailyBudget,
     Detection,
     EmbeddingReport,
+    ErasureReport,
     Estimate,
     GenerationReport,
     GenerationsReport,
@@ -815,6 +817,15 @@ class VectorIndex:
             IndexSpecError: a column of the key has changed: the index has to be built anew.
         """
         return schema_changes.accept_schema(self._target, self._registered, self.spec, self._table, self._origin)
+
+    @_in_our_words
+    def erase(self, keys: Sequence[str]) -> ErasureReport:
+        """Removes rows that MySQL no longer has from PostgreSQL at once, with every vector that no row needs any more.
+
+        Raises:
+            ErasureError: a row is still in MySQL, or what is given is no key; nothing is erased.
+        """
+        return erasure.erase(self._source, self._target, self._registered, self._plan, keys)
 
     @_in_our_words
     def drop(self) -> None:

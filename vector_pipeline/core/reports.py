@@ -91,6 +91,20 @@ class SearchIndexReport:
 
 
 @dataclass(frozen=True)
+class ErasureReport:
+    """What an erasure did. `absent` are keys that the index had no row of. `vectors` are all whose text no row has any
+    more, those of the rows and others."""
+
+    index: str
+    erased: tuple[str, ...]
+    absent: tuple[str, ...]
+    passages: int
+    vectors: int
+    quarantined: int
+    seconds: float
+
+
+@dataclass(frozen=True)
 class RangeState:
     """One key range as the target knows it. Digests read `rows:hex`, None where there is none yet."""
 

@@ -4,6 +4,7 @@ import dagster as dg
 
 from vector_pipeline.orchestration.assets import build_assets
 from vector_pipeline.orchestration.checks import build_checks
+from vector_pipeline.orchestration.erasing import build_erase_job
 from vector_pipeline.orchestration.index_context import IndexContext
 from vector_pipeline.orchestration.jobs import (
     build_deletion_jobs,
@@ -34,6 +35,7 @@ def build_index_definitions(context: IndexContext) -> dg.Definitions:
             build_accept_model_job(context),
             build_repair_job(context),
             build_estimate_job(context),
+            build_erase_job(context),
             *build_deletion_jobs(context),
             *build_generation_jobs(context),
             *build_quarantine_jobs(context),

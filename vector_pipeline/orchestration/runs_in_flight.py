@@ -55,12 +55,12 @@ def find_runs_in_flight(
     runs = [
         record.dagster_run
         for record in records
-        if ours & (record.dagster_run.asset_selection or set()) and _is_alive(instance, opened, record.dagster_run)
+        if ours & (record.dagster_run.asset_selection or set()) and is_alive(instance, opened, record.dagster_run)
     ]
     return RunsInFlight(len(runs), frozenset().union(*(covered(run, listed) for run in runs)))
 
 
-def _is_alive(instance: dg.DagsterInstance, opened: VectorIndex, run: dg.DagsterRun) -> bool:
+def is_alive(instance: dg.DagsterInstance, opened: VectorIndex, run: dg.DagsterRun) -> bool:
     if run.status in WAITING or opened.is_run_alive(run.run_id):
         return True
     last = instance.get_records_for_run(run.run_id, limit=1, ascending=False).records

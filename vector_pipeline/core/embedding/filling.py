@@ -256,13 +256,14 @@ class Filling:
         with self._tally.lock:
             in_flight = self._in_flight.intersection(text.content_hash for text in batch)
         free = [text.content_hash for text in batch if text.content_hash not in in_flight]
-        claimed = claims.claim(free)
+        found = claims.claim(free)
+        claimed = found.mine
         # Looked up after the claim: whoever had it before has stored what became of it.
         stored = vectors.with_a_vector(connection, self._index, list(claimed))
         vectors.take_over(connection, self._index, [t for t in batch if t.content_hash in stored])
         needless = stored | quarantine.paused(connection, self._index, list(claimed))
         claims.release(list(needless))
-        self._aside += [t for t in batch if t.content_hash not in in_flight and t.content_hash not in claimed]
+        self._aside += [text for text in batch if text.content_hash in found.others]
         lacking = _distinct(t for t in batch if t.content_hash in claimed and t.content_hash not in needless)
         with self._tally.lock:
             self._in_flight.update(text.content_hash for text in lacking)

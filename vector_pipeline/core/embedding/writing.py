@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 
 import psycopg
 
+from vector_pipeline.core.documents.rendering import ContentHash
 from vector_pipeline.core.embedding.honesty import Judgement
 from vector_pipeline.core.store import claims, quarantine, vectors
+from vector_pipeline.core.store.locks import Lock, in_transaction
 from vector_pipeline.core.store.quarantine import Refusal
 from vector_pipeline.core.store.registry import RegisteredIndex
 from vector_pipeline.core.store.vectors import NeededText
@@ -128,19 +130,31 @@ class Writer:
     def _store(self, connection: psycopg.Connection, holder: int, finished: Iterable[Finished]) -> None:
         honest = [part for part in finished if part.judgement is not None and part.texts]
         refusals = [refusal for part in finished for refusal in part.refusals]
+        done = [text.content_hash for part in honest for text in part.texts]
+        done += [refusal.content_hash for refusal in refusals]
         with connection.transaction():
+            # Before the claims, as an erasure takes them.
+            in_transaction(connection, Lock.VECTORS, self._index.index_id, shared=True)
+            space = self._index.generation.space.number
+            claimed = claims.release(connection, self._index.index_id, space, holder, done)
+            # Only an erasure takes a living run's claims away.
+            erased = self._erased(connection, [content_hash for content_hash in done if content_hash not in claimed])
             if honest:
                 vectors.store_vectors(
                     connection,
                     self._index,
                     [text for part in honest for text in part.texts],
                     [part.judgement.vectors for part in honest if part.judgement is not None],
+                    erased,
                 )
+            refusals = [refusal for refusal in refusals if refusal.content_hash not in erased]
             if refusals:
                 quarantine.put(connection, self._index, refusals)
-            done = [text.content_hash for part in honest for text in part.texts]
-            done += [refusal.content_hash for refusal in refusals]
-            claims.release(connection, self._index.index_id, self._index.generation.space.number, holder, done)
+
+    def _erased(self, connection: psycopg.Connection, unclaimed: Sequence[ContentHash]) -> set[ContentHash]:
+        """Those of the texts that no row has any more. Without a claim a text may still be needed: that of a run whose
+        own connection is gone."""
+        return set(unclaimed) - vectors.still_needed(connection, self._index, unclaimed) if unclaimed else set()
 
     def _give_back(self, batches: int) -> None:
         for _ in range(batches):

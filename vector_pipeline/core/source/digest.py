@@ -30,8 +30,18 @@ class Digest:
         """The digest with one more row."""
         return Digest(self.rows + 1, self.xor ^ row_hash)
 
+    def without_row(self, row_hash: int) -> Digest:
+        """The digest without a row that was in it."""
+        return Digest(self.rows - 1, self.xor ^ row_hash)
+
 
 EMPTY = Digest(0, 0)
+
+
+def read_digest(text: str) -> Digest:
+    """The digest that `str` gave this text for."""
+    rows, xor = text.split(":")
+    return Digest(int(rows), int(xor, 16))
 
 
 def row_hash_expression(plan: ReadingPlan) -> str:

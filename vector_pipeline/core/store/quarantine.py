@@ -162,8 +162,8 @@ def paused(connection: psycopg.Connection, index: RegisteredIndex, hashes: Seque
     return {content_hash for (content_hash,) in rows}
 
 
-def release_unneeded(connection: psycopg.Connection, index: RegisteredIndex) -> None:
-    """Removes the entries of texts that no passage of any generation has any more."""
+def release_unneeded(connection: psycopg.Connection, index: RegisteredIndex) -> int:
+    """Removes the entries of texts that no passage of any generation has any more. Returns how many."""
     with connection.transaction():
         # No passage may come to count on an entry that is about to go.
         in_transaction(connection, Lock.VECTORS, index.index_id)
@@ -183,6 +183,7 @@ def release_unneeded(connection: psycopg.Connection, index: RegisteredIndex) -> 
         ).fetchall()
         if unneeded:
             release(connection, index, [content_hash for (content_hash,) in unneeded])
+    return len(unneeded)
 
 
 def entries(connection: psycopg.Connection, index: RegisteredIndex) -> list[QuarantineEntry]:

@@ -6,7 +6,8 @@ row whose metadata have other names than the plan's counts as another row.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import psycopg
 from psycopg import sql
@@ -82,3 +83,25 @@ def stored_row_hashes(
         (range_id,),
     ).fetchall()
     return {key: signed % _UNSIGNED for key, signed in rows}
+
+
+@dataclass(frozen=True)
+class StoredRow:
+    """A document's key, the range that it is in, and its hash (unsigned)."""
+
+    key: str
+    range_id: int
+    row_hash: int
+
+
+def row_hashes_of(
+    connection: psycopg.Connection, index: RegisteredIndex, plan: ReadingPlan, keys: Sequence[str]
+) -> list[StoredRow]:
+    """The stored rows with these keys."""
+    rows = connection.execute(
+        sql.SQL("SELECT d.key, d.range_id, {row_hash} FROM {documents} d WHERE d.key = ANY(%s)").format(
+            row_hash=row_hash(plan), documents=sql.Identifier(index.schema, "documents")
+        ),
+        (list(keys),),
+    ).fetchall()
+    return [StoredRow(key, range_id, signed % _UNSIGNED) for key, range_id, signed in rows]

@@ -6,7 +6,7 @@ that occurs in two fields is paid once; a retired vector comes back free of char
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -173,6 +173,7 @@ def store_vectors(
     index: RegisteredIndex,
     texts: Sequence[NeededText],
     vectors: Sequence[Vectors],
+    erased: Set[ContentHash] = frozenset(),
 ) -> None:
     """Stores one honest vector per text under each of its fields and lets passages be found by it, in one commit.
 
@@ -181,9 +182,17 @@ def store_vectors(
 
     Args:
         vectors: those of the texts, in their order, in as many arrays as they came in.
+        erased: texts of which nothing may be stored any more.
     """
-    rows = sorted((text.content_hash, field, position) for position, text in enumerate(texts) for field in text.fields)
-    hashes = [text.content_hash for text in texts]
+    rows = sorted(
+        (text.content_hash, field, position)
+        for position, text in enumerate(texts)
+        if text.content_hash not in erased
+        for field in text.fields
+    )
+    if not rows:
+        return
+    hashes = [text.content_hash for text in texts if text.content_hash not in erased]
     in_key_order = np.concatenate(vectors)[[position for _, _, position in rows]]
     with connection.transaction():
         # No vector that is found here may be retired before this is committed.
@@ -276,6 +285,42 @@ def remove_expired(connection: psycopg.Connection, index: RegisteredIndex, kept_
             ),
             (kept_for,),
         ).rowcount
+
+
+def erase_unneeded(connection: psycopg.Connection, index: RegisteredIndex) -> int:
+    """Removes every vector of the index's space whose text no passage has, searched or retired. Returns how many.
+
+    Call it in a transaction that holds the vectors alone.
+    """
+    return sum(
+        connection.execute(
+            sql.SQL("DELETE FROM {} v WHERE {}").format(
+                sql.Identifier(index.schema, table), _no_passage_has(connection, index)
+            )
+        ).rowcount
+        for table in (index.vectors, index.retired_vectors)
+    )
+
+
+def still_needed(
+    connection: psycopg.Connection, index: RegisteredIndex, hashes: Sequence[ContentHash]
+) -> set[ContentHash]:
+    """Which of the texts a passage has, of any generation in the index's space: those that `_no_passage_has` leaves."""
+    rows = connection.execute(
+        sql.SQL(" UNION ").join(
+            sql.SQL(
+                """
+                SELECT p.content_hash FROM {passages} p
+                WHERE p.content_hash = ANY(%(hashes)s) AND p.served_hash IS DISTINCT FROM p.content_hash
+                UNION
+                SELECT p.served_hash FROM {passages} p WHERE p.served_hash = ANY(%(hashes)s)
+                """
+            ).format(passages=passages)
+            for passages in generations.passages_in_space(connection, index)
+        ),
+        {"hashes": list(hashes)},
+    ).fetchall()
+    return {content_hash for (content_hash,) in rows}
 
 
 def _no_passage_has(connection: psycopg.Connection, index: RegisteredIndex) -> sql.Composed:

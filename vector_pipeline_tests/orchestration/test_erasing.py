@@ -1,0 +1,185 @@
+"""An erased row leaves no byte of its texts in Dagster's storage."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Set
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from vector_pipeline.orchestration import search_job
+from vector_pipeline.orchestration.in_process import sync_in_process
+from vector_pipeline_tests.at_once import AtOnce
+from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
+from vector_pipeline_tests.orchestration.location import QUIET, Location
+from vector_pipeline_tests.workbench import Workbench, faq_spec
+
+SECRET = "Harimau Malaya"
+
+
+def _with_a_secret(workbench: Workbench) -> None:
+    """Five rows, the third of which says what is to be erased."""
+    workbench.create_faq(5)
+    workbench.mysql(f"UPDATE faq SET question = '{SECRET}\\nis | {SECRET}?', answer = 'of {SECRET}' WHERE id = 3")
+
+
+def _files_with(folder: Path, text: str) -> list[str]:
+    return [str(file) for file in folder.rglob("*") if file.is_file() and text.encode() in file.read_bytes()]
+
+
+def _erase(location: Location, *keys: str) -> dg.ExecuteInProcessResult:
+    job = location.definitions.resolve_job_def("faq_erase")
+    config = {"ops": {"faq_erase_rows": {"config": {"keys": list(keys)}}}}
+    return job.execute_in_process(instance=location.instance, run_config=config | QUIET, raise_on_error=False)
+
+
+def _search(location: Location, monkeypatch: pytest.MonkeyPatch, query: str) -> None:
+    monkeypatch.setattr(search_job, "find_declaration", {"faq": location.index.declaration}.__getitem__)
+    config = {"ops": {"search": {"config": {"index": "faq", "query": query, "limit": 5}}}}
+    job = location.definitions.resolve_job_def("search_job")
+    assert job.execute_in_process(instance=location.instance, run_config=config | QUIET).success
+
+
+def test_no_byte_of_an_erased_row_is_left_in_the_files_of_the_local_dagster(
+    workbench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _with_a_secret(workbench)
+    with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
+        location = Location(workbench, instance)
+        location.settle()
+        _search(location, monkeypatch, "question number 4?")
+        workbench.mysql("UPDATE faq SET answer = 'another one' WHERE id = 4")
+        location.settle()
+        assert _files_with(tmp_path, SECRET)
+        workbench.mysql("DELETE FROM faq WHERE id = 3")
+        assert _erase(location, "3").success
+    assert _files_with(tmp_path, SECRET) == []
+    assert workbench.postgres("SELECT count(*) FROM faq.documents") == [(4,)]
+
+
+def test_no_table_of_postgresql_has_a_text_of_an_erased_row_where_dagster_is_stored_there_too(
+    workbench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = workbench.target
+    storage = {
+        "username": target.user,
+        "password": target.password or "",
+        "hostname": target.host,
+        "port": target.port,
+        "db_name": target.database,
+        "scheme": "postgresql+psycopg2",
+    }
+    with dg.instance_for_test(overrides={"storage": {"postgres": {"postgres_db": storage}}}) as instance:
+        location = Location(workbench, instance)
+        _with_a_secret(workbench)
+        location.settle()
+        _search(location, monkeypatch, "question number 4?")
+        assert {"faq.documents", "public.event_logs", "public.asset_keys"} <= _tables_with(workbench, SECRET)
+        workbench.mysql("DELETE FROM faq WHERE id = 3")
+        assert _erase(location, "3").success
+    assert _tables_with(workbench, SECRET) == set()
+
+
+def _tables_with(workbench: Workbench, text: str) -> Set[str]:
+    tables = workbench.postgres(
+        "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname NOT LIKE 'pg_%'"
+        " AND schemaname <> 'information_schema'"
+    )
+    names = [*(name for (name,) in tables), "pg_stats"]
+    return {name for name in names if workbench.postgres(f"SELECT 1 FROM {name} t WHERE strpos(t::text, '{text}') > 0")}
+
+
+def test_what_a_provider_said_of_some_text_goes_from_errors(
+    location: Location, instance_folder: Path, provider: MisbehavingProvider
+) -> None:
+    location.spec = faq_spec(embedding={"provider": {"type": "openai", "attempts": 1}})
+    _with_a_secret(location.workbench)
+    with location.opened() as index:
+        index.prepare()
+    [request] = location.tick().run_requests or []
+    provider.behave("status", status=503, message=f"cannot embed {SECRET}")
+    assert not location.run(request).success
+    assert _files_with(instance_folder, f"cannot embed {SECRET}")
+    location.workbench.mysql("DELETE FROM faq WHERE id = 3")
+    assert _erase(location, "3").success
+    assert _files_with(instance_folder, SECRET) == []
+    assert _files_with(instance_folder, "HTTP 503")
+
+
+def test_previews_keep_their_other_rows_and_other_indexes_theirs(location: Location) -> None:
+    other = Location(location.workbench, location.instance, faq_spec("other"))
+    _with_a_secret(location.workbench)
+    location.settle()
+    other.settle()
+    location.workbench.mysql("DELETE FROM faq WHERE id = 3")
+    result = _erase(location, "3")
+    [output] = [event for event in result.all_events if event.is_successful_output]
+    assert output.step_output_data.metadata["rows_erased"].value == 1
+    assert _preview(location, "documents").count("question number") == 4
+    assert SECRET not in _preview(location, "documents") + _preview(location, "embeddings")
+    assert SECRET in _preview(other, "documents")
+
+
+def _preview(location: Location, asset: str) -> str:
+    event = location.instance.get_latest_materialization_event(location.index.key(asset))
+    assert event is not None
+    assert event.asset_materialization is not None
+    return str(event.asset_materialization.metadata["preview"].value)
+
+
+def test_a_refused_text_goes_from_the_check_that_shows_it(location: Location, provider: MisbehavingProvider) -> None:
+    del provider
+    location.workbench.create_faq(5)
+    location.workbench.mysql("UPDATE faq SET question = 'poison' WHERE id = 3")
+    location.settle()
+    shown = location.check("no_quarantine")
+    assert "| 3 " in str(shown.metadata["entries"].value)
+    location.workbench.mysql("DELETE FROM faq WHERE id = 3")
+    assert _erase(location, "3").success
+    key = dg.AssetCheckKey(location.index.key("embeddings"), "no_quarantine")
+    [record] = location.instance.event_log_storage.get_latest_asset_check_execution_by_key([key]).values()
+    assert record.event is not None
+    evaluation = record.event.dagster_event.asset_check_evaluation_data  # type: ignore[union-attr]
+    assert "| 3 " not in str(evaluation.metadata["entries"].value)
+
+
+def test_a_row_that_is_still_in_mysql_fails_the_job_in_our_words(location: Location) -> None:
+    location.workbench.create_faq(5)
+    location.settle()
+    result = _erase(location, "3")
+    [failure] = [event for event in result.all_events if event.is_step_failure]
+    assert "still has row '3'" in str(failure.step_failure_data.error)
+
+
+@pytest.mark.long
+def test_a_run_that_may_have_read_a_preview_before_is_waited_for(
+    location: Location, provider: MisbehavingProvider
+) -> None:
+    _with_a_secret(location.workbench)
+    with location.opened() as index:
+        index.prepare()
+    provider.reset()
+    provider.delay_seconds = 2.0
+    runs = AtOnce()
+    runs.start(lambda: sync_in_process(location.index.declaration))
+    _wait_until(lambda: provider.stats()["requests"] > 0)
+    location.workbench.mysql("DELETE FROM faq WHERE id = 3")
+    assert _erase(location, "3").success
+    [syncing] = [run for run in location.instance.get_runs() if location.index.key("documents") in _selected(run)]
+    assert syncing.status == dg.DagsterRunStatus.SUCCESS
+    runs.finish()
+    assert SECRET not in _preview(location, "documents") + _preview(location, "embeddings")
+    assert location.workbench.postgres("SELECT count(*) FROM faq.vectors_1") == [(8,)]
+
+
+def _selected(run: dg.DagsterRun) -> Set[dg.AssetKey]:
+    return run.asset_selection or set()
+
+
+def _wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "it never came to it"
+        time.sleep(0.02)
