@@ -300,6 +300,13 @@ def drop_expired(
         try:
             if generations.remove(target, index, number):
                 removed.append(number)
+        except psycopg.errors.LockNotAvailable:
+            _log.warning(
+                "generation %d of index %s is kept until the next refresh, since somebody has been reading its tables "
+                "for long",
+                number,
+                index.name,
+            )
         except psycopg.errors.DependentObjectsStillExist as error:
             _log.warning(
                 "generation %d of index %s is kept, since others build on it (%s)",

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import pytest
 
+from vector_pipeline.core.errors import GenerationError
 from vector_pipeline.core.generations import GenerationWork
 from vector_pipeline.core.reports import GenerationsReport
 from vector_pipeline.core.source.digest import EMPTY
 from vector_pipeline.core.store import connection as store_connection
-from vector_pipeline.core.store import generations, key_ranges, registry, view
+from vector_pipeline.core.store import generations, key_ranges, locks, registry, view
 from vector_pipeline_tests import misbehaving_provider
+from vector_pipeline_tests.at_once import AtOnce
 from vector_pipeline_tests.misbehaving_answers import POISON
 from vector_pipeline_tests.workbench import Workbench, faq_spec, question_only, sync_all
 
@@ -213,3 +216,62 @@ def test_sql_users_keep_what_was_switched_to_when_somebody_comes_late_who_looked
         view.create_nearest_function(late, before, None)
     assert workbench.postgres("SELECT DISTINCT vector_dims(question_embedding) FROM faq") == [(4,)]
     assert workbench.postgres("SELECT id FROM faq.nearest('[1,2,3,4]', 3, 'question')") != []
+
+
+@pytest.fixture
+def brief_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "LONGEST_TABLE_WAIT_SECONDS", 0.1)
+
+
+@contextmanager
+def _long_report(workbench: Workbench, on: str) -> Iterator[None]:
+    """Somebody who reads and doesn't come to an end."""
+    with store_connection.connect(workbench.target) as connection, connection.transaction():
+        connection.execute(f"SELECT count(*) FROM {on}".encode())
+        yield
+
+
+@pytest.mark.usefixtures("brief_waits")
+def test_going_back_does_not_wait_for_who_reads_the_view_which_follows_afterwards(workbench: Workbench) -> None:
+    workbench.create_faq(10)
+    workbench.sync(question_only())
+    _build(workbench)
+    with workbench.index(SHORTER) as index, _long_report(workbench, "public.faq"):
+        jobs = AtOnce()
+        jobs.start(index.roll_back)
+        jobs.finish()
+        assert index.generations().served.number == 1
+    workbench.sync(question_only())
+    assert workbench.postgres("SELECT DISTINCT vector_dims(question_embedding) FROM faq") == [(8,)]
+
+
+@pytest.mark.usefixtures("brief_waits")
+def test_a_generation_whose_documents_somebody_reads_for_long_is_removed_later_and_keeps_no_search_waiting(
+    workbench: Workbench,
+) -> None:
+    workbench.create_faq(10)
+    workbench.sync(question_only())
+    spec = question_only(embedding={"dimensions": 4}, generations={"keep_days": 0})
+    _build(workbench)
+    with workbench.index(spec) as index:
+        with _long_report(workbench, "faq.documents"):
+            jobs = AtOnce()
+            jobs.start(index.refresh_search_index)
+            jobs.finish()
+            assert len(index.generations().generations) == 2
+        index.refresh_search_index()
+        assert len(index.generations().generations) == 1
+
+
+@pytest.mark.usefixtures("brief_waits")
+def test_a_generation_with_other_texts_is_begun_when_nobody_reads_the_documents_for_long(workbench: Workbench) -> None:
+    workbench.create_faq(10)
+    workbench.sync(question_only())
+    with workbench.index(faq_spec()) as index:
+        with _long_report(workbench, "faq.documents"):
+            jobs = AtOnce()
+            jobs.start(index.build_next_generation)
+            with pytest.raises(GenerationError, match="for long"):
+                jobs.finish()
+            assert index.search("question number 3?", limit=1).hits[0].key == "3"
+        assert index.build_next_generation().switched

@@ -118,7 +118,9 @@ def _drop_broken(connection: psycopg.Connection, index: RegisteredIndex) -> None
             (index.schema, name),
         ).fetchone()
         if broken is not None:
-            connection.execute(sql.SQL("DROP INDEX IF EXISTS {}").format(sql.Identifier(index.schema, name)))
+            connection.execute(
+                sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier(index.schema, name))
+            )
 
 
 def _size(connection: psycopg.Connection, index: RegisteredIndex, field: str) -> int:

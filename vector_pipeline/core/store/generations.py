@@ -6,6 +6,7 @@ the documents that are deleted, and nothing else happens to them.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,6 +17,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from vector_pipeline.core.documents.declared import declared_rendering
+from vector_pipeline.core.errors import GenerationError
 from vector_pipeline.core.spec import IndexSpec
 from vector_pipeline.core.store import names, registry, schema
 from vector_pipeline.core.store.fingerprint import (
@@ -25,12 +27,16 @@ from vector_pipeline.core.store.fingerprint import (
     generation_fingerprint,
     read_fingerprint,
 )
-from vector_pipeline.core.store.locks import Lock, in_transaction
+from vector_pipeline.core.store.locks import Lock, in_transaction, not_waiting_long_for_tables
 from vector_pipeline.core.store.registry import (
     RegisteredIndex,
     stored_declaration,
     stored_rendering,
 )
+
+# Of beginning a generation while others work on the documents: a range is written within seconds.
+_TRIES = 5
+_PAUSE_SECONDS = 0.2
 
 
 class Standing(Enum):
@@ -135,7 +141,32 @@ def begin(
     native_dimensions: int,
     records: Sequence[GenerationRecord],
 ) -> None:
-    """Creates the generation that the declaration asks for, and its vector space where that is new, to be built."""
+    """Creates the generation that the declaration asks for, and its vector space where that is new, to be built.
+
+    Raises:
+        GenerationError: somebody works on the documents for long; nothing is changed.
+    """
+    for _ in range(_TRIES):
+        try:
+            _begin(connection, index, spec, wanted, native_dimensions, records)
+            return
+        except psycopg.errors.LockNotAvailable:
+            time.sleep(_PAUSE_SECONDS)
+    raise GenerationError(
+        f"the next generation of index {index.name!r} could not be begun, since somebody works on the table "
+        f"{index.schema}.documents for long (a report over the view, a dump?): search and syncing go on, and the next "
+        "build tries again"
+    )
+
+
+def _begin(
+    connection: psycopg.Connection,
+    index: RegisteredIndex,
+    spec: IndexSpec,
+    wanted: WantedSpace,
+    native_dimensions: int,
+    records: Sequence[GenerationRecord],
+) -> None:
     with connection.transaction():
         in_transaction(connection, Lock.SCHEMA, 0)
         if load_records(connection, index) != list(records):
@@ -143,12 +174,7 @@ def begin(
         space = _space(connection, index, wanted, native_dimensions)
         rendering = declared_rendering(spec, wanted.model)
         columns = _columns(spec, records)
-        for column in columns:
-            connection.execute(
-                sql.SQL("ALTER TABLE {} ADD COLUMN IF NOT EXISTS {} text").format(
-                    sql.Identifier(index.schema, "documents"), sql.Identifier(column)
-                )
-            )
+        present = {column for record in records for column in record.columns}
         number = _next(connection, index, "generations_made")
         connection.execute(
             """
@@ -165,8 +191,16 @@ def begin(
                 stored_declaration(spec),
             ),
         )
-        schema.create_passages(connection, index.schema, number)
         _set_building(connection, index, number)
+        with not_waiting_long_for_tables(connection):
+            # Only what is missing: even where nothing is to be added, this waits for everyone who reads the table.
+            for column in set(columns) - present:
+                connection.execute(
+                    sql.SQL("ALTER TABLE {} ADD COLUMN IF NOT EXISTS {} text").format(
+                        sql.Identifier(index.schema, "documents"), sql.Identifier(column)
+                    )
+                )
+            schema.create_passages(connection, index.schema, number)
 
 
 def _space(connection: psycopg.Connection, index: RegisteredIndex, wanted: WantedSpace, native_dimensions: int) -> int:
@@ -398,6 +432,9 @@ def remove(connection: psycopg.Connection, index: RegisteredIndex, number: int) 
     """Removes a generation that is neither served nor being built, and what it alone needs. False where it is either.
 
     Vectors that other generations of its space don't need are retired by the next refresh of the search index.
+
+    Raises:
+        psycopg.errors.LockNotAvailable: somebody reads its tables, or the documents, for long; nothing is changed.
     """
     with connection.transaction():
         in_transaction(connection, Lock.SCHEMA, 0)
@@ -424,13 +461,14 @@ def remove(connection: psycopg.Connection, index: RegisteredIndex, number: int) 
                 "DELETE FROM vector_pipeline.vector_spaces WHERE index_id = %s AND space = %s",
                 (index.index_id, record.space),
             )
-        for table in tables:
-            connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(index.schema, table)))
         needed = {column for other in records.values() for column in other.columns}
-        for column in set(record.columns) - needed:
-            connection.execute(
-                sql.SQL("ALTER TABLE {} DROP COLUMN {}").format(
-                    sql.Identifier(index.schema, "documents"), sql.Identifier(column)
+        with not_waiting_long_for_tables(connection):
+            for table in tables:
+                connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(index.schema, table)))
+            for column in set(record.columns) - needed:
+                connection.execute(
+                    sql.SQL("ALTER TABLE {} DROP COLUMN {}").format(
+                        sql.Identifier(index.schema, "documents"), sql.Identifier(column)
+                    )
                 )
-            )
     return True

@@ -19,6 +19,8 @@ import psycopg
 
 _FIRST_PAUSE_SECONDS = 0.005
 _LONGEST_PAUSE_SECONDS = 0.2
+# What a search may have to wait at worst; a lock that nobody holds for long is free sooner.
+LONGEST_TABLE_WAIT_SECONDS = 1.0
 
 
 class Lock(IntEnum):
@@ -102,3 +104,25 @@ def in_transaction(connection: psycopg.Connection, lock: Lock, which: int, *, sh
 def number_of(name: str) -> int:
     """A name as the second number of a lock: positive, so that it reads the same in pg_locks."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") & 0x7FFFFFFF
+
+
+@contextmanager
+def not_waiting_long_for_tables(connection: psycopg.Connection) -> Iterator[None]:
+    """A transaction, or a part of one, that gives up where somebody works on a table for longer.
+
+    Whoever waits to alter a table keeps waiting all who come after: every search would wait until a report, or a dump,
+    has been read to its end. Take advisory locks before it: they have all the time.
+
+    Raises:
+        psycopg.errors.LockNotAvailable: nothing is changed.
+    """
+    with connection.transaction():
+        before = connection.execute("SELECT current_setting('lock_timeout')").fetchone()
+        assert before is not None
+        _set_lock_timeout(connection, f"{1000 * LONGEST_TABLE_WAIT_SECONDS:.0f}ms")
+        yield
+        _set_lock_timeout(connection, before[0])
+
+
+def _set_lock_timeout(connection: psycopg.Connection, timeout: str) -> None:
+    connection.execute("SELECT set_config('lock_timeout', %s, true)", (timeout,))

@@ -116,7 +116,7 @@ def ensure_unique_on(connection: psycopg.Connection, index_id: int, schema: str,
         if not _has_unique_on(connection, schema, unique_on):
             # A build that was broken off leaves an invalid index behind.
             wreck = sql.Identifier(schema, names.bounded(f"documents_unique_on_{unique_on}"))
-            connection.execute(sql.SQL("DROP INDEX IF EXISTS {}").format(wreck))
+            connection.execute(sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(wreck))
             connection.execute(_unique_on(schema, unique_on, sql.SQL("CONCURRENTLY")))
     finally:
         locks.release(connection, Lock.SEARCH_INDEX, index_id)

@@ -20,7 +20,7 @@ from vector_pipeline.core.source.keys import KeyKind
 from vector_pipeline.core.source.plan import ReadingPlan
 from vector_pipeline.core.store import registry
 from vector_pipeline.core.store.ann_index import Method, present_methods
-from vector_pipeline.core.store.locks import Lock, in_transaction
+from vector_pipeline.core.store.locks import Lock, in_transaction, not_waiting_long_for_tables
 from vector_pipeline.core.store.names import bounded
 from vector_pipeline.core.store.registry import RegisteredIndex
 
@@ -78,7 +78,17 @@ def create_view(
         in_transaction(connection, Lock.SCHEMA, 0)
         if _mark_of_view(connection, index.name) == mark or not _is_served(connection, index):
             return  # by another session meanwhile
-        if _replace(connection, view, query) or _make_anew(connection, view, query):
+        try:
+            replaced = _replace(connection, view, query) or _make_anew(connection, view, query)
+        except psycopg.errors.LockNotAvailable:
+            # Neither a switch nor a sync may wait for somebody's report.
+            _log.warning(
+                "the view %s stays as it was, since somebody has been reading it for long; the next sync or refresh "
+                "brings it up to date",
+                view.as_string(connection),
+            )
+            return
+        if replaced:
             connection.execute(sql.SQL("COMMENT ON VIEW {} IS {}").format(view, sql.Literal(mark)))
 
 
@@ -91,7 +101,7 @@ def _is_served(connection: psycopg.Connection, index: RegisteredIndex) -> bool:
 def _replace(connection: psycopg.Connection, view: sql.Identifier, query: sql.Composed) -> bool:
     """False where columns would go, move or come in between, which PostgreSQL doesn't do to a view."""
     try:
-        with connection.transaction():
+        with not_waiting_long_for_tables(connection):
             connection.execute(sql.SQL("CREATE OR REPLACE VIEW {} AS {}").format(view, query))
     except psycopg.errors.InvalidTableDefinition:
         return False
@@ -105,7 +115,7 @@ def _make_anew(connection: psycopg.Connection, view: sql.Identifier, query: sql.
     """
     grants = _grants(connection, view)
     try:
-        with connection.transaction():
+        with not_waiting_long_for_tables(connection):
             connection.execute(sql.SQL("DROP VIEW {}").format(view))
     except psycopg.errors.DependentObjectsStillExist as error:
         name = view.as_string(connection)
