@@ -41,9 +41,10 @@ def read_allowance(headers: Mapping[str, str]) -> Allowance | None:
 def _remaining(headers: Mapping[str, str], what: str) -> Remaining | None:
     count = headers.get(f"x-ratelimit-remaining-{what}", "").strip()
     seconds = duration_seconds(headers.get(f"x-ratelimit-reset-{what}", ""))
-    if not re.fullmatch(r"-?\d{1,18}", count) or seconds is None:
+    # Azure writes -1 where it does not count (openai/openai-dotnet#838).
+    if not re.fullmatch(r"\d{1,18}", count) or seconds is None:
         return None
-    return Remaining(max(int(count), 0), seconds)
+    return Remaining(int(count), seconds)
 
 
 def duration_seconds(text: str) -> float | None:

@@ -19,6 +19,8 @@ from vector_pipeline.core.embedding.provider import EmbeddedBatch, Vectors
 from vector_pipeline.core.errors import DishonestAnswerError
 
 _SHOWN_CHARACTERS = 120
+# Far above what any request may have; a count that is not meant so must not break the sums that it enters.
+_MOST_TOKENS = 1_000_000_000
 
 MissingIndex = Literal["refuse", "in_order"]
 
@@ -126,6 +128,6 @@ def _usual_length(lengths: npt.NDArray[np.int32], dimensions: int | None) -> int
 def _tokens(usage: object) -> int | None:
     if isinstance(usage, dict):
         for name in ("prompt_tokens", "total_tokens"):
-            if type(count := usage.get(name)) is int and count >= 0:
+            if type(count := usage.get(name)) is int and 0 <= count <= _MOST_TOKENS:
                 return count
     return None

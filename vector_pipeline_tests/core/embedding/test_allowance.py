@@ -33,3 +33,7 @@ def test_requests_and_tokens_have_limits_of_their_own() -> None:
 @pytest.mark.parametrize("headers", [{}, {"x-ratelimit-remaining-requests": "3"}, {"x-ratelimit-reset-tokens": "1s"}])
 def test_half_of_a_limit_says_nothing(headers: dict[str, str]) -> None:
     assert read_allowance(headers) is None
+
+
+def test_a_negative_number_is_no_limit() -> None:
+    assert read_allowance({"x-ratelimit-remaining-tokens": "-1", "x-ratelimit-reset-tokens": "60"}) is None

@@ -41,6 +41,12 @@ def test_what_is_no_vector_is_dishonest(embedding: object) -> None:
         read_answer(answer_of(embedding), 1, None)
 
 
+@pytest.mark.parametrize("tokens", [-1, 10**30, 1.5, "7", None, True])
+def test_a_count_of_tokens_that_can_not_be_meant_is_none(tokens: object) -> None:
+    answer = {"data": [{"index": 0, "embedding": [1]}], "usage": {"prompt_tokens": tokens}}
+    assert read_answer(json.dumps(answer).encode(), 1, None).tokens is None
+
+
 @pytest.mark.parametrize("index", [True, "0", -1, 1, 0.0])
 def test_an_index_that_is_no_position_is_dishonest(index: object) -> None:
     with pytest.raises(DishonestAnswerError, match="index"):
