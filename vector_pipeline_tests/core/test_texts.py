@@ -378,6 +378,38 @@ def test_a_document_with_many_passages_leaves_its_place_to_others(
     assert [score for _, score in by_function] == pytest.approx([hit.score for hit in hits], abs=1e-6)
 
 
+@pytest.mark.long
+def test_a_document_with_more_passages_than_one_scan_walks_leaves_its_place_to_others(
+    mysql_database: SourceSettings, pg_database: TargetSettings
+) -> None:
+    spec = question_only(search={"threshold": -1.0, "ann_from_vectors": 1})
+    with MisbehavingProvider(dimensions=8) as provider:
+        workbench = Workbench(mysql_database, pg_database, EmbeddingSettings(host=provider.url, model="numbers"))
+        _create(workbench, *((i, f"question number {i}?", None) for i in range(1, 31)))
+        workbench.sync(spec)
+        workbench.postgres(
+            """
+            WITH another AS (
+                SELECT i, decode(lpad(to_hex(i), 64, '0'), 'hex') AS content_hash
+                FROM generate_series(1, 25000) i),
+            passage AS (
+                INSERT INTO faq.passages_1 (key, field, ordinal, content_hash, served_hash, char_start, char_end)
+                SELECT '1', 'question', i, content_hash, content_hash, 0, 1 FROM another)
+            INSERT INTO faq.vectors_1 (content_hash, field, embedding)
+            SELECT a.content_hash, 'question',
+                   v.embedding + ARRAY(SELECT 0.02 * sin(a.i * (j + 1)) FROM generate_series(1, 8) j)::real[]::vector
+            FROM another a
+            JOIN faq.passages_1 p ON p.key = '1' AND p.field = 'question' AND p.ordinal = 0
+            JOIN faq.vectors_1 v ON v.content_hash = p.content_hash
+            RETURNING 1
+            """
+        )
+        with workbench.index(spec) as index:
+            index.refresh_search_index()
+            hits = index.search("question number 1?", limit=10).hits
+    assert len({hit.key for hit in hits}) == 10
+
+
 def test_a_passage_of_an_earlier_text_is_not_told(workbench: Workbench) -> None:
     spec = question_only()
     _create(workbench, (1, "one", None))

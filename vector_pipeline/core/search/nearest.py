@@ -25,6 +25,10 @@ from vector_pipeline.core.store.registry import RegisteredIndex
 _SMALLEST_EF_SEARCH = 100
 _LARGEST_EF_SEARCH = 1000  # pgvector's own limit
 _CANDIDATES_PER_HIT = 20
+# Where pgvector ends a scan by itself, as if there were no more; memory is in multiples of work_mem.
+_USUALLY_SCANNED = 20_000
+_MOST_SCANNED = 2_147_483_647
+_MOST_SCAN_MEMORY = 1000
 _FEWEST_CANDIDATES = 200
 _FARTHER = 4
 
@@ -64,10 +68,14 @@ def choose_scan(connection: psycopg.Connection, method: Method, limit: int) -> N
         """
         SELECT set_config('hnsw.iterative_scan', 'strict_order', true),
                set_config('hnsw.ef_search', %s, true),
+               set_config('hnsw.max_scan_tuples', %s, true),
+               set_config('hnsw.scan_mem_multiplier', %s, true),
                set_config('enable_sort', %s, true)
         """,
         (
             str(min(_LARGEST_EF_SEARCH, max(_SMALLEST_EF_SEARCH, 4 * limit))),
+            str(min(_MOST_SCANNED, max(_USUALLY_SCANNED, _CANDIDATES_PER_HIT * limit))),
+            str(min(_MOST_SCAN_MEMORY, 1 + limit // _USUALLY_SCANNED)),
             "on" if method is Method.EXACT else "off",
         ),
     )
