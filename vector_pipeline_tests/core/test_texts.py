@@ -408,6 +408,10 @@ def test_a_document_with_more_passages_than_one_scan_walks_leaves_its_place_to_o
             index.refresh_search_index()
             hits = index.search("question number 1?", limit=10).hits
     assert len({hit.key for hit in hits}) == 10
+    by_function = workbench.postgres(
+        "SELECT id FROM faq.nearest((SELECT question_embedding FROM faq WHERE id = 1), 10, 'question')"
+    )
+    assert [key for (key,) in by_function] == [hit.key for hit in hits]
 
 
 def test_a_passage_of_an_earlier_text_is_not_told(workbench: Workbench) -> None:

@@ -225,6 +225,9 @@ _BRANCH = """
     IF $3 = {} THEN
         PERFORM set_config('enable_sort', {}, true);
         LOOP
+            PERFORM set_config(
+                        'hnsw.max_scan_tuples', least(2147483647, greatest(20000, 20 * passages_wanted))::text, true),
+                    set_config('hnsw.scan_mem_multiplier', least(1000, 1 + passages_wanted / 20000)::text, true);
             SELECT array_agg(s.key), array_agg(1 - s.distance), coalesce(max(s.walked), 0)
             INTO found_keys, found_scores, passages_met
             FROM ({}) s;
@@ -266,6 +269,8 @@ def create_nearest_function(connection: psycopg.Connection, index: RegisteredInd
                 SET hnsw.iterative_scan = 'strict_order'
                 SET plan_cache_mode = 'force_custom_plan'
                 SET enable_sort = 'on'
+                SET hnsw.max_scan_tuples = 20000
+                SET hnsw.scan_mem_multiplier = 1
                 AS {}
                 """
             ).format(function, sql.Literal(body.as_string(connection)))
