@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
+import yaml
 
 from vector_pipeline.core.spec import IndexSpec
-from vector_pipeline.orchestration.pools import EMBEDDING_POOL, pool_of, set_pool_limits
+from vector_pipeline.orchestration.pools import EMBEDDING_POOL, RUNS_AT_ONCE, pool_of, set_pool_limits
 from vector_pipeline_tests.workbench import question_only
 
+PROJECT = Path(__file__).resolve().parents[2]
 OPENAI = {"type": "openai", "host": "https://api.openai.com/v1"}
 
 
@@ -71,3 +74,14 @@ def test_each_pool_of_the_declared_indexes_gets_its_limit() -> None:
         set_pool_limits(instance, 3, specs)
         limits = {pool.name: pool.limit for pool in instance.event_log_storage.get_pool_limits()}
     assert {name: limits[name] for name in map(pool_of, specs)} == dict.fromkeys(map(pool_of, specs), 3)
+
+
+@pytest.mark.parametrize("file", ["dagster.yaml", "docker/dagster.yaml"])
+def test_the_pool_of_an_index_that_is_declared_later_has_the_same_limit(file: str) -> None:
+    concurrency = yaml.safe_load((PROJECT / file).read_text())["concurrency"]
+    pool = pool_of(spec_with(OPENAI))
+    with dg.instance_for_test(overrides={"concurrency": concurrency}) as instance:
+        set_pool_limits(instance)
+        instance.event_log_storage.initialize_concurrency_limit_to_default(pool)  # as the daemon does before a run
+        limits = {limit.name: limit.limit for limit in instance.event_log_storage.get_pool_limits()}
+    assert limits[pool] == RUNS_AT_ONCE
