@@ -196,7 +196,11 @@ def obstacles(target: psycopg.Connection, served: RegisteredIndex, building: Reg
         return [INCOMPLETE]
     wrong = verify.wrong_generation(target, building)
     if wrong:
-        found.append(f"{len(wrong)} rows are not as they should be: {', '.join(map(repr, wrong[:5]))}")
+        key_ranges.have_looked_at_again(target, building, wrong)
+        found.append(
+            f"{len(wrong)} rows are not as they should be: {', '.join(map(repr, wrong[:5]))}; the next run builds "
+            "their key ranges again"
+        )
     if not _is_approved(target, building):
         lacking, lacked = (count_generation(target, generation).unserved for generation in (building, served))
         if lacking > lacked:

@@ -275,3 +275,15 @@ def test_a_generation_with_other_texts_is_begun_when_nobody_reads_the_documents_
                 jobs.finish()
             assert index.search("question number 3?", limit=1).hits[0].key == "3"
         assert index.build_next_generation().switched
+
+
+def test_damage_to_a_generation_that_waits_for_its_approval_is_mended_by_the_next_build(workbench: Workbench) -> None:
+    workbench.create_faq(10)
+    workbench.sync(question_only())
+    with workbench.index(WITH_ANSWERS) as index:
+        index.build_next_generation()
+        workbench.postgres("DELETE FROM faq.passages_2 WHERE key = '5'")
+        assert not index.approve_generation()
+        assert index.build_next_generation().switched
+        sync_all(index)
+        assert index.verify().equal

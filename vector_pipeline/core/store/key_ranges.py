@@ -403,6 +403,25 @@ def forget_digest(connection: psycopg.Connection, index: RegisteredIndex, partit
         )
 
 
+def have_looked_at_again(connection: psycopg.Connection, index: RegisteredIndex, keys: Sequence[str]) -> None:
+    """Makes the ranges of these documents dirty in the index's generation, which need not be the served one."""
+    connection.execute(
+        sql.SQL(
+            """
+            UPDATE vector_pipeline.range_states s SET digest = NULL
+            FROM (
+                SELECT range_id FROM vector_pipeline.range_states
+                WHERE generation = %(generation)s
+                  AND range_id IN (SELECT d.range_id FROM {} d WHERE d.key = ANY(%(keys)s))
+                ORDER BY range_id
+                FOR NO KEY UPDATE) wrong
+            WHERE s.range_id = wrong.range_id AND s.generation = %(generation)s
+            """
+        ).format(sql.Identifier(index.schema, "documents")),
+        {"generation": index.generation.number, "keys": list(keys)},
+    )
+
+
 @contextmanager
 def changing(
     connection: psycopg.Connection,
