@@ -19,6 +19,7 @@ from vector_pipeline.core.reports import BuiltGeneration, EmbeddingReport, Range
 from vector_pipeline.core.source.key_ranges import KeyRange
 from vector_pipeline.core.spec import IndexSpec
 from vector_pipeline.core.store import key_ranges
+from vector_pipeline.core.store.ann_building import Observer
 from vector_pipeline.core.store.registry import RegisteredIndex
 
 SyncDocuments = Callable[[Sequence[str], int], Iterator[RangeDocuments]]
@@ -36,6 +37,7 @@ def build(
     sync_documents: SyncDocuments,
     fill: Fill,
     on_progress: Callable[[], None],
+    observer: Observer | None = None,
 ) -> BuiltGeneration:
     """Builds the generation, and serves it if nothing is in the way.
 
@@ -44,6 +46,7 @@ def build(
             rows of which the texts of the given generation can't be made are errors.
         fill: embeds what ranges lack in a generation.
         on_progress: called after each window of ranges.
+        observer: is told how far the building of ANN indexes is.
 
     Raises:
         SourceKeyError, SourceValueError: a row can't be taken over; all other ranges are built.
@@ -71,7 +74,7 @@ def build(
         if paused is not None:
             obstacles = [paused]
             break
-        obstacles = generations.switch_if_ready(target, building, reading, spec)
+        obstacles = generations.switch_if_ready(target, building, reading, spec, observer)
         if obstacles != [generations.INCOMPLETE]:
             break
     return BuiltGeneration(

@@ -20,6 +20,7 @@ from vector_pipeline.core.source.catalog import SourceTable
 from vector_pipeline.core.source.plan import ReadingPlan
 from vector_pipeline.core.spec import IndexSpec
 from vector_pipeline.core.store import ann_index, generations, key_ranges, locks, registry, schema, spending, view
+from vector_pipeline.core.store.ann_building import Observer
 from vector_pipeline.core.store.contents import count_generation
 from vector_pipeline.core.store.fingerprint import KEY_FACT, WantedSpace, differences, generation_facts
 from vector_pipeline.core.store.generations import GenerationRecord, Standing
@@ -160,7 +161,11 @@ UNAPPROVED = "nobody has approved it yet"
 
 
 def switch_if_ready(
-    target: psycopg.Connection, building: RegisteredIndex, reading: Reading, spec: IndexSpec
+    target: psycopg.Connection,
+    building: RegisteredIndex,
+    reading: Reading,
+    spec: IndexSpec,
+    observer: Observer | None = None,
 ) -> list[str]:
     """Serves the generation that was built, unless something is in the way: returns what."""
     served = registry.load(target, building.name)
@@ -173,7 +178,7 @@ def switch_if_ready(
     if found:
         return found
     generations.note_complete(target, building)
-    make_ready(target, building, spec)
+    make_ready(target, building, spec, observer)
     if spec.generations.switch == "approval" and not _is_approved(target, building):
         return [UNAPPROVED]
     return [] if switch(target, served, building, reading()[1], spec) else [INCOMPLETE]
@@ -216,10 +221,12 @@ def _is_approved(target: psycopg.Connection, index: RegisteredIndex) -> bool:
     return any(r.number == index.generation.number and r.approved_at is not None for r in records)
 
 
-def make_ready(target: psycopg.Connection, building: RegisteredIndex, spec: IndexSpec) -> None:
+def make_ready(
+    target: psycopg.Connection, building: RegisteredIndex, spec: IndexSpec, observer: Observer | None = None
+) -> None:
     """Builds the indexes of a complete generation, so that its first search is as fast as any."""
     with locks.held(target, Lock.SEARCH_INDEX, building.index_id):
-        ann_index.refresh(target, building, spec.search.ann_from_vectors)
+        ann_index.refresh(target, building, spec.search, observer)
         unique_on = building.generation.column_of(spec.document.unique_on)
         if unique_on is not None:
             schema.ensure_unique_on(target, building.index_id, building.schema, unique_on)

@@ -30,7 +30,7 @@ from vector_pipeline.core import (
     verify,
 )
 from vector_pipeline.core.building import build
-from vector_pipeline.core.declaration import BEST_FIELD, key_content_problems, static_problems
+from vector_pipeline.core.declaration import key_content_problems, static_problems
 from vector_pipeline.core.detection.binlog import Binlog
 from vector_pipeline.core.detection.detector import Detector
 from vector_pipeline.core.detection.round import Budget, look
@@ -76,7 +76,9 @@ from vector_pipeline.core.reports import (
 )
 from vector_pipeline.core.schema_changes import SchemaChange
 from vector_pipeline.core.search import SearchAnswer
-from vector_pipeline.core.search import query as query_search
+from vector_pipeline.core.search.query_vector import ProvidersAsBuilt
+from vector_pipeline.core.search.request import SearchRequest
+from vector_pipeline.core.search.searcher import Searcher
 from vector_pipeline.core.search_index import read_status, refresh_search_index, search_index_is_due
 from vector_pipeline.core.settings import Settings
 from vector_pipeline.core.source import connection as source_connection
@@ -98,6 +100,7 @@ from vector_pipeline.core.store import (
     view,
 )
 from vector_pipeline.core.store import generations as store_generations
+from vector_pipeline.core.store.ann_building import BuildProgress, Observer
 from vector_pipeline.core.store.fingerprint import WantedSpace
 from vector_pipeline.core.store.locks import Lock
 from vector_pipeline.core.store.reading_ledger import ReadingLedger
@@ -139,7 +142,6 @@ class VectorIndex:
         self._given_provider = provider
         self._closing = closing
         self._is_prepared = False
-        self._providers: dict[str, EmbeddingProvider] = {}
         self._planned: tuple[object, ReadingPlan] | None = None
 
     @cached_property
@@ -556,12 +558,19 @@ class VectorIndex:
         return ranges
 
     @_in_our_words
-    def refresh_search_index(self) -> SearchIndexReport:
+    def refresh_search_index(
+        self, on_build_progress: Callable[[BuildProgress], None] | None = None
+    ) -> SearchIndexReport:
         """Retires vectors that serve nothing, removes generations that were kept for long enough, builds ANN indexes
         worth having, renews view and statistics."""
         served = self._ready()
         change = generations.declared_change(self._target, served, self.spec, self._wanted)
-        return refresh_search_index(self._target, served, self._plan, self.spec, change)
+        return refresh_search_index(
+            self._target, served, self._plan, self.spec, change, self._observer(on_build_progress)
+        )
+
+    def _observer(self, on_progress: Callable[[BuildProgress], None] | None) -> Observer | None:
+        return None if on_progress is None else Observer(self._open_target, on_progress)
 
     @_in_our_words
     def search_index_is_due(self, states: Sequence[RangeState] | None = None) -> bool:
@@ -663,50 +672,19 @@ class VectorIndex:
 
         Answers from what was built, also where the declaration asks for something else by now.
         """
-        defaults = self.spec.search
-        if threshold is None:
-            threshold = defaults.threshold if defaults.threshold is not None else self._settings.similarity_threshold
+        return self._searcher.search(SearchRequest(query, limit, threshold, field))
 
-        def answer() -> SearchAnswer:
-            index = self._registered
-            accepted = registry.accepted_declaration(self._target, index)
-            fields = index.generation.rendering.fields
-            return query_search.search(
-                self._target,
-                index,
-                self._provider_as_built(index, accepted),
-                query,
-                limit=defaults.limit if limit is None else limit,
-                threshold=threshold,
-                field=field or (defaults.field if defaults.field in fields else BEST_FIELD),
-                unique_on=index.generation.column_of(accepted.document.unique_on),
-            )
+    @cached_property
+    def _searcher(self) -> Searcher:
+        return Searcher(self.spec, self._settings.similarity_threshold, lambda: self._target, self._providers)
 
-        try:
-            return answer()
-        except psycopg.errors.UndefinedTable:
-            # Between two statements another generation was switched to, and the one before it removed.
-            return answer()
+    @cached_property
+    def _providers(self) -> ProvidersAsBuilt:
+        return ProvidersAsBuilt(self.spec, self._settings.embedding, self._given_provider, self._closing)
 
-    def _provider_as_built(self, index: RegisteredIndex, accepted: IndexSpec | None = None) -> EmbeddingProvider:
-        """Embeds texts and queries as the vectors of a generation were embedded, whatever is declared by now.
-
-        Args:
-            accepted: the generation's own declaration, where it is known already.
-        """
-        if self._given_provider is not None:
-            return self._given_provider
-        if accepted is None:
-            accepted = registry.accepted_declaration(self._target, index)
-        built = query_search.embedding_as_built(
-            self.spec.embedding, accepted.embedding, self._settings.embedding, index.generation.space
-        )
-        key = built.model_dump_json()
-        if key not in self._providers:
-            provider = choose_provider(built, self._settings.embedding)
-            self._closing.callback(provider.close)
-            self._providers[key] = provider
-        return self._providers[key]
+    def _provider_as_built(self, index: RegisteredIndex) -> EmbeddingProvider:
+        """Embeds texts as the vectors of a generation were embedded, whatever is declared by now."""
+        return self._providers.of(index, registry.accepted_declaration(self._target, index))
 
     @_in_our_words
     def preview_documents(self, partitions: Sequence[str], limit: int = 5) -> Preview:

@@ -75,6 +75,7 @@ def wanted_space(spec: IndexSpec, settings: EmbeddingSettings, given: EmbeddingP
         chosen.pooling,
         query_prefix=embedding.query_prefix,
         document_prefix=embedding.document_prefix,
+        storage=embedding.storage,
     )
 
 

@@ -15,6 +15,7 @@ from vector_pipeline.core.source.plan import ReadingPlan
 from vector_pipeline.core.spec import IndexSpec
 from vector_pipeline.core.store import ann_index, key_ranges, locks, quarantine, spending, vectors, view
 from vector_pipeline.core.store import generations as store_generations
+from vector_pipeline.core.store.ann_building import Observer
 from vector_pipeline.core.store.contents import count_contents
 from vector_pipeline.core.store.locks import Lock
 from vector_pipeline.core.store.names import bounded
@@ -32,12 +33,14 @@ def refresh_search_index(
     plan: ReadingPlan,
     spec: IndexSpec,
     change: generations.Change | None,
+    observer: Observer | None = None,
 ) -> SearchIndexReport:
     """Retires vectors that serve nothing, removes those that were retired for long enough, builds ANN indexes worth
     having, renews statistics, view and function.
 
     Args:
         change: what the declaration asks for that isn't served.
+        observer: is told how far the building of ANN indexes is.
     """
     started = time.monotonic()
     with locks.held(target, Lock.SEARCH_INDEX, index.index_id):
@@ -48,7 +51,7 @@ def refresh_search_index(
             vectors.remove_expired(target, space, kept_for) for space in store_generations.spaces(target, index)
         )
         quarantine.release_unneeded(target, index)
-        fields = ann_index.refresh(target, index, spec.search.ann_from_vectors)
+        fields = ann_index.refresh(target, index, spec.search, observer)
         unique_on = index.generation.column_of(spec.document.unique_on)
         view.create_view(target, index, plan, unique_on)
         view.create_nearest_function(target, index, unique_on)

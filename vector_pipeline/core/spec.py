@@ -10,6 +10,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+Storage = Literal["vector", "halfvec"]
+"""pgvector's type of the stored vectors: numbers of four bytes, or of two."""
+
 
 class _Declared(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -235,6 +238,11 @@ class EmbeddingSpec(_Declared):
         "documents, deletions and search go on.",
         examples=[5.0],
     )
+    storage: Storage = Field(
+        default="vector",
+        description="`vector` keeps the model's numbers as they are (float32); `halfvec` rounds them to float16: half "
+        "the room and less to read, at the cost of some three digits.",
+    )
     canary_similarity: float = Field(
         default=0.99,
         ge=0,
@@ -304,11 +312,30 @@ class SearchSpec(_Declared):
         description="Hits score strictly above it; the environment's SIMILARITY_THRESHOLD, else 0.7, if left out.",
     )
     field: str = Field(default="best", description="A served text to search by, or `best`: each row by its best text.")
+    seconds: float = Field(
+        default=10.0,
+        gt=0,
+        le=3600,
+        description="The longest that PostgreSQL may take for a search; what it has found by then is the answer, which "
+        "says that it is not complete.",
+    )
     ann_from_vectors: int = Field(
         default=10_000,
         ge=0,
         description="A field with fewer vectors is searched exactly, without an ANN index: "
         "that is faster and misses nothing.",
+    )
+    ann_prefix: int | None = Field(
+        default=None,
+        ge=1,
+        description="For models that are trained for it (Matryoshka): the ANN index holds only the first so many "
+        "numbers of each vector; what it finds is ranked by all of them. Left out: all.",
+    )
+    ann_build_megabytes: int | None = Field(
+        default=None,
+        ge=16,
+        description="Memory for building an ANN index; left out: as much as it needs, up to what PostgreSQL's own "
+        "shared_buffers or maintenance_work_mem are, or 256.",
     )
 
 

@@ -11,12 +11,13 @@ from psycopg import sql
 
 from vector_pipeline.core.errors import TargetUnavailableError
 from vector_pipeline.core.index import VectorIndex
-from vector_pipeline.core.search.nearest import choose_scan, statement
-from vector_pipeline.core.search.query import SearchRequestError
+from vector_pipeline.core.search.nearest import choose_scan
+from vector_pipeline.core.search.request import SearchRequestError
+from vector_pipeline.core.search.statement import statement
 from vector_pipeline.core.spec import IndexSpec
 from vector_pipeline.core.store import connection as store_connection
 from vector_pipeline.core.store import registry
-from vector_pipeline.core.store.ann_index import present_methods
+from vector_pipeline.core.store.ann_index import present_orders
 from vector_pipeline_tests.misbehaving_answers import vectors_of
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.workbench import Workbench, faq_spec, question_only, sync_all
@@ -191,9 +192,9 @@ def _explain(workbench: Workbench, vector: npt.NDArray[np.float32]) -> str:
     with store_connection.connect(workbench.target) as connection, connection.transaction():
         registered = registry.load(connection, "faq")
         assert registered is not None
-        method = present_methods(connection, registered)["question"]
-        choose_scan(connection, method, limit=5)
-        search = statement(registered, None, method, "question")
+        order = present_orders(connection, registered)["question"]
+        choose_scan(connection, order, wanted=200, seconds=10)
+        search = statement(registered, None, order, "question")
         rows = connection.execute(
             sql.SQL("EXPLAIN ") + search, {"vector": vector, "limit": 5, "candidates": 200}
         ).fetchall()
@@ -213,7 +214,7 @@ def _exact_and_ann(workbench: Workbench, spec: IndexSpec, method: str, queries: 
 
 @pytest.mark.parametrize(
     ("dimensions", "rows", "method"),
-    [(8, 600, "hnsw vector"), (2048, 300, "hnsw halfvec"), (4096, 300, "hnsw bit + rerank")],
+    [(8, 600, "hnsw vector"), (2048, 300, "hnsw halfvec + rerank"), (4096, 300, "hnsw bit + rerank")],
 )
 def test_the_ann_index_finds_what_exact_search_finds(
     workbench: Workbench, provider: MisbehavingProvider, dimensions: int, rows: int, method: str
@@ -235,7 +236,7 @@ def test_the_planner_walks_the_partial_ann_index(
     with workbench.index(spec) as index:
         index.refresh_search_index()
     plan = _explain(workbench, vectors_of(["a query"], dimensions)[0])
-    assert "Index Scan using vectors_1_ann_question on vectors_1" in plan
+    assert "Index Scan using vectors_1_hnsw_" in plan
     assert "Seq Scan on vectors_1" not in plan
 
 

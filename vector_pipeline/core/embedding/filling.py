@@ -94,7 +94,7 @@ class Filling:
         self._attempts = attempts
         self._on_progress = on_progress
         space = index.generation.space
-        self._length = VectorSpaceLength(space.native_dimensions, space.stored_dimensions)
+        self._length = VectorSpaceLength.of(space)
         self._prefix = space.document_prefix
         self._tally = _Tally()
         self._texts_needed = 0

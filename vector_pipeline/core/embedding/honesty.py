@@ -8,7 +8,6 @@ would break the building of the field's ANN index, and every search that casts t
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -17,13 +16,17 @@ import numpy.typing as npt
 
 from vector_pipeline.core.embedding.provider import EmbeddedBatch, Vectors
 from vector_pipeline.core.errors import DimensionMismatchError
-from vector_pipeline.core.store.ann_index import Method, suitable_method
+from vector_pipeline.core.spec import Storage
+from vector_pipeline.core.store.ann_method import Method, suitable_method
+from vector_pipeline.core.store.registry import VectorSpace
 
 # Below the smallest normal float32 a sum of squares has lost its digits or is zero.
 _SMALLEST_SQUARED_NORM = float(np.finfo(np.float32).tiny)
 
 
 _LARGEST_HALF = float(np.finfo(np.float16).max)
+# A vector whose numbers are all smaller loses its digits as float16, or is zero.
+_SMALLEST_HALF = float(np.finfo(np.float16).tiny)
 
 
 @dataclass(frozen=True)
@@ -32,15 +35,21 @@ class VectorSpaceLength:
 
     native: int
     stored: int
+    storage: Storage = "vector"
 
     def __post_init__(self) -> None:
         if not 0 < self.native <= self.stored:
             raise ValueError(f"a vector of {self.native} numbers cannot be stored with {self.stored}")
 
+    @classmethod
+    def of(cls, space: VectorSpace) -> VectorSpaceLength:
+        """The lengths of the vectors of a space."""
+        return cls(space.native_dimensions, space.stored_dimensions, space.storage)
+
     @property
-    def largest_number(self) -> float:
-        """The largest that a component may be, by the type that the ANN index of this length has."""
-        return _LARGEST_HALF if suitable_method(self.stored) is Method.HNSW_HALFVEC else math.inf
+    def is_rounded(self) -> bool:
+        """Whether the vectors are stored as float16, or may have been indexed so: padding once was indexed as well."""
+        return self.storage == "halfvec" or Method.HALFVEC in map(suitable_method, (self.native, self.stored))
 
 
 @dataclass(frozen=True)
@@ -69,8 +78,9 @@ def judge(batch: EmbeddedBatch, expected: VectorSpaceLength) -> Judgement:
         with np.errstate(over="ignore", invalid="ignore"):
             squares = np.einsum("ij,ij->i", batch.vectors, batch.vectors)
         honest = (batch.lengths == expected.native) & np.isfinite(squares) & (squares >= _SMALLEST_SQUARED_NORM)
-        if math.isfinite(expected.largest_number):
-            honest &= np.abs(batch.vectors).max(axis=1) <= expected.largest_number
+        if expected.is_rounded:
+            largest = np.abs(batch.vectors).max(axis=1)
+            honest &= (largest >= _SMALLEST_HALF) & (largest <= _LARGEST_HALF)
     else:
         honest = np.zeros(len(batch.lengths), np.bool_)
     reasons = {int(row): _reason(batch, int(row), expected) for row in np.flatnonzero(~honest)}
@@ -96,16 +106,17 @@ def _reason(batch: EmbeddedBatch, row: int, expected: VectorSpaceLength) -> str:
         return "contains NaN or infinity"
     if not vector.any():
         return "is all zeros"
-    if np.abs(vector).max() < 1:
+    return _out_of_bounds(float(np.abs(vector).max()), expected)
+
+
+def _out_of_bounds(largest: float, expected: VectorSpaceLength) -> str:
+    if largest < 1:
         return "is so small that its norm counts as zero"
-    return _too_large(float(np.abs(vector).max()), expected)
-
-
-def _too_large(largest: float, expected: VectorSpaceLength) -> str:
-    if largest > expected.largest_number:
+    if expected.is_rounded and largest > _LARGEST_HALF:
+        done = "stored" if expected.storage == "halfvec" else "indexed"
         return (
-            f"has a number of {largest:g}, and vectors of {expected.stored} numbers are indexed as halfvec, "
-            f"which holds up to {expected.largest_number:g}"
+            f"has a number of {largest:g}, and vectors of {expected.stored} numbers are {done} as halfvec, "
+            f"which holds up to {_LARGEST_HALF:g}"
         )
     return "is so large that its norm is infinite"
 

@@ -43,7 +43,8 @@ class Hit:
 
 @dataclass(frozen=True)
 class SearchAnswer:
-    """The hits of a query, best first, all strictly above the threshold."""
+    """The hits of a query, best first, all strictly above the threshold; not `complete` where the time was over before
+    all of them were surely found."""
 
     index: str
     query: str
@@ -51,3 +52,4 @@ class SearchAnswer:
     limit: int
     threshold: float
     seconds: float
+    complete: bool = True

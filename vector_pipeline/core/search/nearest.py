@@ -1,14 +1,17 @@
 """The nearest documents to a query vector, field by field.
 
-One statement per field walks its vectors nearest first (along the partial ANN index where there is one) through
-passages to documents, so a vector without a document never takes a hit's place: an iterative scan goes on until
-enough documents are found. The threshold is applied outside of that scan, strictly above. A document with several
-passages is found by its best one; where these leave fewer documents than wanted, the walk is made again, farther.
+A field with an ANN index is walked along it, nearest first; without one, every vector is looked at. A filter that
+leaves few documents makes looking at them all the cheaper way, and the exact one: the planner's own estimate tells. A
+walk that ends with fewer documents than wanted, though there may be more, is followed by such a look. A document with
+several passages is found by its best one; where these leave fewer documents than wanted, the walk is made again,
+farther.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,100 +21,254 @@ from psycopg import sql
 
 from vector_pipeline.core.documents.rendering import Rendering, RenderingError
 from vector_pipeline.core.search.answer import FoundPassage, Hit
-from vector_pipeline.core.store.ann_index import Method, present_methods
+from vector_pipeline.core.search.statement import EVERYTHING, Restriction, statement
+from vector_pipeline.core.store.ann_method import AnnOrder, Method
 from vector_pipeline.core.store.registry import RegisteredIndex
+
+QueryVector = np.ndarray[tuple[int], np.dtype[np.float32]]
+"""Shape (stored dimensions,)."""
 
 # pgvector walks at least this many candidates; below 40 × limit recall of HNSW drops noticeably.
 _SMALLEST_EF_SEARCH = 100
 _LARGEST_EF_SEARCH = 1000  # pgvector's own limit
-_CANDIDATES_PER_HIT = 20
 # Where pgvector ends a scan by itself, as if there were no more; memory is in multiples of work_mem.
 _USUALLY_SCANNED = 20_000
+_SCANNED_FOR_EACH = 20
 _MOST_SCANNED = 2_147_483_647
 _MOST_SCAN_MEMORY = 1000
-_FEWEST_CANDIDATES = 200
 _FARTHER = 4
+_MOST_CANDIDATES = 5000
+# How many vectors a walk meets in the time that one is looked at which a filter leaves, about (benchmarks/search.py).
+_LOOKED_AT_PER_MET = 2
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Found documents, best first; not `complete` where the time was over before all ways were gone."""
+
+    hits: tuple[Hit, ...]
+    complete: bool
 
 
 def nearest(
     connection: psycopg.Connection,
     index: RegisteredIndex,
-    vector: npt.NDArray[np.float32],
+    orders: Mapping[str, AnnOrder],
+    vector: QueryVector,
     fields: Sequence[str],
     limit: int,
     threshold: float,
     unique_on: str | None = None,
-) -> list[Hit]:
+    restriction: Restriction = EVERYTHING,
+    seconds: float = 10.0,
+) -> Neighbours:
     """The best `limit` documents, each by its best field, score strictly above `threshold`, best first.
 
     Args:
-        vector: shape (stored dimensions,).
+        orders: the ANN indexes that are there, by field.
         unique_on: the column of a text; of documents with the same value only the one with the lowest key is served.
+        seconds: the longest that it may take; what is found by then is the answer.
     """
     best: dict[str, Hit] = {}
+    complete = True
     with connection.transaction():
-        methods = present_methods(connection, index)
+        search = _Search(connection, index, vector, limit, threshold, unique_on, restriction, seconds)
         for field in fields:
-            for hit in _nearest_by_field(connection, index, vector, field, limit, threshold, unique_on, methods[field]):
-                if hit.score > threshold and (hit.key not in best or hit.score > best[hit.key].score):
+            found = search.by_field(field, orders.get(field))
+            complete &= found.complete
+            for hit in found.hits:
+                if hit.key not in best or hit.score > best[hit.key].score:
                     best[hit.key] = hit
-    return sorted(best.values(), key=lambda hit: -hit.score)[:limit]
+    hits = sorted(best.values(), key=lambda hit: -hit.score)
+    return Neighbours(tuple(hits[:limit]), complete)
 
 
-def choose_scan(connection: psycopg.Connection, method: Method, limit: int) -> None:
+def candidates_of(order: AnnOrder) -> tuple[int, int]:
+    """How many vectors to take from an ANN index that doesn't order by the exact distance: at least, and for each
+    document that is wanted."""
+    rough = order.method is Method.BIT or order.width < order.space.native_dimensions
+    return (200, 20) if rough else (50, 2)
+
+
+def _candidates(order: AnnOrder, limit: int) -> int:
+    least, for_each = candidates_of(order)
+    return max(least, for_each * limit)
+
+
+def choose_scan(connection: psycopg.Connection, order: AnnOrder | None, wanted: int, seconds: float) -> None:
     """Has PostgreSQL walk the field's ANN index, where it has one, until the end of the transaction.
 
     Left to itself the planner reads and sorts all vectors of more than 500 numbers up to several thousand of them: they
     are stored out of line (TOAST), and what fetching them costs is not in its estimate.
+
+    Args:
+        wanted: vectors to be met.
+        seconds: after which a statement is cancelled.
     """
     connection.execute(
         """
-        SELECT set_config('hnsw.iterative_scan', 'strict_order', true),
+        SELECT set_config('hnsw.iterative_scan', %s, true),
                set_config('hnsw.ef_search', %s, true),
                set_config('hnsw.max_scan_tuples', %s, true),
                set_config('hnsw.scan_mem_multiplier', %s, true),
-               set_config('enable_sort', %s, true)
+               set_config('enable_sort', %s, true),
+               set_config('statement_timeout', %s, true)
         """,
         (
-            str(min(_LARGEST_EF_SEARCH, max(_SMALLEST_EF_SEARCH, 4 * limit))),
-            str(min(_MOST_SCANNED, max(_USUALLY_SCANNED, _CANDIDATES_PER_HIT * limit))),
-            str(min(_MOST_SCAN_MEMORY, 1 + limit // _USUALLY_SCANNED)),
-            "on" if method is Method.EXACT else "off",
+            "strict_order" if order is None or order.is_exact else "relaxed_order",
+            str(min(_LARGEST_EF_SEARCH, max(_SMALLEST_EF_SEARCH, wanted))),
+            str(min(_MOST_SCANNED, max(_USUALLY_SCANNED, _SCANNED_FOR_EACH * wanted))),
+            str(min(_MOST_SCAN_MEMORY, 1 + wanted // _USUALLY_SCANNED)),
+            "on" if order is None else "off",
+            str(max(1, int(1000 * seconds))),
         ),
     )
 
 
-def _nearest_by_field(
-    connection: psycopg.Connection,
-    index: RegisteredIndex,
-    vector: npt.NDArray[np.float32],
-    field: str,
-    limit: int,
-    threshold: float,
-    unique_on: str | None,
-    method: Method,
-) -> list[Hit]:
-    """The best documents, `limit` at least where there are so many above the threshold."""
-    passages = limit
-    while True:
-        choose_scan(connection, method, passages)
-        rows = connection.execute(
-            statement(index, unique_on, method, field),
-            {
-                "vector": vector,
-                "limit": passages,
-                "candidates": max(_FEWEST_CANDIDATES, _CANDIDATES_PER_HIT * passages),
-            },
-        ).fetchall()
-        hits = [_hit(index.generation.rendering, field, row) for row in rows]
-        walked, farthest = rows[0][5:7] if rows else (0, 0.0)
-        if len(hits) >= limit or walked < passages or 1.0 - farthest <= threshold:
-            return hits
-        passages *= _FARTHER
+@dataclass(frozen=True)
+class _Met:
+    """What one statement has met."""
+
+    hits: tuple[Hit, ...]
+    passages: int
+    farthest_score: float
+    last_place: int
+
+
+_NOTHING = _Met((), 0, -1.0, 0)
+
+
+class _Search:
+    """One query, in one transaction."""
+
+    def __init__(
+        self,
+        connection: psycopg.Connection,
+        index: RegisteredIndex,
+        vector: npt.NDArray[np.float32],
+        limit: int,
+        threshold: float,
+        unique_on: str | None,
+        restriction: Restriction,
+        seconds: float,
+    ) -> None:
+        self._connection = connection
+        self._index = index
+        self._vector = vector
+        self._limit = limit
+        self._threshold = threshold
+        self._unique_on = unique_on
+        self._restriction = restriction
+        self._deadline = time.monotonic() + seconds
+        self._leaves: tuple[int, int] | None = None
+
+    def by_field(self, field: str, order: AnnOrder | None) -> Neighbours:
+        """The documents above the threshold, `limit` at least where there are so many."""
+        found = _NOTHING
+        try:
+            if order is not None and self._is_worth_a_walk(order):
+                found, is_enough = self._walk(field, order)
+                if is_enough:
+                    return Neighbours(found.hits, complete=True)
+            return Neighbours(self._look_at_all(field).hits, complete=True)
+        except _TimeIsOver as over:
+            return Neighbours(over.met.hits or found.hits, complete=False)
+
+    def _is_worth_a_walk(self, order: AnnOrder) -> bool:
+        if self._restriction.condition is None:
+            return True
+        matching, documents = self._estimate()
+        wanted = self._limit if order.is_exact else _candidates(order, self._limit)
+        return matching * matching > _LOOKED_AT_PER_MET * max(wanted, _SMALLEST_EF_SEARCH) * documents
+
+    def _estimate(self) -> tuple[int, int]:
+        """How many documents the restriction leaves, and how many there are, as the planner knows them."""
+        if self._leaves is None:
+            documents = sql.Identifier(self._index.schema, "documents")
+            plan = self._connection.execute(
+                sql.SQL("EXPLAIN (FORMAT JSON) SELECT FROM {} d WHERE {}").format(
+                    documents, self._restriction.condition or sql.SQL("true")
+                ),
+                self._restriction.parameters,
+            ).fetchone()
+            row = self._connection.execute(
+                "SELECT reltuples FROM pg_class WHERE oid = %s::regclass", (documents.as_string(self._connection),)
+            ).fetchone()
+            assert plan is not None and row is not None
+            self._leaves = int(plan[0][0]["Plan"]["Plan Rows"]), max(1, int(row[0]))
+        return self._leaves
+
+    def _walk(self, field: str, order: AnnOrder) -> tuple[_Met, bool]:
+        """What is met along the ANN index, and whether there can be no more that is wanted."""
+        passages, candidates = self._limit, _candidates(order, self._limit)
+        met = _NOTHING
+        while candidates <= max(_MOST_CANDIDATES, _candidates(order, self._limit)):
+            try:
+                met = self._meet(field, order, passages, candidates)
+            except _TimeIsOver:
+                raise _TimeIsOver(met) from None
+            if len(met.hits) >= self._limit:
+                return met, True
+            if met.passages < passages:
+                return met, False  # all are met, or as many as pgvector walks
+            if met.farthest_score > self._threshold:
+                passages *= _FARTHER  # several passages of a document
+            elif order.is_exact or 2 * met.last_place <= candidates:
+                return met, True
+            # Else good ones were found until the last: there may be more behind.
+            candidates *= _FARTHER
+        return met, False
+
+    def _look_at_all(self, field: str) -> _Met:
+        passages = self._limit
+        while True:
+            met = self._meet(field, None, passages, 0)
+            if len(met.hits) >= self._limit or met.passages < passages or met.farthest_score <= self._threshold:
+                return met
+            passages *= _FARTHER
+
+    def _meet(self, field: str, order: AnnOrder | None, passages: int, candidates: int) -> _Met:
+        seconds = self._deadline - time.monotonic()
+        if seconds <= 0:
+            raise _TimeIsOver(_NOTHING)
+        choose_scan(self._connection, order, passages if order is None or order.is_exact else candidates, seconds)
+        try:
+            with self._connection.transaction():
+                rows = self._connection.execute(
+                    statement(self._index, self._unique_on, order, field, self._restriction),
+                    {
+                        **self._restriction.parameters,
+                        "vector": self._vector,
+                        "limit": passages,
+                        "candidates": candidates,
+                    },
+                ).fetchall()
+        except psycopg.errors.QueryCanceled:
+            if time.monotonic() < self._deadline:
+                raise  # somebody else's doing
+            raise _TimeIsOver(_NOTHING) from None
+        if not rows:
+            return _NOTHING
+        rendering = self._index.generation.rendering
+        above = [row for row in rows if 1.0 - row[1] > self._threshold]
+        return _Met(
+            tuple(_hit(rendering, field, row) for row in above),
+            passages=rows[0][5],
+            farthest_score=1.0 - rows[0][6],
+            last_place=max((row[7] for row in above), default=0),
+        )
+
+
+class _TimeIsOver(Exception):
+    """With what was met until then."""
+
+    def __init__(self, met: _Met) -> None:
+        super().__init__()
+        self.met = met
 
 
 def _hit(rendering: Rendering, field: str, row: Sequence[Any]) -> Hit:
-    key, distance, behind, start, end, _, _, metadata, *texts = row
+    key, distance, behind, start, end, _, _, _, metadata, *texts = row
     passage = None if behind else _passage(rendering, field, texts, start, end)
     return Hit(key, 1.0 - distance, field, dict(zip(rendering.names, texts, strict=True)), metadata, behind, passage)
 
@@ -127,108 +284,3 @@ def _passage(
         return None
     start, end = (0, len(whole)) if start is None or end is None else (start, end)
     return FoundPassage(whole[start:end], start, end, len(whole))
-
-
-def statement(index: RegisteredIndex, unique_on: str | None, method: Method, field: str) -> sql.Composed:
-    """The search of one field, with parameters `vector`, `limit` and (for bit strings) `candidates`.
-
-    The field is a literal, because a partial index is only used where the planner sees its condition.
-    """
-    dimensions = sql.Literal(index.generation.space.stored_dimensions)
-    parts = {
-        "row": _row(index),
-        "joins": _to_documents(index, unique_on),
-        "vectors": sql.Identifier(index.schema, index.vectors),
-        "field": sql.Literal(field),
-        "dimensions": dimensions,
-    }
-    if method is Method.HNSW_BIT:
-        order = sql.SQL(
-            "binary_quantize(v.embedding)::bit({0}) <~> binary_quantize(%(vector)s::vector)::bit({0})"
-        ).format(dimensions)
-        walk = sql.SQL(_RANKED_CANDIDATES).format(order=order, **parts)
-    elif method is Method.HNSW_HALFVEC:
-        order = sql.SQL("v.embedding::halfvec({0}) <=> %(vector)s::halfvec({0})").format(dimensions)
-        walk = sql.SQL(_RANKED_CANDIDATES).format(order=order, **parts)
-    else:
-        walk = sql.SQL(_WALK).format(**parts)
-    return sql.SQL(_BEST_OF_EACH).format(walk=walk, texts=_texts(index))
-
-
-def _row(index: RegisteredIndex) -> sql.Composed:
-    """What is read of a passage that is met, and of its document."""
-    texts = (
-        sql.SQL(", d.{} AS {}").format(sql.Identifier(column), sql.Identifier(f"text_{place}"))
-        for place, column in enumerate(index.generation.columns)
-    )
-    return sql.SQL(
-        """
-        d.key, v.embedding <=> %(vector)s AS distance, {} AS behind, p.char_start, p.char_end, d.metadata{}
-        """
-    ).format(_behind(index), sql.SQL("").join(texts))
-
-
-def _behind(index: RegisteredIndex) -> sql.Composable:
-    """True where the vector is of an earlier text than the document's."""
-    behind = sql.SQL("p.served_hash IS DISTINCT FROM p.content_hash")
-    since = index.generation.behind_since
-    return behind if since is None else sql.SQL("({} OR d.updated_at > {})").format(behind, sql.Literal(since))
-
-
-def _texts(index: RegisteredIndex) -> sql.Composed:
-    places = range(len(index.generation.columns))
-    return sql.SQL(", ").join(sql.Identifier(f"text_{place}") for place in places)
-
-
-# The window functions count before DISTINCT leaves out: how many passages were met, and how far the last one was.
-_BEST_OF_EACH = """
-    SELECT key, distance, behind, char_start, char_end, walked, farthest, metadata, {texts}
-    FROM (
-        SELECT DISTINCT ON (key) met.*, count(*) OVER () AS walked, max(distance) OVER () AS farthest
-        FROM ({walk}) met
-        ORDER BY key, distance) best
-    ORDER BY distance
-"""
-
-_WALK = """
-    SELECT {row}
-    FROM {vectors} v
-    {joins}
-    WHERE v.field = {field}
-    ORDER BY v.embedding <=> %(vector)s
-    LIMIT %(limit)s
-"""
-
-# Candidates by the quantised distance, along the index; then ranked by the exact one.
-_RANKED_CANDIDATES = """
-    SELECT *
-    FROM (
-        SELECT {row}
-        FROM {vectors} v
-        {joins}
-        WHERE v.field = {field}
-        ORDER BY {order}
-        LIMIT %(candidates)s) candidates
-    ORDER BY distance
-    LIMIT %(limit)s
-"""
-
-
-def _to_documents(index: RegisteredIndex, unique_on: str | None) -> sql.Composed:
-    documents = sql.Identifier(index.schema, "documents")
-    joins = sql.SQL(
-        "JOIN {passages} p ON p.served_hash = v.content_hash AND p.field = v.field JOIN {documents} d ON d.key = p.key"
-    ).format(passages=sql.Identifier(index.schema, index.passages), documents=documents)
-    if unique_on is None:
-        return joins
-    return joins + sql.SQL(" AND ") + served_once(index, unique_on)
-
-
-def served_once(index: RegisteredIndex, unique_on: str) -> sql.Composed:
-    """True for a document (alias d) that has the lowest key among those with the same text."""
-    return sql.SQL(
-        """NOT EXISTS (
-            SELECT FROM {documents} twin
-            WHERE md5(twin.{column}) = md5(d.{column}) AND twin.{column} = d.{column}
-              AND twin.sort_key < d.sort_key)"""
-    ).format(documents=sql.Identifier(index.schema, "documents"), column=sql.Identifier(unique_on))

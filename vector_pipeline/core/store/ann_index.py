@@ -1,131 +1,196 @@
-"""The ANN index of each field: which kind suits the dimensions, and whether one is worth having.
+"""The ANN index of each field: whether one is worth having, which ones are there, and building them anew.
 
-pgvector's HNSW takes `vector` up to 2,000 dimensions and `halfvec` up to 4,000; above that the sign of each number
-goes into a bit string, whose nearest by Hamming distance are then ranked exactly.
+The registry knows by what each of them orders, so that a search walks what is there, whatever is declared by now.
 """
 
 from __future__ import annotations
-
-from enum import Enum
 
 import psycopg
 from psycopg import sql
 
 from vector_pipeline.core.reports import FieldIndex
+from vector_pipeline.core.spec import SearchSpec
+from vector_pipeline.core.store import ann_building
+from vector_pipeline.core.store.ann_building import Observer
+from vector_pipeline.core.store.ann_method import AnnOrder, Method, suitable_order
 from vector_pipeline.core.store.names import bounded
 from vector_pipeline.core.store.registry import RegisteredIndex
 
-_LONGEST_VECTOR = 2000
-_LONGEST_HALFVEC = 4000
+# A graph from which as many vectors were deleted as half of those that it has is built anew: what is deleted leaves
+# holes that later ones fill, but links that were mended one by one.
+_HOLLOW_SHARE = 0.5
+_FEWEST_DELETED = 1000
+
+EXACT = "exact"
 
 
-class Method(Enum):
-    """How a field is searched."""
-
-    EXACT = "exact"
-    HNSW_VECTOR = "hnsw vector"
-    HNSW_HALFVEC = "hnsw halfvec"
-    HNSW_BIT = "hnsw bit + rerank"
+def index_name(index: RegisteredIndex, field: str, order: AnnOrder) -> str:
+    """The name of the field's index in that order; no two orders have the same."""
+    return bounded(f"{index.vectors}_hnsw_{order.method.value}_{order.width}_{field}")
 
 
-def suitable_method(dimensions: int) -> Method:
-    """The kind of HNSW index for vectors of this length."""
-    if dimensions <= _LONGEST_VECTOR:
-        return Method.HNSW_VECTOR
-    return Method.HNSW_HALFVEC if dimensions <= _LONGEST_HALFVEC else Method.HNSW_BIT
+def present_orders(connection: psycopg.Connection, index: RegisteredIndex) -> dict[str, AnnOrder]:
+    """By what the ANN index of each field orders, for the fields that have one now."""
+    rows = connection.execute(
+        """
+        SELECT a.field, a.method, a.width
+        FROM vector_pipeline.ann_indexes a
+        JOIN pg_namespace n ON n.nspname = %s
+        JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = a.name
+        JOIN pg_index x ON x.indexrelid = c.oid AND x.indisvalid
+        WHERE a.index_id = %s AND a.space = %s
+        ORDER BY a.built_at
+        """,
+        (index.schema, index.index_id, index.generation.space.number),
+    ).fetchall()
+    return {field: AnnOrder(index.generation.space, Method(method), width) for field, method, width in rows}
 
 
-def index_name(index: RegisteredIndex, field: str) -> str:
-    return bounded(f"{index.vectors}_ann_{field}")
+def refresh(
+    connection: psycopg.Connection, index: RegisteredIndex, search: SearchSpec, observer: Observer | None = None
+) -> list[FieldIndex]:
+    """Builds the index of each field that has enough vectors, anew where it is hollow or another order is declared, and
+    brings the planner's statistics up to date. Blocks neither searches nor writers.
+
+    `connection` must be in autocommit mode, outside of a transaction, and hold the lock of the search index.
+    """
+    _remove_wrecks(connection, index)
+    counts = _count_vectors(connection, index)
+    wanted = suitable_order(index.generation.space, search.ann_prefix)
+    present = present_orders(connection, index)
+    for field in index.generation.rendering.fields:
+        vectors = counts.get(field, 0)
+        if vectors < max(search.ann_from_vectors, 1):
+            continue
+        name = index_name(index, field, wanted)
+        if present.get(field) != wanted:
+            statement = _create(index, field, wanted)
+        elif _is_hollow(connection, index, field, vectors):
+            name = _present_name(connection, index, field)
+            statement = sql.SQL("REINDEX INDEX CONCURRENTLY {}").format(sql.Identifier(index.schema, name))
+        else:
+            continue
+        with (
+            ann_building.settings_for(connection, wanted, vectors, search.ann_build_megabytes),
+            ann_building.observed(connection, field, vectors, observer),
+        ):
+            deleted = _ever_deleted(connection, index)
+            ann_building.build(connection, statement, lambda: _remove_wrecks(connection, index))
+        _enter(connection, index, field, name, wanted, deleted)
+        _remove_others(connection, index, field, name)
+    for table in ("documents", index.passages, index.vectors):
+        connection.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(index.schema, table)))
+    return _report(connection, index, counts)
 
 
-def present_methods(connection: psycopg.Connection, index: RegisteredIndex) -> dict[str, Method]:
-    """How each field is searched now."""
+def _report(connection: psycopg.Connection, index: RegisteredIndex, counts: dict[str, int]) -> list[FieldIndex]:
+    present = present_orders(connection, index)
+    return [
+        FieldIndex(
+            field,
+            counts.get(field, 0),
+            str(present[field]) if field in present else EXACT,
+            _size(connection, index, field) if field in present else 0,
+        )
+        for field in index.generation.rendering.fields
+    ]
+
+
+def _count_vectors(connection: psycopg.Connection, index: RegisteredIndex) -> dict[str, int]:
+    vectors = sql.Identifier(index.schema, index.vectors)
+    return dict(connection.execute(sql.SQL("SELECT field, count(*) FROM {} GROUP BY field").format(vectors)).fetchall())
+
+
+def _create(index: RegisteredIndex, field: str, order: AnnOrder) -> sql.Composed:
+    return sql.SQL("CREATE INDEX CONCURRENTLY IF NOT EXISTS {} ON {} USING hnsw ({}) WHERE field = {}").format(
+        sql.Identifier(index_name(index, field, order)),
+        sql.Identifier(index.schema, index.vectors),
+        order.indexed(),
+        sql.Literal(field),
+    )
+
+
+def _is_hollow(connection: psycopg.Connection, index: RegisteredIndex, field: str, vectors: int) -> bool:
+    row = connection.execute(
+        """
+        SELECT vectors_deleted FROM vector_pipeline.ann_indexes
+        WHERE index_id = %s AND space = %s AND field = %s ORDER BY built_at DESC LIMIT 1
+        """,
+        (index.index_id, index.generation.space.number, field),
+    ).fetchone()
+    then, now = int(row[0]) if row else 0, _ever_deleted(connection, index)
+    # PostgreSQL counts from zero again after a crash.
+    deleted = now - then if now >= then else now
+    return deleted >= max(_FEWEST_DELETED, _HOLLOW_SHARE * vectors)
+
+
+def _ever_deleted(connection: psycopg.Connection, index: RegisteredIndex) -> int:
+    row = connection.execute(
+        "SELECT n_tup_del FROM pg_stat_user_tables WHERE schemaname = %s AND relname = %s",
+        (index.schema, index.vectors),
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _enter(
+    connection: psycopg.Connection, index: RegisteredIndex, field: str, name: str, order: AnnOrder, deleted: int
+) -> None:
+    connection.execute(
+        """
+        INSERT INTO vector_pipeline.ann_indexes (index_id, space, field, name, method, width, vectors_deleted)
+        VALUES (%s, %s, %s, %s, %s, %s, %s)
+        ON CONFLICT (index_id, space, name) DO UPDATE
+        SET built_at = now(), vectors_deleted = excluded.vectors_deleted
+        """,
+        (index.index_id, index.generation.space.number, field, name, order.method.value, order.width, deleted),
+    )
+
+
+def _remove_others(connection: psycopg.Connection, index: RegisteredIndex, field: str, kept: str) -> None:
+    """Removes the field's indexes in other orders, now that one in the declared order is there."""
+    rows = connection.execute(
+        """
+        DELETE FROM vector_pipeline.ann_indexes
+        WHERE index_id = %s AND space = %s AND field = %s AND name <> %s
+        RETURNING name
+        """,
+        (index.index_id, index.generation.space.number, field, kept),
+    ).fetchall()
+    for (name,) in rows:
+        connection.execute(sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier(index.schema, name)))
+
+
+def _remove_wrecks(connection: psycopg.Connection, index: RegisteredIndex) -> None:
+    """Removes what a build that was broken off has left behind."""
     rows = connection.execute(
         """
         SELECT c.relname FROM pg_index x
         JOIN pg_class c ON c.oid = x.indexrelid
-        JOIN pg_namespace n ON n.oid = c.relnamespace
-        WHERE n.nspname = %s AND x.indisvalid
+        JOIN pg_class t ON t.oid = x.indrelid
+        JOIN pg_namespace n ON n.oid = t.relnamespace
+        WHERE n.nspname = %s AND t.relname = %s AND NOT x.indisvalid
         """,
-        (index.schema,),
+        (index.schema, index.vectors),
     ).fetchall()
-    present = {name for (name,) in rows}
-    method = suitable_method(index.generation.space.stored_dimensions)
-    return {
-        field: method if index_name(index, field) in present else Method.EXACT
-        for field in index.generation.rendering.fields
-    }
+    for (name,) in rows:
+        connection.execute(sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier(index.schema, name)))
 
 
-def refresh(connection: psycopg.Connection, index: RegisteredIndex, ann_from_vectors: int) -> list[FieldIndex]:
-    """Builds the index of each field that has at least so many vectors, without blocking writers, and brings the
-    planner's statistics up to date. `connection` must be in autocommit mode, outside of a transaction."""
-    vectors = sql.Identifier(index.schema, index.vectors)
-    counts: dict[str, int] = dict(
-        connection.execute(sql.SQL("SELECT field, count(*) FROM {} GROUP BY field").format(vectors)).fetchall()
-    )
-    _drop_broken(connection, index)
-    present = present_methods(connection, index)
-    for field in index.generation.rendering.fields:
-        if present[field] is Method.EXACT and counts.get(field, 0) >= max(ann_from_vectors, 1):
-            _build(connection, index, field)
-    for table in ("documents", index.passages, index.vectors):
-        connection.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(index.schema, table)))
-    present = present_methods(connection, index)
-    return [
-        FieldIndex(field, counts.get(field, 0), method.value, _size(connection, index, field))
-        for field, method in present.items()
-    ]
-
-
-def _build(connection: psycopg.Connection, index: RegisteredIndex, field: str) -> None:
-    # 256 MB holds the graph of some 100,000 vectors of 512 numbers; beyond it the build goes on, slower.
-    connection.execute("SET maintenance_work_mem = '256MB'")
-    try:
-        connection.execute(
-            sql.SQL("CREATE INDEX CONCURRENTLY IF NOT EXISTS {} ON {} USING hnsw ({}) WHERE field = {}").format(
-                sql.Identifier(index_name(index, field)),
-                sql.Identifier(index.schema, index.vectors),
-                _indexed(index.generation.space.stored_dimensions),
-                sql.Literal(field),
-            )
-        )
-    finally:
-        connection.execute("RESET maintenance_work_mem")
-
-
-def _indexed(dimensions: int) -> sql.Composable:
-    method = suitable_method(dimensions)
-    if method is Method.HNSW_VECTOR:
-        return sql.SQL("embedding vector_cosine_ops")
-    if method is Method.HNSW_HALFVEC:
-        return sql.SQL("(embedding::halfvec({})) halfvec_cosine_ops").format(sql.Literal(dimensions))
-    return sql.SQL("(binary_quantize(embedding)::bit({})) bit_hamming_ops").format(sql.Literal(dimensions))
-
-
-def _drop_broken(connection: psycopg.Connection, index: RegisteredIndex) -> None:
-    """Removes what a cancelled concurrent build left behind."""
-    for field in index.generation.rendering.fields:
-        name = index_name(index, field)
-        broken = connection.execute(
-            """
-            SELECT FROM pg_index x
-            JOIN pg_class c ON c.oid = x.indexrelid
-            JOIN pg_namespace n ON n.oid = c.relnamespace
-            WHERE n.nspname = %s AND c.relname = %s AND NOT x.indisvalid
-            """,
-            (index.schema, name),
-        ).fetchone()
-        if broken is not None:
-            connection.execute(
-                sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier(index.schema, name))
-            )
+def _present_name(connection: psycopg.Connection, index: RegisteredIndex, field: str) -> str:
+    row = connection.execute(
+        """
+        SELECT name FROM vector_pipeline.ann_indexes
+        WHERE index_id = %s AND space = %s AND field = %s ORDER BY built_at DESC LIMIT 1
+        """,
+        (index.index_id, index.generation.space.number, field),
+    ).fetchone()
+    assert row is not None, f"field {field} has no ANN index"
+    return str(row[0])
 
 
 def _size(connection: psycopg.Connection, index: RegisteredIndex, field: str) -> int:
+    name = sql.Identifier(index.schema, _present_name(connection, index, field))
     row = connection.execute(
-        "SELECT coalesce(pg_relation_size(to_regclass(%s)), 0)",
-        (sql.Identifier(index.schema, index_name(index, field)).as_string(connection),),
+        "SELECT coalesce(pg_relation_size(to_regclass(%s)), 0)", (name.as_string(connection),)
     ).fetchone()
     return int(row[0]) if row else 0

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from vector_pipeline.core.documents.declared import declared_strategy, text_facts
 from vector_pipeline.core.errors import UnreadableIndexError
 from vector_pipeline.core.source.plan import source_column_name
-from vector_pipeline.core.spec import IndexSpec
+from vector_pipeline.core.spec import IndexSpec, Storage
 
 Facts = dict[str, object]
 
 # Ranges are cut, and documents known, by the key: another one is another index.
 KEY_FACT = "primary_key"
 TEXTS_FACT = "texts"
+STORAGE_FACT = "storage"
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class WantedSpace:
     pooling: str | None = None
     query_prefix: str = ""
     document_prefix: str = ""
+    storage: Storage = "vector"
 
     def fingerprint(self, native_dimensions: int) -> str:
         """The facts in the form in which the registry keeps them."""
@@ -45,7 +47,12 @@ class WantedSpace:
         # Padding to the length that the vectors have anyway is none.
         padded_to = None if self.padded_to == native_dimensions else self.padded_to
         facts: Facts = {"model": self.model, "dimensions": self.dimensions, "padded to": padded_to}
-        extra = {"pooling": self.pooling, "query prefix": self.query_prefix, "document prefix": self.document_prefix}
+        extra = {
+            "pooling": self.pooling,
+            "query prefix": self.query_prefix,
+            "document prefix": self.document_prefix,
+            STORAGE_FACT: None if self.storage == "vector" else self.storage,
+        }
         return facts | {name: fact for name, fact in extra.items() if fact}
 
 

@@ -6,6 +6,7 @@ the documents that are deleted, and nothing else happens to them.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from vector_pipeline.core.errors import GenerationError
 from vector_pipeline.core.spec import IndexSpec
 from vector_pipeline.core.store import names, registry, schema
 from vector_pipeline.core.store.fingerprint import (
+    STORAGE_FACT,
     TEXTS_FACT,
     Facts,
     WantedSpace,
@@ -213,8 +215,35 @@ def _space(connection: psycopg.Connection, index: RegisteredIndex, wanted: Wante
         return int(row[0])
     number = _next(connection, index, "spaces_made")
     registry.add_space(connection, index.index_id, number, wanted, native_dimensions)
-    schema.create_vectors(connection, index.schema, number, wanted.padded_to or native_dimensions)
+    stored = wanted.padded_to or native_dimensions
+    schema.create_vectors(connection, index.schema, number, stored, wanted.storage)
+    if wanted.storage == "halfvec":
+        _round_vectors(connection, index, number, wanted.facts(native_dimensions))
     return number
+
+
+def _round_vectors(connection: psycopg.Connection, index: RegisteredIndex, number: int, wanted: Facts) -> None:
+    """Puts the vectors that a space has in full among the retired ones of the one that is to hold them rounded: texts
+    take them from there, and are not paid for again."""
+    rows = connection.execute(
+        "SELECT space, fingerprint FROM vector_pipeline.vector_spaces WHERE index_id = %s", (index.index_id,)
+    ).fetchall()
+    for space, fingerprint in rows:
+        if json.loads(fingerprint) == {name: fact for name, fact in wanted.items() if name != STORAGE_FACT}:
+            for table in (names.vectors_table(space), names.retired_vectors_table(space)):
+                connection.execute(
+                    sql.SQL(
+                        """
+                        INSERT INTO {rounded} (content_hash, field, embedding)
+                        SELECT content_hash, field, embedding::halfvec FROM {full} v
+                        WHERE l2_norm(embedding::halfvec) > 0
+                        ON CONFLICT DO NOTHING
+                        """
+                    ).format(
+                        rounded=sql.Identifier(index.schema, names.retired_vectors_table(number)),
+                        full=sql.Identifier(index.schema, table),
+                    )
+                )
 
 
 def _next(connection: psycopg.Connection, index: RegisteredIndex, counter: str) -> int:

@@ -34,7 +34,7 @@ def make_means(connection: psycopg.Connection, index: RegisteredIndex, range_id:
             CREATE TEMPORARY TABLE new_means ON COMMIT DROP AS
             SELECT DISTINCT ON (content_hash) content_hash, mean
             FROM (
-                SELECT p.content_hash, avg(l2_normalize(v.embedding)) AS mean
+                SELECT p.content_hash, avg(l2_normalize(v.embedding::vector)) AS mean
                 FROM {documents} d
                 JOIN {passages} p ON p.key = d.key AND p.field = {whole}
                 JOIN {passages} part ON part.key = p.key AND part.field <> {whole}

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from vector_pipeline.core.documents.declared import declared_rendering
 from vector_pipeline.core.documents.rendering import Rendering
 from vector_pipeline.core.errors import NameTakenError, UnreadableIndexError
-from vector_pipeline.core.spec import IndexSpec
+from vector_pipeline.core.spec import IndexSpec, Storage
 from vector_pipeline.core.store import locks, names, schema
 from vector_pipeline.core.store.fingerprint import WantedSpace, generation_fingerprint
 from vector_pipeline.core.store.locks import Lock, in_transaction
@@ -38,6 +38,7 @@ class VectorSpace:
     stored_dimensions: int
     query_prefix: str = ""
     document_prefix: str = ""
+    storage: Storage = "vector"
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def _load(connection: psycopg.Connection, name: str, which: sql.Composable) -> R
         sql.SQL(
             """
             SELECT i.index_id, i.schema_name, g.generation, g.rendering, g.behind_since, s.space, s.provider, s.model,
-                   s.native_dimensions, s.stored_dimensions, s.query_prefix, s.document_prefix
+                   s.native_dimensions, s.stored_dimensions, s.query_prefix, s.document_prefix, s.storage
             FROM vector_pipeline.embedding_indexes i
             JOIN vector_pipeline.generations g ON g.index_id = i.index_id AND {}
             JOIN vector_pipeline.vector_spaces s ON s.index_id = g.index_id AND s.space = g.space
@@ -167,7 +168,7 @@ def register(
         )
         schema.create_documents(connection, schema_name, list(spec.document.text), spec.document.unique_on)
         schema.create_passages(connection, schema_name, 1)
-        schema.create_vectors(connection, schema_name, 1, stored)
+        schema.create_vectors(connection, schema_name, 1, stored, wanted.storage)
     registered = load(connection, spec.name)
     assert registered is not None
     return registered
@@ -181,8 +182,8 @@ def add_space(
         """
         INSERT INTO vector_pipeline.vector_spaces
             (index_id, space, fingerprint, provider, model, native_dimensions, stored_dimensions, query_prefix,
-             document_prefix)
-        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+             document_prefix, storage)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
         """,
         (
             index_id,
@@ -194,6 +195,7 @@ def add_space(
             wanted.padded_to or native_dimensions,
             wanted.query_prefix,
             wanted.document_prefix,
+            wanted.storage,
         ),
     )
 

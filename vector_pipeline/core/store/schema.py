@@ -13,6 +13,7 @@ import psycopg
 from psycopg import sql
 
 from vector_pipeline.core.errors import TargetUnavailableError
+from vector_pipeline.core.spec import Storage
 from vector_pipeline.core.store import locks, names
 from vector_pipeline.core.store.locks import Lock
 
@@ -169,7 +170,7 @@ def create_passages(connection: psycopg.Connection, schema: str, generation: int
     )
 
 
-def create_vectors(connection: psycopg.Connection, schema: str, space: int, dimensions: int) -> None:
+def create_vectors(connection: psycopg.Connection, schema: str, space: int, dimensions: int, storage: Storage) -> None:
     """Creates the tables of a vector space: the searched vectors, and those that no passage serves any more."""
     for table, extra in (
         (names.vectors_table(space), sql.SQL("")),
@@ -184,9 +185,14 @@ def create_vectors(connection: psycopg.Connection, schema: str, space: int, dime
                 CREATE TABLE IF NOT EXISTS {table} (
                     content_hash bytea NOT NULL,
                     field text COLLATE "C" NOT NULL,
-                    embedding vector({dimensions}) NOT NULL{extra},
+                    embedding {storage}({dimensions}) NOT NULL{extra},
                     PRIMARY KEY (content_hash, field)
                 )
                 """
-            ).format(table=sql.Identifier(schema, table), dimensions=sql.Literal(dimensions), extra=extra)
+            ).format(
+                table=sql.Identifier(schema, table),
+                storage=sql.SQL(storage),
+                dimensions=sql.Literal(dimensions),
+                extra=extra,
+            )
         )

@@ -39,11 +39,12 @@ def honest_condition(index: RegisteredIndex) -> sql.Composed:
     """
     space = index.generation.space
     # The bounds of `honesty`: where float32 sums of squares lose their digits, and where they overflow.
-    condition: sql.Composable = sql.SQL("vector_norm(v.embedding) BETWEEN 1e-19 AND 1.9e19")
+    vector = sql.SQL("v.embedding" if space.storage == "vector" else "v.embedding::vector")
+    condition: sql.Composable = sql.SQL("vector_norm({}) BETWEEN 1e-19 AND 1.9e19").format(vector)
     padding = space.stored_dimensions - space.native_dimensions
     if padding:
-        condition += sql.SQL(" AND vector_norm(subvector(v.embedding, {}, {})) = 0").format(
-            sql.Literal(space.native_dimensions + 1), sql.Literal(padding)
+        condition += sql.SQL(" AND vector_norm(subvector({}, {}, {})) = 0").format(
+            vector, sql.Literal(space.native_dimensions + 1), sql.Literal(padding)
         )
     return sql.SQL("({})").format(condition)
 

@@ -15,11 +15,13 @@ import psycopg
 from psycopg import sql
 
 from vector_pipeline.core.errors import NameTakenError
-from vector_pipeline.core.search.nearest import served_once, statement
+from vector_pipeline.core.search.nearest import candidates_of
+from vector_pipeline.core.search.statement import served_once, statement
 from vector_pipeline.core.source.keys import KeyKind
 from vector_pipeline.core.source.plan import ReadingPlan
 from vector_pipeline.core.store import registry
-from vector_pipeline.core.store.ann_index import Method, present_methods
+from vector_pipeline.core.store.ann_index import present_orders
+from vector_pipeline.core.store.ann_method import AnnOrder
 from vector_pipeline.core.store.locks import Lock, in_transaction, not_waiting_long_for_tables
 from vector_pipeline.core.store.names import bounded
 from vector_pipeline.core.store.registry import RegisteredIndex
@@ -220,36 +222,42 @@ def _shown_key(plan: ReadingPlan) -> sql.SQL:
     return sql.SQL("d.key::numeric" if kind in {KeyKind.INTEGER, KeyKind.DECIMAL} else "d.key")
 
 
-# As `nearest.nearest` does it: the walk is made again, farther, where it meets fewer documents than are wanted.
+# As `nearest.nearest` does it: the walk is made again, farther, where it meets fewer documents than are wanted; and all
+# vectors are looked at where it ends before there are enough.
 _BRANCH = """
-    IF $3 = {} THEN
-        PERFORM set_config('enable_sort', {}, true);
+    IF $3 = {field} THEN
+        {ways}
+        RETURN QUERY SELECT f.k, f.s FROM unnest(found_keys, found_scores) f(k, s) ORDER BY f.s DESC LIMIT $2;
+        RETURN;
+    END IF;
+"""
+
+_WAY = """
+    IF coalesce(cardinality(found_keys), 0) < $2 THEN
+        PERFORM set_config('enable_sort', {sort}, true);
+        passages_wanted := $2;
         LOOP
             PERFORM set_config(
                         'hnsw.max_scan_tuples', least(2147483647, greatest(20000, 20 * passages_wanted))::text, true),
                     set_config('hnsw.scan_mem_multiplier', least(1000, 1 + passages_wanted / 20000)::text, true);
             SELECT array_agg(s.key), array_agg(1 - s.distance), coalesce(max(s.walked), 0)
             INTO found_keys, found_scores, passages_met
-            FROM ({}) s;
+            FROM ({statement}) s;
             EXIT WHEN coalesce(cardinality(found_keys), 0) >= $2 OR passages_met < passages_wanted;
             passages_wanted := 4 * passages_wanted;
         END LOOP;
-        RETURN QUERY SELECT f.k, f.s FROM unnest(found_keys, found_scores) f(k, s) ORDER BY f.s DESC LIMIT $2;
-        RETURN;
     END IF;
 """
 
 
 def create_nearest_function(connection: psycopg.Connection, index: RegisteredIndex, unique_on: str | None) -> None:
     """Creates `<index>.nearest(query vector, result_limit integer, field text)` for SQL users."""
-    methods = present_methods(connection, index)
+    present = present_orders(connection, index)
     branches = sql.SQL(" ").join(
         sql.SQL(_BRANCH).format(
-            sql.Literal(field),
-            sql.Literal("on" if method is Method.EXACT else "off"),
-            _as_function_body(index, unique_on, field, connection),
+            field=sql.Literal(field), ways=_ways(connection, index, unique_on, field, present.get(field))
         )
-        for field, method in methods.items()
+        for field in index.generation.rendering.fields
     )
     function = sql.Identifier(index.schema, "nearest")
     body = sql.SQL(
@@ -267,6 +275,7 @@ def create_nearest_function(connection: psycopg.Connection, index: RegisteredInd
                 RETURNS TABLE (id text, score double precision)
                 LANGUAGE plpgsql STABLE
                 SET hnsw.iterative_scan = 'strict_order'
+                SET hnsw.ef_search = 100
                 SET plan_cache_mode = 'force_custom_plan'
                 SET enable_sort = 'on'
                 SET hnsw.max_scan_tuples = 20000
@@ -277,15 +286,28 @@ def create_nearest_function(connection: psycopg.Connection, index: RegisteredInd
         )
 
 
+def _ways(
+    connection: psycopg.Connection, index: RegisteredIndex, unique_on: str | None, field: str, order: AnnOrder | None
+) -> sql.Composed:
+    return sql.SQL(" ").join(
+        sql.SQL(_WAY).format(
+            sort=sql.Literal("on" if way is None else "off"),
+            statement=_as_function_body(connection, index, unique_on, field, way),
+        )
+        for way in dict.fromkeys((order, None))
+    )
+
+
 def _as_function_body(
-    index: RegisteredIndex, unique_on: str | None, field: str, connection: psycopg.Connection
+    connection: psycopg.Connection, index: RegisteredIndex, unique_on: str | None, field: str, order: AnnOrder | None
 ) -> sql.SQL:
     """The statement of the search with the function's arguments in place of its parameters."""
-    text = statement(index, unique_on, present_methods(connection, index)[field], field).as_string(connection)
+    text = statement(index, unique_on, order, field).as_string(connection)
+    least, for_each = candidates_of(order) if order is not None else (0, 0)
     for parameter, argument in (
         ("vector", "$1"),
         ("limit", "passages_wanted"),
-        ("candidates", "greatest(200, 20 * passages_wanted)"),
+        ("candidates", f"greatest({least}, {for_each} * passages_wanted)"),
     ):
         text = text.replace(f"%({parameter})s", argument)
     return sql.SQL(text.replace("%%", "%"))

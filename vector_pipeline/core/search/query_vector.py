@@ -1,29 +1,50 @@
-"""A query in words: embedded with the model of the served generation, then answered by `nearest`."""
+"""A query's vector: made by the model of the generation that is searched, whatever is declared by now."""
 
 from __future__ import annotations
 
-import time
+from contextlib import ExitStack
 
-import numpy as np
-import psycopg
-
-from vector_pipeline.core.declaration import BEST_FIELD
-from vector_pipeline.core.embedding.choose import choose_model, declared_pooling, provider_block
+from vector_pipeline.core.embedding.choose import choose_model, choose_provider, declared_pooling, provider_block
 from vector_pipeline.core.embedding.honesty import VectorSpaceLength, judge
 from vector_pipeline.core.embedding.provider import EmbeddingProvider
 from vector_pipeline.core.embedding.requesting import request_with_patience
-from vector_pipeline.core.errors import ConfigurationError, ProviderRefusedError, VectorPipelineError
-from vector_pipeline.core.search.answer import SearchAnswer
-from vector_pipeline.core.search.nearest import nearest
+from vector_pipeline.core.errors import ConfigurationError, ProviderRefusedError
+from vector_pipeline.core.search.nearest import QueryVector
+from vector_pipeline.core.search.request import SearchRequestError
 from vector_pipeline.core.settings import EmbeddingSettings
-from vector_pipeline.core.spec import EmbeddingSpec, LocalProviderSpec, OpenAIProviderSpec
+from vector_pipeline.core.spec import EmbeddingSpec, IndexSpec, LocalProviderSpec, OpenAIProviderSpec
 from vector_pipeline.core.store.registry import RegisteredIndex, VectorSpace
 
 _ATTEMPTS = 2
 
 
-class SearchRequestError(VectorPipelineError):
-    """The request itself can't be answered; the message says what to change."""
+class ProvidersAsBuilt:
+    """The providers that embed as the vectors of generations were embedded, kept open until `closing` is closed.
+
+    Args:
+        given: replaces them all.
+    """
+
+    def __init__(
+        self, spec: IndexSpec, environment: EmbeddingSettings, given: EmbeddingProvider | None, closing: ExitStack
+    ) -> None:
+        self._declared = spec.embedding
+        self._environment = environment
+        self._given = given
+        self._closing = closing
+        self._open: dict[str, EmbeddingProvider] = {}
+
+    def of(self, index: RegisteredIndex, accepted: IndexSpec) -> EmbeddingProvider:
+        """The one for the index as seen by a generation, whose own declaration is `accepted`."""
+        if self._given is not None:
+            return self._given
+        built = embedding_as_built(self._declared, accepted.embedding, self._environment, index.generation.space)
+        key = built.model_dump_json()
+        if key not in self._open:
+            provider = choose_provider(built, self._environment)
+            self._closing.callback(provider.close)
+            self._open[key] = provider
+        return self._open[key]
 
 
 def embedding_as_built(
@@ -52,10 +73,8 @@ def _gives(
     return chosen.model == space.model and chosen.pooling == declared_pooling(accepted.provider)
 
 
-def embed_query(
-    provider: EmbeddingProvider, index: RegisteredIndex, query: str
-) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-    """The query's vector, shape (stored dimensions,), float32.
+def embed_query(provider: EmbeddingProvider, index: RegisteredIndex, query: str) -> QueryVector:
+    """The query's vector.
 
     Raises:
         SearchRequestError: the provider refuses this text, or gives no honest vector for it.
@@ -71,38 +90,8 @@ def embed_query(
         batch = request_with_patience(provider, [space.query_prefix + query.replace("\0", "")], _ATTEMPTS)
     except ProviderRefusedError as error:
         raise SearchRequestError(f"the provider refuses this query: {error}") from None
-    judgement = judge(batch, VectorSpaceLength(space.native_dimensions, space.stored_dimensions))
+    judgement = judge(batch, VectorSpaceLength.of(space))
     if not judgement.honest[0]:
         raise SearchRequestError(f"the query's vector {judgement.reasons[0]}; ask with other words")
-    vector: np.ndarray[tuple[int], np.dtype[np.float32]] = judgement.vectors[0]
+    vector: QueryVector = judgement.vectors[0]
     return vector
-
-
-def search(
-    connection: psycopg.Connection,
-    index: RegisteredIndex,
-    provider: EmbeddingProvider,
-    query: str,
-    *,
-    limit: int,
-    threshold: float,
-    field: str,
-    unique_on: str | None,
-) -> SearchAnswer:
-    """Embeds the query and answers it.
-
-    Raises:
-        SearchRequestError: an empty query, an unknown field, or a limit or threshold out of bounds.
-    """
-    started = time.monotonic()
-    fields = index.generation.rendering.fields
-    if not query.strip():
-        raise SearchRequestError("the query is empty; ask with at least one word")
-    if field != BEST_FIELD and field not in fields:
-        raise SearchRequestError(f"{field!r} is no field of {index.name!r}; use {BEST_FIELD}, {', '.join(fields)}")
-    if limit < 1 or not -1 <= threshold <= 1:
-        raise SearchRequestError("limit must be at least 1, threshold from -1 to 1")
-    vector = embed_query(provider, index, query)
-    wanted = fields if field == BEST_FIELD else (field,)
-    hits = nearest(connection, index, vector, wanted, limit, threshold, unique_on)
-    return SearchAnswer(index.name, query, tuple(hits), limit, threshold, time.monotonic() - started)
