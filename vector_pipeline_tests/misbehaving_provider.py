@@ -40,6 +40,7 @@ from vector_pipeline_tests.misbehaving_answers import (
     to_json,
     vectors_of,
 )
+from vector_pipeline_tests.offline_desk import OfflineDesk
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ class MisbehavingProvider:
         self._lock = threading.Lock()
         self._behaviour = Behaviour()
         self.requests_per_second = requests_per_second
+        self.offline = OfflineDesk(dimensions)
         self.tells_what_is_left = False
         """Whether answers have OpenAI's `x-ratelimit-…` headers for requests."""
         self._let_through: deque[float] = deque()
@@ -235,6 +237,9 @@ class MisbehavingProvider:
                 self._log.flush()
 
 
+_OFFLINE = ("/v1/files", "/v1/batches")
+
+
 def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -285,7 +290,9 @@ class _Handler(BaseHTTPRequestHandler):
         """Silence."""
 
     def do_GET(self) -> None:
-        if self.path == "/stats":
+        if self.path.startswith(_OFFLINE):
+            self._send_offline(b"")
+        elif self.path == "/stats":
             self._send(200, to_json(self._provider.stats()))
         elif self.path == "/v1/models":
             models = [{"id": self._provider.model, "object": "model", "owned_by": "tests"}]
@@ -295,7 +302,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        if self.path == "/v1/embeddings":
+        if self.path.startswith(_OFFLINE):
+            self._send_offline(body)
+        elif self.path == "/v1/embeddings":
             self._embed(json.loads(body))
         elif self.path == "/features":
             request = json.loads(body)
@@ -308,6 +317,22 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, b"{}")
         else:
             self._send(404, to_json({"error": {"message": f"no such page: {self.path}"}}))
+
+    def do_DELETE(self) -> None:
+        self._send_offline(b"")
+
+    def _send_offline(self, body: bytes) -> None:
+        authorization = self.headers.get("Authorization", "")
+        if self._provider.api_key and authorization != f"Bearer {self._provider.api_key}":
+            self._send(401, to_json({"error": {"message": f"Incorrect API key provided: {authorization}"}}))
+            return
+        reply = self._provider.offline.answer(self.command, self.path, self.headers.get("Content-Type", ""), body)
+        if reply.sent is None:
+            self._send(reply.status, reply.body)
+            return
+        if reply.sent:
+            self._send(reply.status, reply.body[: reply.sent], announced=len(reply.body))
+        self.close_connection = True
 
     def _embed(self, request: dict[str, Any], *, as_features: bool = False) -> None:
         texts = [request["input"]] if isinstance(request["input"], str) else list(request["input"])

@@ -18,7 +18,7 @@ from vector_pipeline.core.generations import Reading
 from vector_pipeline.core.reports import BuiltGeneration, EmbeddingReport, RangeDocuments
 from vector_pipeline.core.source.key_ranges import KeyRange
 from vector_pipeline.core.spec import IndexSpec
-from vector_pipeline.core.store import key_ranges
+from vector_pipeline.core.store import key_ranges, offline_batches
 from vector_pipeline.core.store.ann_building import Observer
 from vector_pipeline.core.store.registry import RegisteredIndex
 
@@ -75,6 +75,8 @@ def build(
             obstacles = [paused]
             break
         obstacles = generations.switch_if_ready(target, building, reading, spec, observer)
+        if obstacles == [generations.INCOMPLETE] and (owed := offline_batches.count_owed(target, building)):
+            obstacles = [f"{owed:,} of its texts wait for an offline batch"]
         if obstacles != [generations.INCOMPLETE]:
             break
     return BuiltGeneration(
@@ -99,8 +101,10 @@ def _sum_of_costs(reports: Sequence[EmbeddingReport]) -> float | None:
 
 def _windows(target: psycopg.Connection, building: RegisteredIndex, size: int) -> Iterator[list[KeyRange]]:
     """The ranges that are not built, whose rows have changed since, or with a quarantined text whose pause is over, so
-    many at a time."""
-    due = {state.range_id for state in key_ranges.load_states(target, building) if state.dirty}
+    many at a time. Not those that lack nothing but what offline batches owe."""
+    waiting = offline_batches.waiting_ranges(target, building)
+    states = key_ranges.load_states(target, building)
+    due = {s.range_id for s in states if s.documents_differ or (s.dirty and s.range_id not in waiting)}
     due |= key_ranges.due_for_retry(target, building)
     ranges = [key_range for key_range in key_ranges.load_ranges(target, building) if key_range.range_id in due]
     for start in range(0, len(ranges), size):

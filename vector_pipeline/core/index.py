@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import cached_property, wraps
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -29,6 +30,8 @@ from vector_pipeline.core import (
     sync,
     verify,
 )
+from vector_pipeline.core.batch_submission import Submission
+from vector_pipeline.core.batches import Batches, alone, batch_api
 from vector_pipeline.core.building import build
 from vector_pipeline.core.declaration import key_content_problems, static_problems
 from vector_pipeline.core.detection.binlog import Binlog
@@ -39,14 +42,17 @@ from vector_pipeline.core.detection.updated_at import UpdatedAt
 from vector_pipeline.core.embedding.choose import choose_provider
 from vector_pipeline.core.embedding.filling import Filling, OnProgress
 from vector_pipeline.core.embedding.metering import Meter, metered
+from vector_pipeline.core.embedding.offline import OFFLINE_SHARE_OF_PRICE, BatchLimits
 from vector_pipeline.core.embedding.prices import budget_problems
 from vector_pipeline.core.embedding.provider import EmbeddingProvider
+from vector_pipeline.core.embedding.tokens import counter_for
 from vector_pipeline.core.errors import (
     ConfigurationError,
     DeclarationProblem,
     DishonestAnswerError,
     GenerationError,
     IndexSpecError,
+    ModelDriftedError,
     NameTakenError,
     NotYetSyncedError,
     ProviderRefusedError,
@@ -56,6 +62,7 @@ from vector_pipeline.core.errors import (
 )
 from vector_pipeline.core.generations import GenerationWork
 from vector_pipeline.core.reports import (
+    BatchReport,
     BuiltGeneration,
     DailyBudget,
     Detection,
@@ -73,6 +80,7 @@ from vector_pipeline.core.reports import (
     RangeDocuments,
     RangeState,
     SearchIndexReport,
+    SubmittedBatches,
 )
 from vector_pipeline.core.schema_changes import SchemaChange
 from vector_pipeline.core.search import SearchAnswer
@@ -94,6 +102,7 @@ from vector_pipeline.core.store import (
     detector_states,
     key_ranges,
     locks,
+    offline_batches,
     quarantine,
     registry,
     schema,
@@ -379,17 +388,19 @@ class VectorIndex:
 
     @_in_our_words
     def due_ranges(self, states: Sequence[RangeState] | None = None) -> list[RangeState]:
-        """The dirty ranges, and those with a quarantined text to be tried again, whose pause is over.
+        """The dirty ranges, and those with a quarantined text to be tried again, whose pause is over. Not those that
+        lack nothing but what offline batches owe.
 
         Args:
             states: how all ranges stand, where that is known already.
         """
         retry = key_ranges.due_for_retry(self._target, self._registered)
+        waiting = offline_batches.waiting_ranges(self._target, self._registered)
         now = datetime.now(UTC)
         return [
             state
             for state in (self.ranges() if states is None else states)
-            if (state.dirty or state.range_id in retry)
+            if (state.documents_differ or (state.dirty and state.range_id not in waiting) or state.range_id in retry)
             and (state.next_attempt_at is None or state.next_attempt_at <= now)
         ]
 
@@ -503,6 +514,87 @@ class VectorIndex:
         return estimating.estimate(
             self._source, self._target, self.spec, self._table, self._wanted, served, self._throttle, most_rows
         )
+
+    @_in_our_words
+    def submit_batches(self, limits: BatchLimits | None = None) -> SubmittedBatches:
+        """Makes documents equal to the rows, and sends what the declared generation lacks to the provider's offline
+        Batch API, at half the price. Runs leave those texts alone until their batch has ended.
+
+        Raises:
+            ConfigurationError: the provider has no such API.
+            ProviderError: it refuses the batch or can't be reached.
+            SourceKeyError, SourceValueError: a row can't be taken over; nothing is submitted.
+        """
+        served = self._ready()
+        self.detect()
+        building = registry.load_building(self._target, served.name) if self._begin_next_generation(served) else None
+        index = building or served
+        api = batch_api(self._provider_as_built(index))
+        with alone(self._target, index):
+            self._batches.recover()
+            self._refuse_a_changed_model(index)
+            states = key_ranges.load_states(self._target, index)
+            differing = [state.partition for state in states if state.documents_differ]
+            for _ in self.sync_documents(differing, index.generation.number) if differing else ():
+                pass
+            price = money.price_as_built(self._target, index, self.spec, self._wanted.model)
+            budget = self.spec.embedding.budget_per_day
+            submission = Submission(
+                self._target,
+                index,
+                api,
+                counter_for(index.generation.space.model),
+                None if price is None else price * OFFLINE_SHARE_OF_PRICE,
+                None if budget is None else Decimal(str(budget)),
+                limits or BatchLimits(),
+            )
+            return submission.run(key_ranges.load_ranges(self._target, index))
+
+    @_in_our_words
+    def batches(self) -> list[BatchReport]:
+        """The index's latest offline batches, as they stood when the provider was last asked."""
+        return offline_batches.reports(self._target, self._registered)
+
+    @_in_our_words
+    def batches_need_work(self) -> bool:
+        """Asks the provider whether there is something for `ingest_batches`."""
+        return self._batches.need_work()
+
+    @_in_our_words
+    def ingest_batches(self) -> int:
+        """Stores what offline batches that are over have brought. Returns how many batches that ended.
+
+        Raises:
+            ModelDriftedError: the model has changed under its name.
+            ProviderError: it can't be asked; what came before is stored.
+        """
+        return self._batches.ingest()
+
+    @_in_our_words
+    def cancel_batches(self) -> int:
+        """Has the provider end the batches under way. Returns how many they are."""
+        return self._batches.cancel()
+
+    @_in_our_words
+    def forget_batches(self) -> int:
+        """Gives back what batches owe without asking the provider, whatever becomes of them. Returns how many texts."""
+        return self._batches.forget()
+
+    @_in_our_words
+    def build_awaits_batches(self) -> bool:
+        """Whether an offline batch owes vectors to the generation that is being built."""
+        building = registry.load_building(self._target, self.spec.name)
+        return building is not None and offline_batches.count_owed(self._target, building) > 0
+
+    @property
+    def _batches(self) -> Batches:
+        return Batches(self._target, self._registered, self._provider_as_built, self._refuse_a_changed_model)
+
+    def _refuse_a_changed_model(self, index: RegisteredIndex) -> None:
+        provider, threshold = self._provider_as_built(index), self.spec.embedding.canary_similarity
+        drift = model_drift.look_at_model(self._target, index, provider, threshold, self._attempts)
+        if drift.drifted:
+            raise ModelDriftedError(model_drift.describe(drift))
 
     @_in_our_words
     def look_at_model(self, *, accept: bool = False) -> ModelDrift:

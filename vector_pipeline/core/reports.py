@@ -449,6 +449,44 @@ class IndexStatus:
 
 
 @dataclass(frozen=True)
+class BatchReport:
+    """An offline batch. `standing` is `submitting`, `under way` or `ended`, `status` the provider's word for it.
+
+    `completed` are the texts that the provider says to be done with. `given_back` are those that it ended without;
+    `message` says why. `cost` is in USD, None where the price is unknown.
+    """
+
+    number: int
+    generation: int
+    standing: str
+    status: str | None
+    batch_id: str | None
+    texts: int
+    completed: int
+    embedded: int
+    quarantined: int
+    given_back: int
+    tokens: int
+    cost: float | None
+    message: str | None
+    created_at: datetime
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True)
+class SubmittedBatches:
+    """What was submitted to the provider's offline Batch API: `tokens` and `cost` (USD, None where the price is
+    unknown) are estimates. `paused` says why texts were left over, None if none were."""
+
+    generation: int
+    batches: int
+    texts: int
+    tokens: int
+    cost: float | None
+    paused: str | None
+
+
+@dataclass(frozen=True)
 class SyncReport:
     """One sync from detection to search index."""
 

@@ -106,7 +106,8 @@ def _tick(
     work = opened.next_generation_work()
     note_generation(context.instance, index, generation_result(index, opened, work))
     builds = Retries(**remembered.get("builds", {}))
-    if work not in TO_BE_BUILT or (budget.pauses and work is not GenerationWork.SWITCH):
+    waits = (budget.pauses or opened.build_awaits_batches()) and work is not GenerationWork.SWITCH
+    if work not in TO_BE_BUILT or waits:
         builds = Retries()
     elif (
         not guarded.held

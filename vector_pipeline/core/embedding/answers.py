@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -50,12 +50,32 @@ def read_answer(
     return EmbeddedBatch(stack_vectors(vectors, lengths, dimensions), lengths, tokens)
 
 
+def read_parsed_answer(answer: object) -> tuple[Vectors, int | None]:
+    """The vector of the only text of a request, and the tokens that the provider counted, from parsed JSON.
+
+    Raises:
+        DishonestAnswerError: no embedding, more than one, or broken encoding.
+    """
+    if not _has_embeddings(answer):
+        raise DishonestAnswerError("the answer has no embeddings")
+    tokens = _tokens(answer.get("usage"))
+    try:
+        [item] = _in_order(answer["data"], 1, "in_order")
+        return _decode(item, 0), tokens
+    except DishonestAnswerError as error:
+        raise DishonestAnswerError(str(error), tokens) from None
+
+
+def _has_embeddings(parsed: object) -> TypeGuard[dict[str, Any]]:
+    return isinstance(parsed, dict) and isinstance(parsed.get("data"), list)
+
+
 def _parse(answer: bytes) -> dict[str, Any]:
     try:
         parsed = json.loads(answer)
     except (ValueError, RecursionError):  # UnicodeDecodeError and JSONDecodeError are ValueErrors
         raise DishonestAnswerError(f"the answer is no JSON: {_beginning(answer)}") from None
-    if not isinstance(parsed, dict) or not isinstance(parsed.get("data"), list):
+    if not _has_embeddings(parsed):
         raise DishonestAnswerError(f"the answer has no embeddings: {_beginning(answer)}")
     return parsed
 

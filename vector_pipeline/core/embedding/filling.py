@@ -35,7 +35,7 @@ from vector_pipeline.core.embedding.writing import BatchDone, Finished, OpenConn
 from vector_pipeline.core.errors import BudgetSpentError, DimensionMismatchError
 from vector_pipeline.core.reports import EmbeddingReport, RangeEmbeddings
 from vector_pipeline.core.source.key_ranges import KeyRange
-from vector_pipeline.core.store import locks, quarantine, statistics, vectors
+from vector_pipeline.core.store import locks, offline_batches, quarantine, statistics, vectors
 from vector_pipeline.core.store.claims import Claims
 from vector_pipeline.core.store.documents import PassageCounts, serve_current_vectors, settle_vectors_complete
 from vector_pipeline.core.store.locks import Lock
@@ -262,6 +262,7 @@ class Filling:
         stored = vectors.with_a_vector(connection, self._index, list(claimed))
         vectors.take_over(connection, self._index, [t for t in batch if t.content_hash in stored])
         needless = stored | quarantine.paused(connection, self._index, list(claimed))
+        needless |= offline_batches.awaited(connection, self._index, list(claimed))
         claims.release(list(needless))
         self._aside += [text for text in batch if text.content_hash in found.others]
         lacking = _distinct(t for t in batch if t.content_hash in claimed and t.content_hash not in needless)

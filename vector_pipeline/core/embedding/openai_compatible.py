@@ -9,10 +9,6 @@ call a person. The key appears in no message, whatever the server echoes.
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import importlib
-import ssl
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +19,9 @@ import openai
 
 from vector_pipeline.core.embedding.allowance import read_allowance
 from vector_pipeline.core.embedding.answers import MissingIndex, encodings, read_answer
+from vector_pipeline.core.embedding.batch_api import OpenAIBatches
 from vector_pipeline.core.embedding.hosts import normalise_host
+from vector_pipeline.core.embedding.http_library import HTTP_ERRORS, authorities
 from vector_pipeline.core.embedding.keys import NO_KEY, account_of, usable_key
 from vector_pipeline.core.embedding.provider import EmbeddedBatch, Examination, Limits
 from vector_pipeline.core.embedding.refusals import explain_refusal, is_about_encoding
@@ -96,7 +94,7 @@ class OpenAICompatibleProvider:
             base_url=self._base_url,
             timeout=timeout_seconds,
             max_retries=0,
-            http_client=openai.DefaultHttpxClient(verify=_authorities()),
+            http_client=openai.DefaultHttpxClient(verify=authorities()),
         )
 
     def __repr__(self) -> str:
@@ -152,9 +150,19 @@ class OpenAICompatibleProvider:
         assert isinstance(answer, _Answer)
         return Examination(batch, self._encoding, encodings(answer.body), answer.headers)
 
+    def batches(self) -> OpenAIBatches:
+        """The server's offline Batch API, if it has one."""
+        body = {"model": self._model, "encoding_format": self._encoding} | self._length_asked_for
+        return OpenAIBatches(self._client, body, self._who, self._api_key_variable, self._secrets)
+
     def close(self) -> None:
         """Releases connections."""
         self._client.close()
+
+    @property
+    def _length_asked_for(self) -> dict[str, object]:
+        asked = self._dimensions is not None and self._dimensions_field != "none"
+        return {self._dimensions_field: self._dimensions} if asked else {}
 
     @property
     def _who(self) -> str:
@@ -188,9 +196,7 @@ class OpenAICompatibleProvider:
         started = time.monotonic()
         # The texts go as `extra_body`, which replaces `input`: the client looks at every text of `input` to
         # find files in it, a fifth of the CPU time of a request.
-        body: dict[str, object] = {"input": list(texts)}
-        if self._dimensions is not None and self._dimensions_field != "none":
-            body[self._dimensions_field] = self._dimensions
+        body = {"input": list(texts)} | self._length_asked_for
         try:
             with self._client.embeddings.with_streaming_response.create(
                 input="", model=self._model, encoding_format=encoding, extra_body=body
@@ -205,7 +211,7 @@ class OpenAICompatibleProvider:
             return self._refusal(error, encoding)
         except UnicodeEncodeError:
             return ProviderRefusedError("the text holds half a surrogate pair, so it cannot be sent as UTF-8")
-        except _HTTP_ERRORS as error:  # the body is read past the client, which would translate it
+        except HTTP_ERRORS as error:  # the body is read past the client, which would translate it
             return self._too_slow() if "Timeout" in type(error).__name__ else self._unreachable(error)
 
     def _refusal(self, error: openai.APIStatusError, encoding: str) -> ProviderError | None:
@@ -230,28 +236,3 @@ class OpenAICompatibleProvider:
     def _unreachable(self, cause: BaseException) -> ProviderUnavailableError:
         words = without_secrets(str(cause), self._secrets) or type(cause).__name__
         return ProviderUnavailableError(f"{self._who} cannot be reached or broke off: {words}")
-
-
-_HTTP_LIBRARIES = ("httpx2", "httpx")  # under the client: the first for openai 3, the second before
-
-
-@functools.cache
-def _authorities() -> ssl.SSLContext:
-    """The authorities that the HTTP library trusts, read once a process: 30 ms of CPU time (measured) each time."""
-    for library in _HTTP_LIBRARIES:
-        with contextlib.suppress(ImportError):
-            context: ssl.SSLContext = importlib.import_module(library).create_ssl_context()
-            return context
-    return ssl.create_default_context()
-
-
-def _http_errors() -> tuple[type[Exception], ...]:
-    """The errors of the HTTP library under the client."""
-    found: list[type[Exception]] = []
-    for library in _HTTP_LIBRARIES:
-        with contextlib.suppress(ImportError):
-            found.append(importlib.import_module(library).HTTPError)
-    return tuple(found)
-
-
-_HTTP_ERRORS = _http_errors()

@@ -34,6 +34,7 @@ class Lock(IntEnum):
     RANGES = 0x56500005
     SEARCH_INDEX = 0x56500006
     CLAIM_HOLDER = 0x56500007
+    OFFLINE_BATCHES = 0x56500008
 
 
 @contextmanager

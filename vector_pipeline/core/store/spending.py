@@ -94,15 +94,27 @@ def add(connection: psycopg.Connection, index: RegisteredIndex, usage: Usage, da
     )
 
 
-def reserve(connection: psycopg.Connection, index: RegisteredIndex, cost: Decimal, budget: Decimal) -> date | None:
-    """Sets a sum aside for a request. Returns the day whose budget it is of; None where that leaves less."""
+def reserve(
+    connection: psycopg.Connection,
+    index: RegisteredIndex,
+    cost: Decimal,
+    budget: Decimal,
+    *,
+    note_refusal: bool = True,
+) -> date | None:
+    """Sets a sum aside for a request. Returns the day whose budget it is of; None where that leaves less.
+
+    Args:
+        note_refusal: whether embedding pauses where there is less left.
+    """
     with connection.transaction():
         day, in_flight = _lock_day(connection, index, today(connection))
         if _paid(connection, index, day) + in_flight + cost > budget:
-            connection.execute(
-                "UPDATE vector_pipeline.budget_days SET refused = %s WHERE index_id = %s AND day = %s",
-                (cost, index.index_id, day),
-            )
+            if note_refusal:
+                connection.execute(
+                    "UPDATE vector_pipeline.budget_days SET refused = %s WHERE index_id = %s AND day = %s",
+                    (cost, index.index_id, day),
+                )
             return None
         _move(connection, index, day, cost)
         return day
@@ -114,6 +126,18 @@ def settle(connection: psycopg.Connection, index: RegisteredIndex, reserved: Dec
         _lock_day(connection, index, day)
         _move(connection, index, day, -reserved)
         add(connection, index, usage, day)
+
+
+def left(connection: psycopg.Connection, index: RegisteredIndex, budget: Decimal) -> Decimal:
+    """USD of today's budget that are neither spent nor set aside."""
+    day = budget_day(connection, index)
+    return max(budget - day.paid - day.in_flight, Decimal(0))
+
+
+def release(connection: psycopg.Connection, index: RegisteredIndex, cost: Decimal, day: date) -> None:
+    """Frees a sum that was set aside. Call it in a transaction."""
+    _lock_day(connection, index, day)
+    _move(connection, index, day, -cost)
 
 
 def _lock_day(connection: psycopg.Connection, index: RegisteredIndex, day: date) -> tuple[date, Decimal]:

@@ -50,23 +50,31 @@ def honest_condition(index: RegisteredIndex) -> sql.Composed:
 
 
 def count_texts(connection: psycopg.Connection, index: RegisteredIndex, range_id: int) -> int:
-    """How many distinct texts the passages of a range have. A mean is none: nobody is asked for it."""
+    """How many distinct texts the passages of a range have, without those that an offline batch owes. A mean is none:
+    nobody is asked for it."""
     row = connection.execute(
         sql.SQL(
             """
             SELECT count(DISTINCT p.content_hash)
             FROM {documents} d JOIN {passages} p ON p.key = d.key
             WHERE d.range_id = %s AND p.field = ANY(%s)
+              AND NOT EXISTS (
+                  SELECT FROM vector_pipeline.offline_batch_texts b
+                  WHERE b.index_id = %s AND b.space = %s AND b.content_hash = p.content_hash)
             """
         ).format(**_tables(index)),
-        (range_id, list(index.generation.rendering.embedded_fields)),
+        (
+            *(range_id, list(index.generation.rendering.embedded_fields)),
+            *(index.index_id, index.generation.space.number),
+        ),
     ).fetchone()
     assert row is not None
     return int(row[0])
 
 
 def needed_texts(connection: psycopg.Connection, index: RegisteredIndex, range_id: int) -> list[NeededText]:
-    """The texts of a range that have no vector, are not waiting in the quarantine, and are there to be rendered.
+    """The texts of a range that have no vector, are not waiting in the quarantine or for an offline batch, and are
+    there to be rendered.
 
     A passage whose document has changed meanwhile renders another hash and is left to the next sync.
     """
@@ -88,6 +96,9 @@ def needed_texts(connection: psycopg.Connection, index: RegisteredIndex, range_i
                   SELECT FROM vector_pipeline.quarantine q
                   WHERE q.index_id = %s AND q.space = %s AND q.content_hash = p.content_hash
                     AND (q.next_attempt_at IS NULL OR q.next_attempt_at > now()))
+              AND NOT EXISTS (
+                  SELECT FROM vector_pipeline.offline_batch_texts b
+                  WHERE b.index_id = %s AND b.space = %s AND b.content_hash = p.content_hash)
             GROUP BY d.key
             ORDER BY d.sort_key
             """
@@ -97,7 +108,7 @@ def needed_texts(connection: psycopg.Connection, index: RegisteredIndex, range_i
             ),
             **_tables(index),
         ),
-        (range_id, list(rendering.embedded_fields), index.index_id, index.generation.space.number),
+        (range_id, list(rendering.embedded_fields), *(2 * (index.index_id, index.generation.space.number))),
     ).fetchall()
     return _render_needed(rendering, rows)
 

@@ -1,0 +1,134 @@
+"""Taking in what came of an offline batch.
+
+Its files are read line by line and stored part by part, each part in one transaction with what it has cost and with
+the end of the batch's debt. So an ingestion that breaks off goes on with what is still owed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import psycopg
+
+from vector_pipeline.core.documents.rendering import ContentHash
+from vector_pipeline.core.embedding.answers import stack_vectors
+from vector_pipeline.core.embedding.batch_file import Outcome, read_outcome
+from vector_pipeline.core.embedding.honesty import Judgement, VectorSpaceLength, judge
+from vector_pipeline.core.embedding.offline import BatchApi, RemoteBatch
+from vector_pipeline.core.embedding.prices import cost_of
+from vector_pipeline.core.embedding.provider import EmbeddedBatch, Vectors
+from vector_pipeline.core.errors import DimensionMismatchError
+from vector_pipeline.core.store import offline_batches, quarantine, vectors
+from vector_pipeline.core.store.offline_batches import OfflineBatch, OwedText
+from vector_pipeline.core.store.quarantine import NOT_HONEST, REFUSED, Refusal
+from vector_pipeline.core.store.registry import RegisteredIndex
+from vector_pipeline.core.store.spending import Usage
+from vector_pipeline.core.store.vectors import NeededText
+
+_OUTCOMES_AT_ONCE = 500
+
+
+def ingest(
+    connection: psycopg.Connection, index: RegisteredIndex, api: BatchApi, batch: OfflineBatch, remote: RemoteBatch
+) -> None:
+    """Stores what a batch that is over has brought, and gives back the texts that it has not tried.
+
+    Args:
+        index: by the batch's generation.
+
+    Raises:
+        ProviderUnavailableError: a file breaks off; what came before is stored.
+    """
+    reasons: dict[str, int] = {}
+    for outcomes in _parts(api, remote):
+        for outcome in outcomes:
+            if outcome.not_tried:
+                reasons[outcome.not_tried] = reasons.get(outcome.not_tried, 0) + 1
+        _store(connection, index, batch, [outcome for outcome in outcomes if not outcome.not_tried])
+    usual = max(reasons, key=lambda reason: reasons[reason]) if reasons else ""
+    offline_batches.end(connection, index, batch, remote.status, api.without_secrets(remote.problems or usual))
+    for file_id in (remote.input_file, remote.output_file, remote.error_file):
+        api.delete_file(file_id)
+
+
+def _parts(api: BatchApi, remote: RemoteBatch) -> Iterator[list[Outcome]]:
+    part: list[Outcome] = []
+    for file_id in filter(None, (remote.output_file, remote.error_file)):
+        for line in api.read_lines(file_id):
+            if (outcome := read_outcome(line, api.explain)) is not None:
+                part.append(outcome)
+            if len(part) >= _OUTCOMES_AT_ONCE:
+                yield part
+                part = []
+    if part:
+        yield part
+
+
+def _store(
+    connection: psycopg.Connection, index: RegisteredIndex, batch: OfflineBatch, outcomes: Sequence[Outcome]
+) -> None:
+    by_hash = {outcome.content_hash: outcome for outcome in outcomes}
+    with connection.transaction():
+        # What is owed no more was stored by an ingestion that broke off.
+        owed = offline_batches.owed(connection, batch.batch, sorted(by_hash))
+        if not owed:
+            return
+        taken = [by_hash[content_hash] for content_hash in owed]
+        embedded = _store_vectors(connection, index, owed, taken)
+        offline_batches.settle(connection, index, batch, list(owed), embedded, _usage(batch, owed, taken))
+
+
+def _store_vectors(
+    connection: psycopg.Connection,
+    index: RegisteredIndex,
+    owed: dict[ContentHash, OwedText],
+    outcomes: Sequence[Outcome],
+) -> int:
+    """Stores honest vectors and puts the other texts in quarantine. Returns how many are stored."""
+    answered = [(outcome.content_hash, outcome.vector) for outcome in outcomes if outcome.vector is not None]
+    refusals = [
+        Refusal(o.content_hash, REFUSED if o.refused else NOT_HONEST, o.refused or o.dishonest)
+        for o in outcomes
+        if o.vector is None
+    ]
+    hashes = [content_hash for content_hash, _ in answered]
+    judgement, reasons = _judged(index, [vector for _, vector in answered])
+    refusals += [Refusal(hashes[row], NOT_HONEST, f"the vector {reason}") for row, reason in reasons.items()]
+    honest = [content_hash for row, content_hash in enumerate(hashes) if row not in reasons]
+    if judgement is not None and honest:
+        texts = [NeededText(content_hash, "", owed[content_hash].fields) for content_hash in honest]
+        vectors.store_vectors(connection, index, texts, [judgement.vectors])
+    if refusals:
+        quarantine.put(connection, index, refusals)
+    return len(honest)
+
+
+def _judged(index: RegisteredIndex, answered: list[Vectors]) -> tuple[Judgement | None, dict[int, str]]:
+    """The honest vectors, and for each other, by its position, what is wrong with it."""
+    if not answered:
+        return None, {}
+    space = index.generation.space
+    lengths = np.fromiter(map(len, answered), np.int32, len(answered))
+    batch = EmbeddedBatch(stack_vectors(answered, lengths, space.native_dimensions), lengths, None)
+    try:
+        judgement = judge(batch, VectorSpaceLength(space.native_dimensions, space.stored_dimensions))
+    except DimensionMismatchError:
+        # Nobody is there to be asked whether it is these texts or the model: the canary texts were, before.
+        reason = f"has {lengths[0]} numbers instead of {space.native_dimensions}"
+        return None, dict.fromkeys(range(len(answered)), reason)
+    return judgement, dict(judgement.reasons)
+
+
+def _usage(batch: OfflineBatch, owed: dict[ContentHash, OwedText], outcomes: Sequence[Outcome]) -> Usage:
+    """What the outcomes cost: a refused text nothing."""
+    charged = [outcome for outcome in outcomes if not outcome.refused]
+    estimated = sum(owed[outcome.content_hash].tokens for outcome in charged if outcome.tokens is None)
+    tokens = estimated + sum(outcome.tokens or 0 for outcome in charged)
+    return Usage(
+        requests=len(outcomes),
+        texts=len(charged),
+        tokens=tokens,
+        tokens_estimated=estimated,
+        cost=None if batch.price is None else cost_of(tokens, batch.price),
+    )
