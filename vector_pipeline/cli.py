@@ -138,6 +138,42 @@ def estimate(index: str, rows: int, as_json: bool) -> None:
 
 @main.command()
 @click.argument("index")
+@click.argument("action", type=click.Choice(["status", "submit", "ingest", "cancel", "forget"]), default="status")
+@as_json
+def batch(index: str, action: str, as_json: bool) -> None:
+    """Fill INDEX by the provider's offline Batch API: within a day, at half the price.
+
+    submit sends what the declared index lacks. status asks how batches stand, ingest stores what those that are over
+    have brought: Dagster does both by itself. cancel ends them early. forget frees their texts without asking the
+    provider, which may charge for them all the same.
+    """
+    with _opened(index) as opened:
+        if action == "submit":
+            _print(opened.submit_batches(), as_json, display.submitted_batches)
+            return
+        told = _acted_on_batches(opened, action)
+        batches = opened.batches()
+    if told:
+        messages.print(told)
+    if as_json:
+        click.echo(json.dumps([_plain(one) for one in batches], indent=2, ensure_ascii=False))
+    else:
+        console.print(display.batches(batches))
+
+
+def _acted_on_batches(opened: VectorIndex, action: str) -> str:
+    """Does it, and says what came of it."""
+    if action == "ingest":
+        return f"{opened.ingest_batches()} batches have ended"
+    if action == "cancel":
+        return f"{opened.cancel_batches()} batches are being cancelled"
+    if action == "forget":
+        return f"{opened.forget_batches()} texts are given back"
+    return "there is something to take in: ingest" if opened.batches_need_work() else ""
+
+
+@main.command()
+@click.argument("index")
 @click.argument("keys", metavar="[KEY]...", nargs=-1)
 @click.option("--retry", is_flag=True, help="Let the next sync try them again at once, or all that are not ignored.")
 @click.option("--ignore", is_flag=True, help="Leave the texts of these rows alone until they change.")

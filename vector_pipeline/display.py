@@ -19,6 +19,7 @@ from vector_pipeline.core.findings import Finding, Verdict
 from vector_pipeline.core.model_drift import describe as describe_drift
 from vector_pipeline.core.money import in_short, in_usd
 from vector_pipeline.core.reports import (
+    BatchReport,
     ErasureReport,
     Estimate,
     GenerationsReport,
@@ -29,6 +30,7 @@ from vector_pipeline.core.reports import (
     QuarantineEntry,
     RangeDifference,
     Spent,
+    SubmittedBatches,
     SyncReport,
 )
 from vector_pipeline.core.search import Hit, SearchAnswer
@@ -241,6 +243,43 @@ def estimate(found: Estimate) -> RenderableType:
     if not found.tokens_counted:
         notes.append("How this model counts tokens is not known here: they are estimated, rather too many.")
     return Group(_facts(found.index, facts), *(Text(note, style="dim") for note in notes))
+
+
+def submitted_batches(submitted: SubmittedBatches) -> RenderableType:
+    cost = "unknown" if submitted.cost is None else f"about {in_usd(submitted.cost)}"
+    return _facts(
+        f"generation {submitted.generation}",
+        [
+            ("batches submitted", submitted.batches),
+            ("texts", f"{submitted.texts:,}"),
+            ("tokens", f"about {submitted.tokens:,}"),
+            ("cost", cost),
+            *([("left over", Text(submitted.paused, "yellow"))] if submitted.paused else []),
+        ],
+    )
+
+
+def batches(found: Sequence[BatchReport]) -> RenderableType:
+    if not found:
+        return Text("no offline batch was submitted", style="dim")
+    listed = Table("batch", "status", "texts", "embedded", "refused", "given back", "cost")
+    for one in found:
+        listed.add_row(
+            str(one.number),
+            Text(one.status or one.standing, "yellow" if one.given_back else ""),
+            f"{one.texts:,}",
+            f"{one.embedded:,}",
+            f"{one.quarantined:,}",
+            f"{one.given_back:,}",
+            "unknown" if one.cost is None else in_usd(one.cost),
+        )
+    notes = [
+        f"batch {one.number} ({one.batch_id or one.standing}, generation {one.generation}): "
+        + (one.message or f"{one.completed:,} of {one.texts:,} texts done")
+        for one in found
+        if one.message or one.ended_at is None
+    ]
+    return Group(listed, *(Text(note, style="dim") for note in notes))
 
 
 def _duration(seconds: float) -> str:

@@ -244,6 +244,24 @@ def test_estimate_tells_what_a_sync_would_take_and_status_what_it_took() -> None
     assert "tokens" in run("status", "genie_documents").stdout
 
 
+def test_a_backfill_by_offline_batches_is_submitted_asked_after_and_ingested(
+    workbench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with MisbehavingProvider(dimensions=8) as server:
+        monkeypatch.setenv("EMBEDDING_MODEL_HOST", server.url)
+        monkeypatch.setenv("EMBEDDING_MODEL_NAME", "text-embedding-3-small")
+        assert printed("batch", "genie_documents", "submit")["texts"] == 6
+        assert "validating" in run("batch", "genie_documents").stdout
+        server.offline.finish()
+        assert "there is something to take in" in run("batch", "genie_documents").stderr
+        ingested = run("batch", "genie_documents", "ingest")
+        assert "1 batches have ended" in ingested.stderr
+        assert "completed" in ingested.stdout
+        assert run("sync", "genie_documents").exit_code == 0
+        assert run("verify", "genie_documents").exit_code == 0
+    assert workbench.postgres("SELECT sum(texts) FROM vector_pipeline.spending") == [(6,)]
+
+
 @pytest.mark.usefixtures("workbench")
 def test_erase_refuses_a_row_that_mysql_has_and_tells_what_of_a_deleted_one_is_gone(
     workbench: Workbench, tmp_path: Path

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from vector_pipeline.orchestration.assets import build_assets
+from vector_pipeline.orchestration.batch_jobs import build_batch_jobs, build_batch_sensor
 from vector_pipeline.orchestration.checks import build_checks
 from vector_pipeline.orchestration.erasing import build_erase_job
 from vector_pipeline.orchestration.index_context import IndexContext
@@ -24,10 +25,11 @@ def build_index_definitions(context: IndexContext) -> dg.Definitions:
     """Assets, checks, sensor, schedules and jobs of one index."""
     verify_job, freshness_job = build_verify_job(context), build_freshness_job(context)
     model_drift_job = build_model_drift_job(context)
+    batch_jobs = {job.name.removeprefix(f"{context.prefix}_"): job for job in build_batch_jobs(context)}
     return dg.Definitions(
         assets=build_assets(context),
         asset_checks=[*build_checks(context), build_generation_check(context)],
-        sensors=[build_reconcile_sensor(context)],
+        sensors=[build_reconcile_sensor(context), build_batch_sensor(context, batch_jobs["ingest_batches"])],
         jobs=[
             verify_job,
             freshness_job,
@@ -35,6 +37,7 @@ def build_index_definitions(context: IndexContext) -> dg.Definitions:
             build_accept_model_job(context),
             build_repair_job(context),
             build_estimate_job(context),
+            *batch_jobs.values(),
             build_erase_job(context),
             *build_deletion_jobs(context),
             *build_generation_jobs(context),

@@ -9,6 +9,7 @@ from tabulate import tabulate
 
 from vector_pipeline.core.money import in_short
 from vector_pipeline.core.reports import (
+    BatchReport,
     BuiltGeneration,
     EmbeddingReport,
     Estimate,
@@ -21,6 +22,7 @@ from vector_pipeline.core.reports import (
     RangeEmbeddings,
     SearchIndexReport,
     Spent,
+    SubmittedBatches,
 )
 from vector_pipeline.core.store.quarantine import NOT_HONEST
 
@@ -104,6 +106,48 @@ def of_estimate(estimate: Estimate) -> Metadata:
         "tokens": estimate.tokens,
         "one_row_in": estimate.sampled,
     } | {name: value for name, value in known.items() if value is not None}
+
+
+def of_submission(submitted: SubmittedBatches) -> Metadata:
+    """Tokens and cost are estimates."""
+    return {
+        "generation": submitted.generation,
+        "batches": submitted.batches,
+        "texts": submitted.texts,
+        "tokens": submitted.tokens,
+        **({} if submitted.cost is None else {"cost_usd": submitted.cost}),
+        **({"left_over_because": submitted.paused} if submitted.paused else {}),
+    }
+
+
+def of_batches(batches: Sequence[BatchReport]) -> Metadata:
+    """The latest batches, as a table, and what those have done together that are not under way any more."""
+    ended = [batch for batch in batches if batch.ended_at is not None]
+    return {
+        "batches_under_way": len(batches) - len(ended),
+        "texts_embedded": sum(batch.embedded for batch in ended),
+        "texts_quarantined": sum(batch.quarantined for batch in ended),
+        "texts_given_back": sum(batch.given_back for batch in ended),
+        "tokens": sum(batch.tokens for batch in ended),
+        "cost_usd": sum(batch.cost or 0.0 for batch in ended),
+        "batches": table(
+            ("batch", "generation", "status", "texts", "embedded", "quarantined", "given back", "tokens", "message"),
+            [
+                (
+                    one.number,
+                    one.generation,
+                    one.status or one.standing,
+                    one.texts,
+                    one.embedded,
+                    one.quarantined,
+                    one.given_back,
+                    one.tokens,
+                    one.message or "",
+                )
+                for one in batches
+            ],
+        ),
+    }
 
 
 def of_built_generation(built: BuiltGeneration) -> Metadata:

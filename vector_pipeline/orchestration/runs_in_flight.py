@@ -60,6 +60,12 @@ def find_runs_in_flight(
     return RunsInFlight(len(runs), frozenset().union(*(covered(run, listed) for run in runs)))
 
 
+def is_job_at_work(instance: dg.DagsterInstance, opened: VectorIndex, job: str) -> bool:
+    """Whether a run of this job waits or works."""
+    records = instance.get_run_records(dg.RunsFilter(job_name=job, statuses=[*WAITING, *WORKING]))
+    return any(is_alive(instance, opened, record.dagster_run) for record in records)
+
+
 def is_alive(instance: dg.DagsterInstance, opened: VectorIndex, run: dg.DagsterRun) -> bool:
     if run.status in WAITING or opened.is_run_alive(run.run_id):
         return True
