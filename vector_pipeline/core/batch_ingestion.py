@@ -20,6 +20,7 @@ from vector_pipeline.core.embedding.prices import cost_of
 from vector_pipeline.core.embedding.provider import EmbeddedBatch, Vectors
 from vector_pipeline.core.errors import DimensionMismatchError
 from vector_pipeline.core.store import offline_batches, quarantine, vectors
+from vector_pipeline.core.store.locks import Lock, in_transaction
 from vector_pipeline.core.store.offline_batches import OfflineBatch, OwedText
 from vector_pipeline.core.store.quarantine import NOT_HONEST, REFUSED, Refusal
 from vector_pipeline.core.store.registry import RegisteredIndex
@@ -70,7 +71,9 @@ def _store(
 ) -> None:
     by_hash = {outcome.content_hash: outcome for outcome in outcomes}
     with connection.transaction():
-        # What is owed no more was stored by an ingestion that broke off.
+        # Before what is owed, as an erasure takes them.
+        in_transaction(connection, Lock.VECTORS, index.index_id, shared=True)
+        # What is owed no more was erased, or stored by an ingestion that broke off.
         owed = offline_batches.owed(connection, batch.batch, sorted(by_hash))
         if not owed:
             return
@@ -112,7 +115,7 @@ def _judged(index: RegisteredIndex, answered: list[Vectors]) -> tuple[Judgement 
     lengths = np.fromiter(map(len, answered), np.int32, len(answered))
     batch = EmbeddedBatch(stack_vectors(answered, lengths, space.native_dimensions), lengths, None)
     try:
-        judgement = judge(batch, VectorSpaceLength(space.native_dimensions, space.stored_dimensions))
+        judgement = judge(batch, VectorSpaceLength.of(space))
     except DimensionMismatchError:
         # Nobody is there to be asked whether it is these texts or the model: the canary texts were, before.
         reason = f"has {lengths[0]} numbers instead of {space.native_dimensions}"

@@ -23,7 +23,8 @@ from vector_pipeline.core.errors import BudgetSpentError, ProviderError, Provide
 from vector_pipeline.core.reports import SubmittedBatches
 from vector_pipeline.core.source.key_ranges import KeyRange
 from vector_pipeline.core.store import offline_batches, quarantine, spending, vectors
-from vector_pipeline.core.store.claims import Claims
+from vector_pipeline.core.store.claims import Claims, release
+from vector_pipeline.core.store.locks import Lock, in_transaction
 from vector_pipeline.core.store.offline_batches import BatchText, OfflineBatch
 from vector_pipeline.core.store.registry import RegisteredIndex
 from vector_pipeline.core.store.vectors import NeededText
@@ -125,7 +126,7 @@ class Submission:
             needed = vectors.needed_texts(self._connection, self._index, key_range.range_id)
             for start in range(0, len(needed), _TEXTS_CLAIMED_AT_ONCE):
                 part = needed[start : start + _TEXTS_CLAIMED_AT_ONCE]
-                claimed = claims.claim([text.content_hash for text in part])
+                claimed = claims.claim([text.content_hash for text in part]).mine
                 # Looked up after the claim: whoever had it before has stored what became of it.
                 stored = vectors.with_a_vector(self._connection, self._index, list(claimed))
                 vectors.take_over(self._connection, self._index, [t for t in part if t.content_hash in stored])
@@ -136,11 +137,17 @@ class Submission:
 
     def _send(self, claims: Claims, file: _File) -> None:
         mark = uuid.uuid4().hex
+        space = self._index.generation.space.number
         with self._connection.transaction():
+            # Before the claims, as an erasure takes them.
+            in_transaction(self._connection, Lock.VECTORS, self._index.index_id, shared=True)
+            hashes = [text.needed.content_hash for text in file.texts]
+            # Entered, and so left alone by runs, when they are claimed no more.
+            claimed = release(self._connection, self._index.index_id, space, claims.holder, hashes)
+            # What is claimed no more was erased meanwhile: what comes of it is not to be stored.
+            texts = [text for text in file.texts if text.needed.content_hash in claimed]
             day, reserved = self._set_aside(file.tokens)
-            number = offline_batches.add(self._connection, self._index, mark, file.texts, self._price, day, reserved)
-        # Entered, and so left alone by runs: nothing has to be claimed any more.
-        claims.release([text.needed.content_hash for text in file.texts])
+            number = offline_batches.add(self._connection, self._index, mark, texts, self._price, day, reserved)
         [batch] = [one for one in offline_batches.living(self._connection, self._index) if one.batch == number]
         file.lines.seek(0)
         try:

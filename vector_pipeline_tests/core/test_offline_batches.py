@@ -303,6 +303,20 @@ def test_a_text_that_has_left_the_table_meanwhile_does_no_harm(workbench: Workbe
         assert verified(index)
 
 
+def test_what_comes_of_a_text_that_was_erased_meanwhile_is_not_stored(workbench: Workbench, desk: OfflineDesk) -> None:
+    workbench.create_faq(10)
+    with workbench.index(priced()) as index:
+        index.submit_batches()
+        workbench.mysql("DELETE FROM faq WHERE id = 3")
+        index.erase(["3"])
+        desk.finish()
+        index.ingest_batches()
+        assert latest(index).embedded == 9
+        assert verified(index)
+    assert workbench.postgres("SELECT count(*) FROM faq.vectors_1") == [(9,)]
+    assert workbench.postgres("SELECT count(*) FROM faq.retired_vectors_1") == [(0,)]
+
+
 def test_without_a_count_of_tokens_the_estimate_is_charged(workbench: Workbench, desk: OfflineDesk) -> None:
     workbench.create_faq(10)
     with workbench.index(priced()) as index:

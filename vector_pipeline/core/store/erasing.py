@@ -12,7 +12,7 @@ from psycopg import sql
 
 from vector_pipeline.core.source.digest import Digest, read_digest
 from vector_pipeline.core.source.plan import ReadingPlan
-from vector_pipeline.core.store import claims, generations, key_ranges, names, quarantine, vectors
+from vector_pipeline.core.store import claims, generations, key_ranges, names, offline_batches, quarantine, vectors
 from vector_pipeline.core.store.locks import Lock, in_transaction
 from vector_pipeline.core.store.registry import RegisteredIndex
 from vector_pipeline.core.store.stored_digest import row_hashes_of
@@ -39,7 +39,8 @@ def ranges_of_documents(connection: psycopg.Connection, index: RegisteredIndex, 
 def erase_documents(
     connection: psycopg.Connection, index: RegisteredIndex, plan: ReadingPlan, keys: Sequence[str]
 ) -> Erased:
-    """Removes these documents, and every vector, quarantine entry and claim whose text no row has any more.
+    """Removes these documents, and every vector, quarantine entry, claim and debt of an offline batch whose text no row
+    has any more.
 
     Nobody else may be writing the documents' ranges. The states of the ranges stay true: what is stored of them is what
     the source has without these rows, so that no guard ever takes them for rows that the source has lost.
@@ -60,6 +61,7 @@ def erase_documents(
             erased.vectors += vectors.erase_unneeded(connection, space)
             erased.quarantined += quarantine.release_unneeded(connection, space)
             claims.erase_unneeded(connection, space)
+            offline_batches.erase_unneeded(connection, space)
         hashes: dict[int, list[int]] = defaultdict(list)
         for row in gone:
             hashes[row.range_id].append(row.row_hash)

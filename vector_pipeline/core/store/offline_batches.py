@@ -18,7 +18,7 @@ from psycopg.rows import class_row
 from vector_pipeline.core.documents.rendering import ContentHash
 from vector_pipeline.core.embedding.offline import RemoteBatch
 from vector_pipeline.core.reports import BatchReport
-from vector_pipeline.core.store import spending
+from vector_pipeline.core.store import spending, vectors
 from vector_pipeline.core.store.registry import RegisteredIndex
 from vector_pipeline.core.store.vectors import NeededText
 
@@ -213,6 +213,27 @@ def count_owed(connection: psycopg.Connection, index: RegisteredIndex) -> int:
     ).fetchone()
     assert row is not None
     return int(row[0])
+
+
+def erase_unneeded(connection: psycopg.Connection, index: RegisteredIndex) -> None:
+    """Takes texts that no passage has out of their batches: what comes of them is not stored.
+
+    Call it in a transaction that holds the vectors alone.
+    """
+    space = index.generation.space.number
+    rows = connection.execute(
+        "SELECT content_hash FROM vector_pipeline.offline_batch_texts WHERE index_id = %s AND space = %s",
+        (index.index_id, space),
+    ).fetchall()
+    owed_texts = [content_hash for (content_hash,) in rows]
+    if unneeded := sorted(set(owed_texts) - vectors.still_needed(connection, index, owed_texts)):
+        connection.execute(
+            """
+            DELETE FROM vector_pipeline.offline_batch_texts
+            WHERE index_id = %s AND space = %s AND content_hash = ANY(%s)
+            """,
+            (index.index_id, space, unneeded),
+        )
 
 
 def waiting_ranges(connection: psycopg.Connection, index: RegisteredIndex) -> set[int]:
