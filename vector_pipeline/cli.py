@@ -77,13 +77,20 @@ def sync(index: str, as_json: bool) -> None:
 @click.option("--limit", type=click.IntRange(1, 1000), help="Number of hits.")
 @click.option("--threshold", type=click.FloatRange(-1, 1), help="Hits score strictly above it.")
 @click.option("--field", help="A field that is embedded, or `best`.")
+@click.option("--generation", type=int, help="Number of the generation to search, instead of the served one.")
 @as_json
 def search(
-    index: str, query: str, limit: int | None, threshold: float | None, field: str | None, as_json: bool
+    index: str,
+    query: str,
+    limit: int | None,
+    threshold: float | None,
+    field: str | None,
+    generation: int | None,
+    as_json: bool,
 ) -> None:
     """Print the documents of INDEX nearest to QUERY."""
     with _opened(index) as opened:
-        answer = opened.search(query, limit=limit, threshold=threshold, field=field)
+        answer = opened.search(query, limit=limit, threshold=threshold, field=field, generation=generation)
     _print(answer, as_json, display.search_answer)
 
 

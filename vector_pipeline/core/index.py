@@ -759,12 +759,16 @@ class VectorIndex:
         limit: int | None = None,
         threshold: float | None = None,
         field: str | None = None,
+        generation: int | None = None,
     ) -> SearchAnswer:
         """The nearest documents; what is left out comes from the declaration, then from the environment.
 
         Answers from what was built, also where the declaration asks for something else by now.
+
+        Args:
+            generation: the one to search, by its number; the served one if left out.
         """
-        return self._searcher.search(SearchRequest(query, limit, threshold, field))
+        return self._searcher.search(SearchRequest(query, limit, threshold, field, generation))
 
     @cached_property
     def _searcher(self) -> Searcher:

@@ -19,6 +19,7 @@ class SearchConfig(dg.Config):
     limit: int | None = Field(default=None, description="Number of hits; the index's own if left out.")
     threshold: float | None = Field(default=None, description="Hits score strictly above it.")
     field: str | None = Field(default=None, description="A field that is embedded, or `best`.")
+    generation: int | None = Field(default=None, description="A generation's number; the served one's if left out.")
 
 
 @dg.op
@@ -26,7 +27,13 @@ def search(context: dg.OpExecutionContext, config: SearchConfig, indexes: Indexe
     """The nearest documents to the query, best first."""
     declaration = find_declaration(config.index)
     with indexes.open(declaration) as opened:
-        answer = opened.search(config.query, limit=config.limit, threshold=config.threshold, field=config.field)
+        answer = opened.search(
+            config.query,
+            limit=config.limit,
+            threshold=config.threshold,
+            field=config.field,
+            generation=config.generation,
+        )
     shown = declaration.spec.document.previews
     hits = metadata.table(
         ("score", "key", "by", "behind", *(answer.hits[0].texts if answer.hits and shown else ())),

@@ -11,6 +11,7 @@ from vector_pipeline.core.generations import GenerationWork
 from vector_pipeline.core.index import VectorIndex
 from vector_pipeline.core.reports import BuiltGeneration
 from vector_pipeline.core.search import Hit
+from vector_pipeline.core.search.request import SearchRequestError
 from vector_pipeline.core.spec import IndexSpec
 from vector_pipeline_tests.misbehaving_answers import POISON
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
@@ -333,3 +334,19 @@ def test_a_row_that_cannot_be_read_keeps_the_new_generation_from_being_served_an
     assert building is not None
     assert (building.ranges_done, building.ranges) == (2, 3)
     assert standings(workbench, spec) == {1: "served", 2: "being built"}
+
+
+def test_each_generation_can_be_searched_by_its_number_with_the_model_that_made_it(
+    workbench: Workbench, provider: MisbehavingProvider
+) -> None:
+    workbench.create_faq(30)
+    workbench.sync(question_only())
+    changed = question_only(embedding=SHORTER, generations={"switch": "approval"})
+    build(workbench, changed)
+    with workbench.index(changed) as index:
+        for number, dimensions in ((1, 8), (2, 4)):
+            hits = index.search("question number 17?", limit=1, generation=number).hits
+            assert (hits[0].key, hits[0].score) == ("17", pytest.approx(1, abs=1e-6))
+            assert provider.last_request.get("dimensions", 8) == dimensions
+        with pytest.raises(SearchRequestError, match="no generation 9"):
+            index.search("question number 17?", generation=9)

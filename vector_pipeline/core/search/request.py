@@ -22,12 +22,15 @@ class SearchRequest:
         limit: number of documents, at most.
         threshold: scores are strictly above it; −1 to 1.
         field: the field to search by, or `best`: each document by its best one.
+        generation: the number of the generation to search, be it one that is being built or kept; None is the served
+            one.
     """
 
     query: str
     limit: int | None = None
     threshold: float | None = None
     field: str | None = None
+    generation: int | None = None
 
 
 @dataclass(frozen=True)

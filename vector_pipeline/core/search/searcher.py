@@ -11,7 +11,7 @@ from vector_pipeline.core.errors import NotYetSyncedError
 from vector_pipeline.core.search.answer import SearchAnswer
 from vector_pipeline.core.search.nearest import nearest
 from vector_pipeline.core.search.query_vector import ProvidersAsBuilt, embed_query
-from vector_pipeline.core.search.request import SearchRequest, resolve
+from vector_pipeline.core.search.request import SearchRequest, SearchRequestError, resolve
 from vector_pipeline.core.spec import IndexSpec
 from vector_pipeline.core.store import registry
 from vector_pipeline.core.store.ann_index import present_orders
@@ -55,7 +55,7 @@ class Searcher:
     def _answer(self, request: SearchRequest) -> SearchAnswer:
         started = time.monotonic()
         target = self._target()
-        index = self._served(target)
+        index = self._index(target, request.generation)
         accepted = registry.accepted_declaration(target, index)
         wanted = resolve(request, index, self._spec.search, self._threshold)
         vector = embed_query(self._providers.of(index, accepted), index, wanted.query)
@@ -80,10 +80,19 @@ class Searcher:
             found.complete,
         )
 
-    def _served(self, target: psycopg.Connection) -> RegisteredIndex:
+    def _index(self, target: psycopg.Connection, generation: int | None) -> RegisteredIndex:
+        """The index by the generation of that number, or by the served one."""
         registered = registry.load(target, self._spec.name)
         if registered is None:
             raise NotYetSyncedError(
                 f"index {self._spec.name!r} is not in PostgreSQL yet; run: vector-pipeline sync {self._spec.name}"
             )
-        return registered
+        if generation is None or generation == registered.generation.number:
+            return registered
+        found = registry.load_generation(target, registered, generation)
+        if found is None:
+            raise SearchRequestError(
+                f"index {registered.name!r} has no generation {generation}; see: vector-pipeline generations "
+                f"{registered.name}"
+            )
+        return found
