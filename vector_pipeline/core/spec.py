@@ -13,6 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field
 Storage = Literal["vector", "halfvec"]
 """pgvector's type of the stored vectors: numbers of four bytes, or of two."""
 
+SearchMode = Literal["vector", "text", "hybrid"]
+"""By what documents are found: the nearness of vectors, words, or both."""
+
 
 class _Declared(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")

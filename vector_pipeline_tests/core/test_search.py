@@ -47,6 +47,8 @@ def test_a_score_is_one_minus_cosine_distance_best_first(workbench: Workbench) -
         answer = index.search("a query", limit=10)
     assert [hit.key for hit in answer.hits] == [str(i + 1) for i in order[:10]]
     assert [hit.score for hit in answer.hits] == pytest.approx(list(expected[order[:10]]), abs=1e-6)
+    assert [hit.vector_score for hit in answer.hits] == [hit.score for hit in answer.hits]
+    assert [hit.vector_rank for hit in answer.hits] == list(range(1, 11))
 
 
 def test_hits_are_strictly_above_the_threshold(workbench: Workbench) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from vector_pipeline.core.spec import SearchMode
+
 MetadataValue = str | int | float | bool | None
 
 
@@ -27,10 +29,39 @@ class FoundPassage:
 
 
 @dataclass(frozen=True)
+class Snippet:
+    """The part of a text in which most of the query's words are.
+
+    Attributes:
+        field: the served text.
+        text: the part as it is; parts that lie apart are joined by an ellipsis.
+        html: the same for a page: escaped, with the words in `<mark>` elements.
+    """
+
+    field: str
+    text: str
+    html: str
+
+
+@dataclass(frozen=True)
 class Hit:
-    """One found document, by its best passage. `score` is 1 − cosine distance of that one; `vector_behind` says that
-    this vector is of an earlier text than the one shown, because the new one has no vector yet. `passage` is None where
-    the vector is behind, or is a mean of several."""
+    """One found document.
+
+    Attributes:
+        score: what the hits of the answer are ordered by. By vectors it is `vector_score`, by words `text_score`, by
+            both the share of the points that the first in both would have; where a reranker has ordered them, its
+            relevance.
+        field: that of the best passage; the best text, where words alone have found the document.
+        vector_behind: the vector is of an earlier text than the one shown, because the new one has no vector yet, or
+            never had any.
+        passage: the best one; None where the vector is behind, is a mean of several, or has not found the document.
+        vector_score: 1 − cosine distance of the best passage, None where the document was not found by its vectors.
+        vector_rank: its place by that, from 1.
+        text_score: the share of the query's words, rare ones counting more, that the document has, 0 to 1; None where
+            it was not found by words.
+        text_rank: its place by that, from 1.
+        snippet: where the words are, None where words were not looked for, or none is there.
+    """
 
     key: str
     score: float
@@ -39,12 +70,24 @@ class Hit:
     metadata: Mapping[str, MetadataValue]
     vector_behind: bool
     passage: FoundPassage | None = None
+    vector_score: float | None = None
+    vector_rank: int | None = None
+    text_score: float | None = None
+    text_rank: int | None = None
+    snippet: Snippet | None = None
 
 
 @dataclass(frozen=True)
 class SearchAnswer:
-    """The hits of a query, best first, all strictly above the threshold; not `complete` where the time was over before
-    all of them were surely found."""
+    """The hits of a query, best first.
+
+    Attributes:
+        threshold: what is found by vectors scores strictly above it.
+        complete: false where the time was over before all of them were surely found.
+        mode: by what was searched.
+        reranked: a reranker has ordered the hits.
+        notes: what whoever reads the answer should know of it, such as that the reranker was down.
+    """
 
     index: str
     query: str
@@ -53,3 +96,6 @@ class SearchAnswer:
     threshold: float
     seconds: float
     complete: bool = True
+    mode: SearchMode = "vector"
+    reranked: bool = False
+    notes: tuple[str, ...] = ()

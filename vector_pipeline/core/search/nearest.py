@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -79,8 +79,8 @@ def nearest(
             for hit in found.hits:
                 if hit.key not in best or hit.score > best[hit.key].score:
                     best[hit.key] = hit
-    hits = sorted(best.values(), key=lambda hit: -hit.score)
-    return Neighbours(tuple(hits[:limit]), complete)
+    hits = sorted(best.values(), key=lambda hit: -hit.score)[:limit]
+    return Neighbours(tuple(replace(hit, vector_rank=rank) for rank, hit in enumerate(hits, start=1)), complete)
 
 
 def candidates_of(order: AnnOrder) -> tuple[int, int]:
@@ -270,7 +270,9 @@ class _TimeIsOver(Exception):
 def _hit(rendering: Rendering, field: str, row: Sequence[Any]) -> Hit:
     key, distance, behind, start, end, _, _, _, metadata, *texts = row
     passage = None if behind else _passage(rendering, field, texts, start, end)
-    return Hit(key, 1.0 - distance, field, dict(zip(rendering.names, texts, strict=True)), metadata, behind, passage)
+    score = 1.0 - distance
+    served = dict(zip(rendering.names, texts, strict=True))
+    return Hit(key, score, field, served, metadata, behind, passage, vector_score=score)
 
 
 def _passage(
