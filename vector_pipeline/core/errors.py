@@ -7,7 +7,7 @@ carries a secret: what comes from a driver or a provider passes through `without
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -174,6 +174,17 @@ class DishonestAnswerError(ProviderError):
 
 class BudgetSpentError(VectorPipelineError):
     """The day's budget does not cover a request, so it was not sent. Not the provider's fault, and no text's."""
+
+
+class BudgetInUseError(VectorPipelineError):
+    """The day's budget does not cover a request as long as others are under way, so it was not sent.
+
+    `wait` waits for one of them to end, so many seconds at most; after it the request may be tried again.
+    """
+
+    def __init__(self, message: str, wait: Callable[[float], None]) -> None:
+        super().__init__(message)
+        self.wait = wait
 
 
 class DimensionMismatchError(ProviderError):

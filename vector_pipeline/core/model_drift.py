@@ -18,7 +18,13 @@ import psycopg
 
 from vector_pipeline.core.embedding.canaries import CANARY_TEXTS, embed_canaries, least_similarity
 from vector_pipeline.core.embedding.provider import EmbeddedBatch, EmbeddingProvider
-from vector_pipeline.core.errors import DishonestAnswerError, ModelDriftedError, ProviderError, ProviderRefusedError
+from vector_pipeline.core.errors import (
+    DishonestAnswerError,
+    ModelDriftedError,
+    ProviderError,
+    ProviderRefusedError,
+    TargetUnavailableError,
+)
 from vector_pipeline.core.reports import ModelDrift
 from vector_pipeline.core.store import canaries
 from vector_pipeline.core.store.canaries import StoredCanaries
@@ -169,7 +175,7 @@ class WatchedProvider:
             verdict.result()
         except ModelDriftedError:
             raise
-        except ProviderError as error:
+        except (ProviderError, psycopg.Error, TargetUnavailableError) as error:
             # No reason to give away what is paid for.
             self._note_failed_look(verdict, error)
         return batch
@@ -180,7 +186,7 @@ class WatchedProvider:
                 self._verdict = self._begin()
             return self._verdict
 
-    def _note_failed_look(self, verdict: Future[None], error: ProviderError) -> None:
+    def _note_failed_look(self, verdict: Future[None], error: Exception) -> None:
         """The next batch tries again, unless it is in vain."""
         with self._lock:
             if self._verdict is verdict:

@@ -7,7 +7,12 @@ from typing import Any
 
 import pytest
 
-from vector_pipeline.core.errors import IndexSpecError, ModelDriftedError, ProviderUnavailableError
+from vector_pipeline.core.errors import (
+    IndexSpecError,
+    ModelDriftedError,
+    ProviderUnavailableError,
+    TargetRefusedError,
+)
 from vector_pipeline.core.money import describe_budget
 from vector_pipeline.core.reports import EmbeddingReport, Spent
 from vector_pipeline.core.spec import IndexSpec
@@ -166,6 +171,62 @@ def test_embedding_goes_on(workbench: Workbench, change: str) -> None:
     second = sync(workbench, spec)
     assert second.texts_embedded > 0
     assert spent_in_all(workbench) == pytest.approx(0.003 * (first.texts_embedded + second.texts_embedded))
+
+
+def let_the_ledger_refuse(workbench: Workbench) -> None:
+    workbench.postgres(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'the ledger is full'; END $$"
+    )
+    workbench.postgres(
+        "CREATE TRIGGER refuse BEFORE INSERT ON vector_pipeline.spending FOR EACH ROW EXECUTE FUNCTION refuse()"
+    )
+
+
+@pytest.mark.parametrize("budget", [None, 100.0])
+def test_a_ledger_that_cannot_be_written_lets_nothing_be_paid_for_twice(
+    workbench: Workbench, provider: MisbehavingProvider, budget: float | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    workbench.create_faq(10)
+    spec = priced(budget=budget)
+    with workbench.index(spec) as index:
+        index.prepare()
+        let_the_ledger_refuse(workbench)
+        with pytest.raises(TargetRefusedError, match="the ledger is full"):
+            sync_all(index)
+    assert "lacks 30 tokens that are paid for (0.030000 USD)" in caplog.text
+    workbench.postgres("DROP TRIGGER refuse ON vector_pipeline.spending")
+    workbench.sync(spec)
+    assert provider.times_sent("question number 1?") == 1
+
+
+def break_the_ledgers_connection(workbench: Workbench) -> None:
+    ended = workbench.postgres(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE query LIKE '%%INTO vector_pipeline.spending%%' AND pid <> pg_backend_pid()"
+        " AND datname = current_database()"
+    )
+    assert ended == [(True,)]
+
+
+def test_a_ledger_whose_connection_breaks_is_complete_in_the_end(
+    workbench: Workbench, provider: MisbehavingProvider
+) -> None:
+    workbench.create_faq(60)
+    broken: list[int] = []
+
+    def break_it(done: int, _: int) -> None:
+        if not broken:
+            broken.append(done)
+            break_the_ledgers_connection(workbench)
+
+    with workbench.index(priced()) as index:
+        index.detect()
+        partitions = [state.partition for state in index.ranges()]
+        list(index.sync_documents(partitions))
+        provider.delay_seconds = 0.05
+        assert index.embed(partitions, break_it).texts_embedded == 60
+        assert index.verify().equal
+    assert spent(workbench, priced()) == Spent(requests=6, texts=60, tokens=180, cost=pytest.approx(0.18))
 
 
 def spent_in_all(workbench: Workbench) -> float:

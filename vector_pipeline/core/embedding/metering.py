@@ -1,15 +1,17 @@
 """Counting what requests use, and sending none that the day's budget does not cover.
 
-What an answer has used is in the ledger before its vectors are given out: whatever becomes of them, it is paid for. A
-provider that doesn't count tokens is counted for (`tokens`), and so is an answer that is of no use: its sender will
-have charged for it. A request that was turned away costs nothing.
+What an answer has used goes into the ledger before its vectors are given out: whatever becomes of them, it is paid for.
+Where the ledger can't be written they are given out all the same, lest they be paid for twice: what is owed to it is
+entered before anything more is sent, or at the end. A provider that doesn't count tokens is counted for (`tokens`), and
+so is an answer that is of no use: its sender will have charged for it. A request that was turned away costs nothing.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
@@ -21,10 +23,17 @@ import psycopg
 from vector_pipeline.core.embedding.prices import TOKENS_PER_PRICE, cost_of
 from vector_pipeline.core.embedding.provider import EmbeddedBatch, EmbeddingProvider, Limits, limits_of
 from vector_pipeline.core.embedding.tokens import counter_for
-from vector_pipeline.core.errors import BudgetSpentError, DishonestAnswerError
+from vector_pipeline.core.errors import (
+    BudgetInUseError,
+    BudgetSpentError,
+    DishonestAnswerError,
+    TargetUnavailableError,
+)
 from vector_pipeline.core.store import spending
 from vector_pipeline.core.store.registry import RegisteredIndex
 from vector_pipeline.core.store.spending import Usage
+
+_log = logging.getLogger(__name__)
 
 OpenConnection = Callable[[], AbstractContextManager[psycopg.Connection]]
 
@@ -38,8 +47,21 @@ class _Reservation:
     day: date
 
 
+@dataclass(frozen=True)
+class _Entry:
+    """What a request has used, and what was set aside for it."""
+
+    reservation: _Reservation | None
+    usage: Usage
+
+
+_LedgerError = (psycopg.Error, TargetUnavailableError)
+
+
 class Meter:
     """Counts for one vector space of an index; `used` is what was counted here. Safe to use from several threads.
+
+    Its end raises what keeps the ledger from being written, unless another error is on its way.
 
     Args:
         price: USD per million tokens, None if unknown.
@@ -56,7 +78,9 @@ class Meter:
         self.used = Usage(cost=None if price is None else Decimal(0))
         self._closing = ExitStack()
         self._connection: psycopg.Connection | None = None
+        self._owed: list[_Entry] = []
         self._under_way = 0
+        self._settled = 0
         self._lock = threading.Condition()
 
     def __enter__(self) -> Meter:
@@ -65,49 +89,83 @@ class Meter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._closing.close()
+        try:
+            with self._lock:
+                self._enter_owed()
+        except _LedgerError:
+            owed = sum((entry.usage for entry in self._owed), Usage())
+            _log.error(
+                "the ledger of index %s can't be written and lacks %d tokens that are paid for (%s USD)",
+                self._index.name,
+                owed.tokens,
+                "unknown" if owed.cost is None else f"{owed.cost:.6f}",
+            )
+            if error is None:
+                raise
+        finally:
+            self._closing.close()
 
     def reserve(self, tokens: Callable[[], int]) -> _Reservation | None:
         """Sets the cost of a request aside, if there is a budget.
 
-        A request under way here may turn out to cost less than was set aside for it, so its end is waited for before
-        another one is held to be too dear.
-
         Raises:
             BudgetSpentError: today's budget doesn't cover it.
+            BudgetInUseError: neither, until a request under way here turns out to cost less than was set aside for it.
+            psycopg.Error, TargetUnavailableError: the ledger can't be written.
         """
-        if self.budget is None or self.price is None:
-            return None
-        cost = cost_of(tokens(), self.price)
+        cost = None if self.budget is None or self.price is None else cost_of(tokens(), self.price)
         with self._lock:
-            while (day := spending.reserve(self._connected(), self._index, cost, self.budget)) is None:
-                if not self._under_way:
-                    raise BudgetSpentError(
-                        f"today's budget of {self.budget:f} USD (embedding.budget_per_day) does not cover the next "
-                        f"request of index {self._index.name!r} ({cost:.6f} USD)"
-                    )
-                self._lock.wait()
-            self._under_way += 1
-        return _Reservation(cost, day)
+            self._enter_owed()
+            if cost is None or self.budget is None:
+                return None
+            day = spending.reserve(self._connected(), self._index, cost, self.budget)
+            if day is not None:
+                self._under_way += 1
+                return _Reservation(cost, day)
+            too_dear = (
+                f"today's budget of {self.budget:f} USD (embedding.budget_per_day) does not cover the next "
+                f"request of index {self._index.name!r} ({cost:.6f} USD)"
+            )
+            if not self._under_way:
+                raise BudgetSpentError(too_dear)
+            settled = self._settled
+        raise BudgetInUseError(too_dear, lambda seconds: self._wait_for_settlement(settled, seconds))
 
     def settle(self, reservation: _Reservation | None, usage: Usage) -> None:
-        """Enters what a request has used."""
+        """Enters what a request has used, now or, where the ledger can't be written, later."""
         with self._lock:
             self.used += usage
+            self._owed.append(_Entry(reservation, usage))
+            with suppress(*_LedgerError):
+                self._enter_owed()
             if reservation is not None:
                 self._under_way -= 1
-                self._lock.notify_all()
-                spending.settle(self._connected(), self._index, reservation.cost, reservation.day, usage)
-            else:
-                spending.add(self._connected(), self._index, usage)
+            self._settled += 1
+            self._lock.notify_all()
 
     def note_pace(self, texts: int, seconds: float) -> None:
         """Remembers how long a run has taken over so many texts."""
         with self._lock:
+            self._enter_owed()
             spending.note_pace(self._connected(), self._index, texts, seconds)
 
+    def _wait_for_settlement(self, settled: int, seconds: float) -> None:
+        """Waits, so long at most, until more requests are settled than so many."""
+        with self._lock:
+            self._lock.wait_for(lambda: self._settled > settled, seconds)
+
+    def _enter_owed(self) -> None:
+        while self._owed:
+            entry = self._owed[0]
+            if entry.reservation is None:
+                spending.add(self._connected(), self._index, entry.usage)
+            else:
+                reserved = entry.reservation
+                spending.settle(self._connected(), self._index, reserved.cost, reserved.day, entry.usage)
+            del self._owed[0]
+
     def _connected(self) -> psycopg.Connection:
-        if self._connection is None:
+        if self._connection is None or self._connection.closed:
             self._connection = self._closing.enter_context(self._open_connection())
             # Requests must not wait for a disk. A commit is seen by others at once all the same, and lost only if the
             # server's machine dies within the second.
@@ -139,7 +197,7 @@ class MeteredProvider:
         """Embeds the texts.
 
         Raises:
-            BudgetSpentError: today's budget doesn't cover it; nothing was sent.
+            BudgetSpentError, BudgetInUseError: today's budget doesn't cover it; nothing was sent.
             ProviderError: as the provider's own.
         """
         reservation = self._meter.reserve(lambda: self._estimate(texts))

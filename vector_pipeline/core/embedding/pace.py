@@ -82,7 +82,7 @@ class Pace:
         )
 
     def sent(self, now: float) -> None:
-        """A request goes out; exactly one of `answered`, `refused`, `too_slow` and `failed` follows."""
+        """A request goes out; exactly one of `answered`, `refused`, `too_slow`, `failed` and `not_sent` follows."""
         self._in_flight += 1
         self._rate.sent(now)
         self._requests.spend(1)
@@ -121,6 +121,13 @@ class Pace:
     def failed(self) -> None:
         """No answer for a reason that has nothing to do with the pace."""
         self._in_flight -= 1
+
+    def not_sent(self) -> None:
+        """It did not go out after all. Its place in the rate is lost, which is a moment."""
+        self._in_flight -= 1
+        self._rate.not_sent()
+        self._requests.spend(-1)
+        self._tokens.spend(-self._usual_tokens)
 
     def pause(self, now: float, seconds: float) -> None:
         """Nobody sends for so long, since the provider asked for it."""
@@ -197,6 +204,9 @@ class _Rate:
         elapsed, self._last_at = slot - self._last_at, slot
         if elapsed * self.value < 1.5:  # a rate that isn't used proves nothing, so it doesn't grow
             self._grow(now, min(elapsed, 1 / _REQUESTS_OF_A_SECOND))
+
+    def not_sent(self) -> None:
+        self._let_through -= 1
 
     def refused(self, sent_at: float, now: float, pause_seconds: float) -> bool:
         """Cuts the rate, once for all requests of before the cut. Returns whether there was none before."""

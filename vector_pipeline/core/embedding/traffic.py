@@ -18,6 +18,7 @@ from vector_pipeline.core.embedding.pace import Pace
 from vector_pipeline.core.embedding.provider import EmbeddedBatch, EmbeddingProvider, limits_of
 from vector_pipeline.core.embedding.requesting import HARMLESS_TEXT, OnRequest
 from vector_pipeline.core.errors import (
+    BudgetInUseError,
     DishonestAnswerError,
     ProviderDownError,
     ProviderError,
@@ -86,6 +87,12 @@ class Traffic:
             f"row failed, the last one so: {self._last_words}); what it embedded before is stored, and the next sync "
             "goes on from there"
         )
+
+    def give_back_turn(self) -> None:
+        """The request whose turn it was is not sent after all."""
+        with self._turn:
+            self._pace.not_sent()
+            self._turn.notify_all()
 
     def note_answer(self, sent_at: float, batch: EmbeddedBatch) -> None:
         """A request has brought vectors."""
@@ -187,29 +194,37 @@ class PacedProvider:
         """
         while True:
             sent_at = self._traffic.wait_for_turn(self.name, self._patience_seconds, self._abandoned)
-            if sent_at is None:
-                with suppress(ProviderError):
-                    self._probe()
-                continue
             try:
+                if sent_at is None:
+                    with suppress(ProviderError):
+                        self._probe()
+                    continue
                 batch = self._provider.embed(texts)
+            except BudgetInUseError as in_use:
+                # Without the turn, which others may need to come to their end.
+                if sent_at is not None:
+                    self._traffic.give_back_turn()
+                in_use.wait(_LONGEST_NAP_SECONDS)
+                continue
             except BaseException as error:
-                self._traffic.note_error(sent_at, error)
+                if sent_at is not None:
+                    self._traffic.note_error(sent_at, error)
                 raise
             self._traffic.note_answer(sent_at, batch)
             return batch
 
     def _probe(self) -> None:
-        tokens = None
+        tokens: int | None = None
+        error: BaseException | None = None
         try:
             tokens = self._provider.embed([HARMLESS_TEXT]).tokens
-        except BaseException as error:
-            self._traffic.note_probe(error)
+        except BaseException as raised:
+            error = raised
             raise
         finally:
-            if self._on_request is not None:
+            self._traffic.note_probe(error)
+            if self._on_request is not None and not isinstance(error, BudgetInUseError):
                 self._on_request(tokens)
-        self._traffic.note_probe(None)
 
     def close(self) -> None:
         """Nothing: the provider belongs to whoever made it."""

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from vector_pipeline.core.embedding.breaker import FAILURES_BEFORE_OPENING
 from vector_pipeline.core.embedding.openai_compatible import OpenAICompatibleProvider
+from vector_pipeline.core.embedding.provider import EmbeddedBatch
 from vector_pipeline.core.embedding.requesting import HARMLESS_TEXT, request_with_patience
 from vector_pipeline.core.embedding.traffic import PacedProvider, Traffic, traffic_of
 from vector_pipeline.core.errors import (
+    BudgetInUseError,
     ProviderDownError,
     ProviderRefusedError,
     ProviderUnavailableError,
@@ -140,6 +142,36 @@ def test_who_waits_for_a_provider_that_is_down_ends_with_its_sync(server: Misbeh
         over.set()
         with pytest.raises(SyncAbandonedError):
             waiting.result(timeout=10)
+
+
+class OnASharedBudget(CountingProvider):
+    """Sends a second request only when the first is paid, as a budget may have it; one request goes at a time."""
+
+    requests_in_flight = 1
+
+    def __init__(self, endpoint: str) -> None:
+        super().__init__()
+        self.endpoint = endpoint
+        self.in_use = threading.Event()
+        self.paid_for = threading.Event()
+
+    def embed(self, texts: Sequence[str]) -> EmbeddedBatch:
+        if not self.paid_for.is_set():
+            self.in_use.set()
+            raise BudgetInUseError("another is under way", self.paid_for.wait)
+        return super().embed(texts)
+
+
+def test_who_waits_for_the_budget_keeps_nobody_from_asking() -> None:
+    waiting, other = OnASharedBudget("one at a time"), OnASharedBudget("one at a time")
+    other.paid_for.set()
+    with ThreadPoolExecutor(1) as pool:
+        late = pool.submit(PacedProvider(waiting).embed, ["dear"])
+        assert waiting.in_use.wait(10)
+        assert len(PacedProvider(other).embed(["cheap"]).vectors) == 1
+        waiting.paid_for.set()
+        assert len(late.result(timeout=10).vectors) == 1
+    assert waiting.paid == {"dear": 1}
 
 
 def test_where_nothing_is_left_by_its_headers_a_provider_has_nothing_to_refuse(server: MisbehavingProvider) -> None:
