@@ -38,6 +38,7 @@ def static_problems(spec: IndexSpec) -> list[DeclarationProblem]:
         *_condition_problems(spec),
         *_owner_problems(spec),
         *_throttle_problems(spec),
+        *_ann_problems(spec),
         *text_problems(spec),
     ]
 
@@ -66,6 +67,16 @@ def _throttle_problems(spec: IndexSpec) -> Iterator[DeclarationProblem]:
     for replica in throttle.replicas:
         if host_and_port(replica) is None:
             yield DeclarationProblem("source.throttle.replicas", f"{replica!r} is no address", "give host or host:port")
+
+
+def _ann_problems(spec: IndexSpec) -> Iterator[DeclarationProblem]:
+    prefix, dimensions = spec.search.ann_prefix, spec.embedding.dimensions
+    if prefix is not None and dimensions is not None and prefix >= dimensions:
+        yield DeclarationProblem(
+            "search.ann_prefix",
+            f"{prefix} is not less than the {dimensions} numbers of a vector",
+            "leave it out to index all of them, or declare fewer",
+        )
 
 
 def _name_problems(spec: IndexSpec) -> Iterator[DeclarationProblem]:

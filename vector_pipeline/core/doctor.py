@@ -17,10 +17,7 @@ from vector_pipeline.core.settings import Settings, SourceSettings, TargetSettin
 from vector_pipeline.core.source import connection as source_connection
 from vector_pipeline.core.spec import EmbeddingSpec, IndexSpec
 from vector_pipeline.core.store import connection as store_connection
-
-# pgvector's changelog: 0.8.0 brought iterative scans, 0.8.3 and 0.8.4 mended HNSW indexes that VACUUM corrupted.
-_OLDEST_PGVECTOR = (0, 8, 0)
-_SOUND_PGVECTOR = (0, 8, 4)
+from vector_pipeline.core.store.server_versions import look_at_pgvector, server_version
 
 
 @dataclass(frozen=True)
@@ -99,54 +96,9 @@ def _is_encrypted(connection: source_connection.Connection) -> bool:
 def _postgresql(settings: TargetSettings) -> list[Finding]:
     try:
         with closing(store_connection.connect(settings, "vector-pipeline doctor")) as connection:
-            row = connection.execute(
-                """
-                SELECT current_setting('server_version'), e.extversion, a.default_version
-                FROM pg_extension e
-                LEFT JOIN pg_available_extensions a ON a.name = e.extname
-                WHERE e.extname = 'vector'
-                """
-            ).fetchone()
+            return [Finding("PostgreSQL", Verdict.OK, server_version(connection)), look_at_pgvector(connection)]
     except VectorPipelineError as error:
         return [Finding("PostgreSQL", Verdict.WRONG, str(error), "see the variables PG_* in .env.example")]
     except psycopg.Error as error:
         told = store_connection.target_error(settings, error)
         return [Finding("PostgreSQL", Verdict.WRONG, str(told), "see the variables PG_* in .env.example")]
-    assert row is not None
-    version, created, installed = row
-    return [Finding("PostgreSQL", Verdict.OK, version), judge_pgvector(created, installed or created)]
-
-
-def judge_pgvector(created: str, installed: str) -> Finding:
-    """Whether pgvector is one to rely on.
-
-    Args:
-        created: the version of the extension's SQL objects in the database.
-        installed: the version of its files, so of the code that runs.
-    """
-    if _numbers(created) < _OLDEST_PGVECTOR:
-        return Finding(
-            "pgvector",
-            Verdict.WRONG,
-            f"{created}: iterative scans came with 0.8.0",
-            "install a newer pgvector and run ALTER EXTENSION vector UPDATE",
-        )
-    if _numbers(installed) < _SOUND_PGVECTOR:
-        return Finding(
-            "pgvector",
-            Verdict.WARNING,
-            f"{installed}: VACUUM may corrupt an HNSW index, so that search misses rows; 0.8.3 and 0.8.4 mended it",
-            "install pgvector 0.8.4 or newer, run ALTER EXTENSION vector UPDATE, and REINDEX the ANN indexes",
-        )
-    if _numbers(created) < _numbers(installed):
-        return Finding(
-            "pgvector",
-            Verdict.NOTE,
-            f"{installed} is installed, {created} is what the database has",
-            "run ALTER EXTENSION vector UPDATE",
-        )
-    return Finding("pgvector", Verdict.OK, installed)
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".") if part.isdecimal())

@@ -810,12 +810,17 @@ class VectorIndex:
         return generations.work(self._target, self._registered, self.spec, self._wanted)
 
     @_in_our_words
-    def build_next_generation(self, on_progress: Callable[[GenerationsReport], None] | None = None) -> BuiltGeneration:
+    def build_next_generation(
+        self,
+        on_progress: Callable[[GenerationsReport], None] | None = None,
+        on_build_progress: Callable[[BuildProgress], None] | None = None,
+    ) -> BuiltGeneration:
         """Builds the generation that the declaration asks for beside the served one, and serves it once it is complete,
         its checks pass, and nobody has to approve it. Goes on where an earlier call stopped.
 
         Args:
             on_progress: called between windows of ranges.
+            on_build_progress: called while its ANN indexes are built.
 
         Raises:
             IndexSpecError, ProviderError: the declared model can't be used; what is served stays.
@@ -830,7 +835,16 @@ class VectorIndex:
             if on_progress is not None:
                 on_progress(self.generations())
 
-        return build(self._target, building, self.spec, self._reading, self.sync_documents, self._fill, tell)
+        return build(
+            self._target,
+            building,
+            self.spec,
+            self._reading,
+            self.sync_documents,
+            self._fill,
+            tell,
+            self._observer(on_build_progress),
+        )
 
     def _begin_next_generation(self, served: RegisteredIndex) -> bool:
         """Whether a generation is to be built; begins it where it isn't there yet."""

@@ -80,7 +80,7 @@ class FieldIndex:
 @dataclass(frozen=True)
 class SearchIndexReport:
     """What refreshing the search index did. `vectors_retired` left the search and are kept for a while;
-    `vectors_removed` were kept for long enough."""
+    `vectors_removed` were kept for long enough; `warning` is about pgvector, with its remedy."""
 
     fields: tuple[FieldIndex, ...]
     documents: int
@@ -88,6 +88,7 @@ class SearchIndexReport:
     vectors_removed: int
     view: str
     seconds: float
+    warning: str | None = None
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 
 from vector_pipeline.core import generations
+from vector_pipeline.core.findings import Finding, Verdict
 from vector_pipeline.core.lag import measure_lag
 from vector_pipeline.core.reports import IndexStatus, Lag, RangeState, SearchIndexReport
 from vector_pipeline.core.source.plan import ReadingPlan
@@ -20,6 +21,7 @@ from vector_pipeline.core.store.contents import count_contents
 from vector_pipeline.core.store.locks import Lock
 from vector_pipeline.core.store.names import bounded
 from vector_pipeline.core.store.registry import RegisteredIndex
+from vector_pipeline.core.store.server_versions import look_at_pgvector
 
 _CHANGED_SHARE = 0.1
 _DIRTY_SHARE = 0.1
@@ -70,7 +72,14 @@ def refresh_search_index(
         vectors_removed=removed,
         view=f"public.{bounded(index.name)}",
         seconds=time.monotonic() - started,
+        warning=_warning(look_at_pgvector(target)),
     )
+
+
+def _warning(finding: Finding) -> str | None:
+    if finding.verdict in {Verdict.OK, Verdict.NOTE}:
+        return None
+    return f"{finding.what} {finding.found}; {finding.remedy}"
 
 
 def search_index_is_due(target: psycopg.Connection, index: RegisteredIndex, states: Sequence[RangeState]) -> bool:

@@ -13,6 +13,7 @@ from vector_pipeline.core.reports import RangeDocuments
 from vector_pipeline.core.source.plan import source_column_name
 from vector_pipeline.core.store.names import bounded
 from vector_pipeline.orchestration import metadata
+from vector_pipeline.orchestration.build_progress import tell_of_build
 from vector_pipeline.orchestration.index_context import IndexContext
 from vector_pipeline.orchestration.next_generation import build_next_generation_asset
 from vector_pipeline.orchestration.pools import pool_of
@@ -184,7 +185,9 @@ def _search_index(index: IndexContext) -> dg.AssetsDefinition:
     )
     def search_index(context: dg.AssetExecutionContext, indexes: IndexesResource) -> dg.MaterializeResult[Any]:
         with indexes.open_for_run(index.declaration, context.run.run_id) as opened:
-            report = opened.refresh_search_index()
+            report = opened.refresh_search_index(tell_of_build(context.log))
+        if report.warning is not None:
+            context.log.warning(report.warning)
         return dg.MaterializeResult(metadata=metadata.of_search_index(report))
 
     return search_index

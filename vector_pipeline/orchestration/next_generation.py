@@ -11,6 +11,7 @@ import dagster as dg
 from vector_pipeline.core.generations import GenerationWork
 from vector_pipeline.core.index import VectorIndex
 from vector_pipeline.core.reports import GenerationsReport
+from vector_pipeline.orchestration.build_progress import tell_of_build
 from vector_pipeline.orchestration.index_context import IndexContext
 from vector_pipeline.orchestration.metadata import of_built_generation, of_generations
 from vector_pipeline.orchestration.pools import NEXT_GENERATION_POOL
@@ -41,7 +42,7 @@ def build_next_generation_asset(index: IndexContext, documents: dg.AssetKey, met
     )
     def next_generation(context: dg.AssetExecutionContext, indexes: IndexesResource) -> dg.MaterializeResult[Any]:
         with indexes.open_for_run(index.declaration, context.run.run_id) as opened:
-            built = opened.build_next_generation(_observe(context, index))
+            built = opened.build_next_generation(_observe(context, index), tell_of_build(context.log))
             report = opened.generations()
         for obstacle in built.obstacles:
             context.log.warning("generation %s is not served yet: %s", built.generation, obstacle)

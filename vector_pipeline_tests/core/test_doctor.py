@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from vector_pipeline.core.doctor import diagnose, judge_pgvector
+from vector_pipeline.core.doctor import diagnose
 from vector_pipeline.core.findings import Verdict
 from vector_pipeline.core.settings import SourceSettings, TargetSettings
+from vector_pipeline.core.store.server_versions import judge_pgvector
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.workbench import faq_spec
 

@@ -19,8 +19,6 @@ _LEAST_CAP = 256 * _MEGABYTE
 _BYTES_OF_AN_ELEMENT = 1024
 _BYTES_OF_A_NUMBER = {Method.VECTOR: 4.0, Method.HALFVEC: 2.0, Method.BIT: 1 / 8}
 
-_LOOK_SECONDS = 2.0
-
 
 @dataclass(frozen=True)
 class BuildProgress:
@@ -38,6 +36,7 @@ class Observer:
 
     open_connection: Callable[[], AbstractContextManager[psycopg.Connection]]
     on_progress: Callable[[BuildProgress], None]
+    look_seconds: float = 2.0
 
 
 @contextmanager
@@ -113,7 +112,7 @@ def observed(connection: psycopg.Connection, field: str, vectors: int, observer:
 
 def _watch(observer: Observer, over: threading.Event, pid: int, field: str, vectors: int) -> None:
     with observer.open_connection() as connection:
-        while not over.wait(_LOOK_SECONDS):
+        while not over.wait(observer.look_seconds):
             row = connection.execute(
                 "SELECT phase, tuples_done FROM pg_stat_progress_create_index WHERE pid = %s", (pid,)
             ).fetchone()

@@ -125,6 +125,8 @@ def _is_hollow(connection: psycopg.Connection, index: RegisteredIndex, field: st
 
 
 def _ever_deleted(connection: psycopg.Connection, index: RegisteredIndex) -> int:
+    # What this session has deleted itself would else be counted some seconds later.
+    connection.execute("SELECT pg_stat_force_next_flush()")
     row = connection.execute(
         "SELECT n_tup_del FROM pg_stat_user_tables WHERE schemaname = %s AND relname = %s",
         (index.schema, index.vectors),

@@ -101,3 +101,9 @@ def test_an_empty_batch_is_honest() -> None:
 def test_a_vector_cannot_be_stored_shorter_than_it_is() -> None:
     with pytest.raises(ValueError, match="4 numbers cannot be stored with 3"):
         VectorSpaceLength(native=4, stored=3)
+
+
+@pytest.mark.parametrize("numbers", [[70_000.0, 1.0], [1e-5, -1e-5]], ids=["too large", "too small"])
+def test_a_vector_that_float16_cannot_hold_is_kept_out_of_rounded_storage(numbers: list[float]) -> None:
+    assert judge(batch_of(numbers), VectorSpaceLength(2, 2)).honest.all()
+    assert not judge(batch_of(numbers), VectorSpaceLength(2, 2, "halfvec")).honest.any()

@@ -1,0 +1,82 @@
+"""Nearest documents that a filter leaves, along an ANN index or by looking at all; and answers within a time."""
+
+from __future__ import annotations
+
+import pytest
+from psycopg import sql
+
+from vector_pipeline.core.search.nearest import Neighbours, nearest
+from vector_pipeline.core.search.statement import EVERYTHING, Restriction
+from vector_pipeline.core.store import ann_index, registry
+from vector_pipeline.core.store import connection as store_connection
+from vector_pipeline_tests.misbehaving_answers import vectors_of
+from vector_pipeline_tests.workbench import Workbench, question_only
+
+ROWS = 3000
+SPEC = question_only(search={"ann_from_vectors": 1}, range_size=5000)
+
+
+def _numbered(*keys: int) -> Restriction:
+    return Restriction(sql.SQL("d.key = ANY(%(keys)s)"), {"keys": [str(key) for key in keys]})
+
+
+def _one_in(share: int) -> Restriction:
+    return Restriction(sql.SQL("d.key::integer %% %(share)s = 0"), {"share": share})
+
+
+def _found(
+    workbench: Workbench, restriction: Restriction, *, ann: bool, limit: int = 10, threshold: float = -1.0
+) -> Neighbours:
+    with store_connection.connect(workbench.target) as connection:
+        index = registry.load(connection, "faq")
+        assert index is not None
+        orders = ann_index.present_orders(connection, index) if ann else {}
+        vector = vectors_of(["a query"], 8)[0]
+        return nearest(connection, index, orders, vector, ("question",), limit, threshold, None, restriction)
+
+
+@pytest.fixture
+def indexed(workbench: Workbench) -> Workbench:
+    workbench.create_faq(ROWS)
+    workbench.sync(SPEC)
+    with workbench.index(SPEC) as index:
+        assert index.refresh_search_index().fields[0].method == "hnsw vector"
+    return workbench
+
+
+def test_along_the_ann_index_a_filter_gets_the_full_limit_of_what_looking_at_all_finds(indexed: Workbench) -> None:
+    for restriction in (EVERYTHING, _one_in(2), _one_in(10), _one_in(100), _numbered(7, 1234, 2999)):
+        exact = _found(indexed, restriction, ann=False)
+        found = _found(indexed, restriction, ann=True)
+        assert found.complete
+        assert [hit.key for hit in found.hits] == [hit.key for hit in exact.hits]
+    assert len(found.hits) == 3
+
+
+def test_where_a_filter_and_the_threshold_leave_fewer_all_of_these_are_found(indexed: Workbench) -> None:
+    exact = _found(indexed, _one_in(10), ann=False, limit=300)
+    threshold = exact.hits[4].score
+    found = _found(indexed, _one_in(10), ann=True, threshold=threshold)
+    assert [hit.key for hit in found.hits] == [hit.key for hit in exact.hits[:4]]
+    assert found.complete
+
+
+def test_more_than_there_are_gives_all_there_are(indexed: Workbench) -> None:
+    assert len(_found(indexed, EVERYTHING, ann=True, limit=2 * ROWS).hits) == ROWS
+
+
+@pytest.mark.parametrize("ann_from_vectors", [1, 10_000], ids=["along the ANN index", "exactly"])
+def test_an_answer_that_takes_too_long_is_given_as_it_is_and_says_so(
+    workbench: Workbench, ann_from_vectors: int
+) -> None:
+    spec = question_only(search={"ann_from_vectors": ann_from_vectors, "seconds": 0.2})
+    workbench.create_faq(20)
+    workbench.sync(spec)
+    with workbench.index(spec) as index:
+        index.refresh_search_index()
+        assert index.search("a query").complete
+        with store_connection.connect(workbench.target) as other, other.transaction():
+            other.execute("LOCK TABLE faq.vectors_1 IN ACCESS EXCLUSIVE MODE")
+            answer = index.search("a query")
+        assert (answer.hits, answer.complete) == ((), False)
+        assert index.search("a query").complete
