@@ -194,6 +194,7 @@ def _status(status: IndexStatus) -> Table:
             ("documents", status.documents),
             ("found by their current vector", f"{status.coverage:.1%} of {status.passages} texts"),
             ("quarantined texts", Text(str(status.quarantined), style="red" if status.quarantined else "green")),
+            *([("wait for an offline batch", f"{status.texts_awaited:,} texts")] if status.texts_awaited else []),
             ("last complete look at the source", _ago(status.last_round_at)),
             ("oldest look at a range", _ago(status.oldest_check_at)),
             ("last sync", _ago(status.last_synced_at)),

@@ -327,6 +327,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(401, to_json({"error": {"message": f"Incorrect API key provided: {authorization}"}}))
             return
         reply = self._provider.offline.answer(self.command, self.path, self.headers.get("Content-Type", ""), body)
+        if reply.held:
+            self._provider.stopped.wait()
+            self.close_connection = True
+            return
         if reply.sent is None:
             self._send(reply.status, reply.body)
             return

@@ -23,11 +23,13 @@ EXPIRED = "This request could not be executed before the completion window expir
 
 @dataclass(frozen=True)
 class Reply:
-    """What the server sends: `sent` bytes of the body only, if given, then the connection is reset."""
+    """What the server sends: `sent` bytes of the body only, if given, then the connection is reset, or `held`: nothing,
+    for as long as the client waits."""
 
     status: int
     body: bytes
     sent: int | None = None
+    held: bool = False
 
 
 def _found(thing: dict[str, Any]) -> Reply:
@@ -38,9 +40,10 @@ def _found(thing: dict[str, Any]) -> Reply:
 class _Trouble:
     """What is wrong with the next request of a kind. `done` tells whether it takes effect all the same."""
 
-    status: int | None
-    done: bool
-    lines: int
+    status: int | None = None
+    done: bool = False
+    lines: int = 0
+    held: bool = False
 
 
 class OfflineDesk:
@@ -54,6 +57,7 @@ class OfflineDesk:
         self.uploads: list[bytes] = []
         self.embedded: Counter[str] = Counter()
         """How often each text was embedded, and so paid for."""
+        self.holding = threading.Event()
         self._troubles: dict[str, _Trouble] = {}
         self._lock = threading.RLock()
 
@@ -66,11 +70,15 @@ class OfflineDesk:
             done: it has its effect before that.
             lines: so many lines of a file's content are sent before that.
         """
-        self._troubles[kind] = _Trouble(None, done, lines)
+        self._troubles[kind] = _Trouble(done=done, lines=lines)
 
     def refuse_next(self, kind: str, status: int) -> None:
         """The next request of a kind is answered with an error."""
-        self._troubles[kind] = _Trouble(status, done=False, lines=0)
+        self._troubles[kind] = _Trouble(status)
+
+    def hold_next(self, kind: str) -> None:
+        """The next request of a kind has its effect and no answer; `holding` is set when it is there."""
+        self._troubles[kind] = _Trouble(done=True, held=True)
 
     def finish(self, status: str = "completed", answered: int | None = None, *, usage: bool = True) -> None:
         """Ends the batches under way.
@@ -121,6 +129,9 @@ class OfflineDesk:
             return _found(act())
         if trouble.done:
             act()
+        if trouble.held:
+            self.holding.set()
+            return Reply(200, b"", held=True)
         if trouble.status is not None:
             return Reply(trouble.status, to_json({"error": {"message": f"no {kind} now", "code": None}}))
         return Reply(200, b"", sent=0)
@@ -144,6 +155,9 @@ class OfflineDesk:
         trouble = self._troubles.pop("content", None)
         if trouble is None:
             return Reply(200, content)
+        if trouble.held:
+            self.holding.set()
+            return Reply(200, b"", held=True)
         # Into the line after.
         return Reply(200, content, sent=len(b"".join(content.splitlines(keepends=True)[: trouble.lines])) + 10)
 

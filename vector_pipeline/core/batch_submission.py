@@ -102,7 +102,7 @@ class Submission:
         paused = None
         try:
             for needed in self._lacking(claims, ranges):
-                text = BatchText(needed, self._count_tokens(self._prefix + needed.text))
+                text = BatchText(needed.content_hash, needed.fields, self._count_tokens(self._prefix + needed.text))
                 if left is not None and (left := left - self._cost(text.tokens)) < 0:
                     paused = f"today's budget of {self._budget:f} USD (embedding.budget_per_day) covers no more"
                     break
@@ -141,11 +141,11 @@ class Submission:
         with self._connection.transaction():
             # Before the claims, as an erasure takes them.
             in_transaction(self._connection, Lock.VECTORS, self._index.index_id, shared=True)
-            hashes = [text.needed.content_hash for text in file.texts]
+            hashes = [text.content_hash for text in file.texts]
             # Entered, and so left alone by runs, when they are claimed no more.
             claimed = release(self._connection, self._index.index_id, space, claims.holder, hashes)
             # What is claimed no more was erased meanwhile: what comes of it is not to be stored.
-            texts = [text for text in file.texts if text.needed.content_hash in claimed]
+            texts = [text for text in file.texts if text.content_hash in claimed]
             day, reserved = self._set_aside(file.tokens)
             number = offline_batches.add(self._connection, self._index, mark, texts, self._price, day, reserved)
         [batch] = [one for one in offline_batches.living(self._connection, self._index) if one.batch == number]

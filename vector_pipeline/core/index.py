@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -59,6 +59,7 @@ from vector_pipeline.core.errors import (
     ProviderRejectsUsError,
     SourceKeyError,
     SourceValueError,
+    VectorPipelineError,
 )
 from vector_pipeline.core.generations import GenerationWork
 from vector_pipeline.core.reports import (
@@ -581,6 +582,11 @@ class VectorIndex:
         return self._batches.forget()
 
     @_in_our_words
+    def texts_awaited(self) -> int:
+        """How many texts offline batches owe the served generation."""
+        return offline_batches.count_owed(self._target, self._registered)
+
+    @_in_our_words
     def build_awaits_batches(self) -> bool:
         """Whether an offline batch owes vectors to the generation that is being built."""
         building = registry.load_building(self._target, self.spec.name)
@@ -917,8 +923,11 @@ class VectorIndex:
 
     @_in_our_words
     def drop(self) -> None:
-        """Removes the index, its vectors included, from PostgreSQL."""
+        """Removes the index, its vectors included, from PostgreSQL. What is under way at an offline Batch API is
+        cancelled if it can be."""
         index = self._registered
+        with suppress(VectorPipelineError):
+            self._batches.cancel()
         registry.drop(self._target, index, view.view_name(index))
         self._is_prepared = False
 

@@ -442,6 +442,7 @@ class IndexStatus:
     native_dimensions: int | None
     spent_today: Spent = Spent()
     spent: Spent = Spent()
+    texts_awaited: int = 0
 
     @property
     def coverage(self) -> float:

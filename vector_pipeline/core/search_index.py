@@ -14,7 +14,16 @@ from vector_pipeline.core.lag import measure_lag
 from vector_pipeline.core.reports import IndexStatus, Lag, RangeState, SearchIndexReport
 from vector_pipeline.core.source.plan import ReadingPlan
 from vector_pipeline.core.spec import IndexSpec
-from vector_pipeline.core.store import ann_index, key_ranges, locks, quarantine, spending, vectors, view
+from vector_pipeline.core.store import (
+    ann_index,
+    key_ranges,
+    locks,
+    offline_batches,
+    quarantine,
+    spending,
+    vectors,
+    view,
+)
 from vector_pipeline.core.store import generations as store_generations
 from vector_pipeline.core.store.ann_building import Observer
 from vector_pipeline.core.store.contents import count_contents
@@ -149,4 +158,5 @@ def read_status(target: psycopg.Connection, index: RegisteredIndex | None, name:
         native_dimensions=space.native_dimensions,
         spent_today=spending.spent(target, index, only_today=True),
         spent=spending.spent(target, index),
+        texts_awaited=offline_batches.count_owed(target, index),
     )

@@ -136,6 +136,7 @@ def _tick(
     summary = (
         f"{lag.rows} rows and {lag.seconds:.0f} s behind: {lag.ranges} of {len(states)} ranges dirty, "
         f"{detection.ranges_checked} looked at, {in_flight.runs} runs in flight, {len(requests)} requested"
+        + _awaited(opened)
     )
     if budget.pauses:
         summary = f"{describe_budget(budget)}\n{summary}"
@@ -149,6 +150,11 @@ def _tick(
         asset_events=[*rows_events(index, reported), *observations],
         cursor=cursor,
     )
+
+
+def _awaited(opened: VectorIndex) -> str:
+    awaited = opened.texts_awaited()
+    return f"; {awaited:,} texts wait for an offline batch" if awaited else ""
 
 
 @dataclass(frozen=True)

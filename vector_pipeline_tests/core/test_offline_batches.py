@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 
 from vector_pipeline.core.embedding.offline import BatchLimits
-from vector_pipeline.core.errors import ConfigurationError, ProviderError, ProviderUnavailableError
+from vector_pipeline.core.embedding.openai_compatible import OpenAICompatibleProvider
+from vector_pipeline.core.errors import (
+    ConfigurationError,
+    ProviderError,
+    ProviderRejectsUsError,
+    ProviderUnavailableError,
+)
 from vector_pipeline.core.index import VectorIndex
 from vector_pipeline.core.reports import BatchReport
 from vector_pipeline.core.spec import GenerationsSpec, IndexSpec
@@ -16,6 +25,7 @@ from vector_pipeline.core.store import registry
 from vector_pipeline.core.store.claims import Claims
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.offline_desk import EXPIRED, OfflineDesk
+from vector_pipeline_tests.syncing_process import environment_of
 from vector_pipeline_tests.workbench import Workbench, faq_spec, question_only, sync_all
 
 
@@ -273,6 +283,61 @@ def test_a_submission_that_died_before_anything_was_sent_gives_its_texts_back(
         assert latest(index).given_back == 10
 
 
+KILLED = """
+import sys
+from vector_pipeline.core.index import open_index
+from vector_pipeline.core.settings import read_settings
+from vector_pipeline.core.spec import IndexSpec
+
+with open_index(IndexSpec.model_validate_json(sys.argv[1]), read_settings()) as index:
+    getattr(index, sys.argv[2])()
+"""
+
+
+def kill_while_held(workbench: Workbench, desk: OfflineDesk, spec: IndexSpec, method: str) -> None:
+    """Has a process of its own begin, and kills it (SIGKILL) while its request is held."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, spec.model_dump_json(), method],
+        env=os.environ | environment_of(workbench.settings),
+    )
+    assert desk.holding.wait(60)
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.parametrize("kind", ["upload", "create", "content"])
+def test_a_kill_in_the_middle_loses_nothing_and_pays_nothing_twice(
+    workbench: Workbench, provider: MisbehavingProvider, desk: OfflineDesk, kind: str
+) -> None:
+    workbench.create_faq(10)
+    if kind == "content":
+        with workbench.index(priced()) as index:
+            index.submit_batches()
+        desk.finish()
+    desk.hold_next(kind)
+    kill_while_held(workbench, desk, priced(), "ingest_batches" if kind == "content" else "submit_batches")
+    with workbench.index(priced()) as index:
+        while not index.batches_need_work():
+            pass  # the killed process's lock goes with its connection
+        index.ingest_batches()
+        if kind == "upload":
+            assert index.submit_batches().texts == 10
+        desk.finish()
+        index.ingest_batches()
+        assert verified(index)
+        assert index.status().spent.cost == pytest.approx(10 * 0.0015)
+    assert (texts_sent(provider), desk.embedded.total()) == (0, 10)
+
+
+def test_a_key_that_the_server_repeats_is_not_told(provider: MisbehavingProvider) -> None:
+    provider.api_key = "another"
+    api = OpenAICompatibleProvider(provider.url, "numbers", "sk-secret", api_key_variable="FAQ_KEY").batches()
+    with pytest.raises(ProviderRejectsUsError, match=r"Bearer .*FAQ_KEY") as caught:
+        api.retrieve("batch_1")
+    assert "sk-secret" not in str(caught.value)
+    assert caught.value.__context__ is None
+
+
 def test_an_ingestion_that_breaks_off_goes_on_and_enters_no_cost_twice(
     workbench: Workbench, desk: OfflineDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -400,3 +465,15 @@ def test_a_provider_without_a_batch_api_is_told_as_such(workbench: Workbench) ->
         pytest.raises(ConfigurationError, match="has no offline Batch API"),
     ):
         index.submit_batches()
+
+
+def test_dropping_an_index_cancels_its_batches_and_status_tells_of_them(
+    workbench: Workbench, desk: OfflineDesk
+) -> None:
+    workbench.create_faq(5)
+    with workbench.index(priced()) as index:
+        index.submit_batches()
+        assert index.status().texts_awaited == 5
+        index.drop()
+    assert [batch["status"] for batch in desk.batches.values()] == ["cancelling"]
+    assert workbench.postgres("SELECT count(*) FROM vector_pipeline.offline_batch_texts") == [(0,)]

@@ -77,6 +77,7 @@ def test_while_a_batch_is_under_way_no_run_is_requested_for_its_texts_and_then_o
     submitted: Location, provider: MisbehavingProvider
 ) -> None:
     assert not submitted.settle()
+    assert "30 texts wait for an offline batch" in (submitted.tick().skip_message or "")
     provider.offline.finish()
     run_job(submitted, "ingest_batches")
     submitted.settle()

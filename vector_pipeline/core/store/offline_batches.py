@@ -20,7 +20,6 @@ from vector_pipeline.core.embedding.offline import RemoteBatch
 from vector_pipeline.core.reports import BatchReport
 from vector_pipeline.core.store import spending, vectors
 from vector_pipeline.core.store.registry import RegisteredIndex
-from vector_pipeline.core.store.vectors import NeededText
 
 SUBMITTING, UNDER_WAY, ENDED = "submitting", "under way", "ended"
 _MOST_REPORTED = 20
@@ -54,9 +53,11 @@ class OwedText:
 
 @dataclass(frozen=True)
 class BatchText:
-    """A text that goes into a batch, and how many tokens it is estimated to have."""
+    """A text that goes into a batch, known by its hash: the fields that need its vector, and how many tokens it is
+    estimated to have."""
 
-    needed: NeededText
+    content_hash: ContentHash
+    fields: tuple[str, ...]
     tokens: int
 
 
@@ -91,8 +92,7 @@ def add(
         ) as copy,
     ):
         for text in texts:
-            needed = text.needed
-            copy.write_row((index.index_id, space, needed.content_hash, row[0], list(needed.fields), text.tokens))
+            copy.write_row((index.index_id, space, text.content_hash, row[0], list(text.fields), text.tokens))
     return int(row[0])
 
 
