@@ -305,6 +305,7 @@ def kill_while_held(workbench: Workbench, desk: OfflineDesk, spec: IndexSpec, me
     process.wait()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["upload", "create", "content"])
 def test_a_kill_in_the_middle_loses_nothing_and_pays_nothing_twice(
     workbench: Workbench, provider: MisbehavingProvider, desk: OfflineDesk, kind: str

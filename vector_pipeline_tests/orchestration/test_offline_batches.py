@@ -119,6 +119,7 @@ def test_a_generation_that_waits_for_a_batch_is_not_built_by_run_after_run(
         assert index.generations().served.spent.cost == pytest.approx(0.045)
 
 
+@pytest.mark.long
 def test_a_cancelled_batch_gives_its_texts_back(submitted: Location, provider: MisbehavingProvider) -> None:
     run_job(submitted, "cancel_batches")
     provider.offline.finish("cancelled", answered=10)
