@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator
 
@@ -154,11 +155,20 @@ def _reference_problems(spec: IndexSpec) -> Iterator[DeclarationProblem]:
     if unique_on is not None and unique_on not in spec.document.text:
         yield DeclarationProblem("document.unique_on", f"{unique_on!r} is not a served text", f"name one of: {texts}")
     fields = _embedded_fields(spec)
-    if spec.search.field not in {BEST_FIELD, *fields}:
+    chosen = spec.search.field
+    weights = list(chosen.values()) if isinstance(chosen, dict) else [1.0]
+    named = [chosen] if isinstance(chosen, str) else list(chosen)
+    allowed = fields if isinstance(chosen, dict) else [BEST_FIELD, *fields]
+    for name in named:
+        if name not in allowed:
+            yield DeclarationProblem(
+                "search.field", f"{name!r} is not a field that is embedded", f"name one of: {', '.join(allowed)}"
+            )
+    if not named or not all(0 <= weight < math.inf for weight in weights) or not any(weights):
         yield DeclarationProblem(
             "search.field",
-            f"{spec.search.field!r} is not a field that is embedded",
-            f"name one of: {BEST_FIELD}, {', '.join(fields)}",
+            f"{chosen} gives nothing to search by",
+            "name a field, or give each field a weight from 0 up, and one of them more than 0",
         )
 
 

@@ -86,7 +86,7 @@ from vector_pipeline.core.reports import (
 from vector_pipeline.core.schema_changes import SchemaChange
 from vector_pipeline.core.search import SearchAnswer
 from vector_pipeline.core.search.query_vector import ProvidersAsBuilt
-from vector_pipeline.core.search.request import SearchRequest
+from vector_pipeline.core.search.request import FieldChoice, SearchRequest
 from vector_pipeline.core.search.searcher import Searcher
 from vector_pipeline.core.search_index import read_status, refresh_search_index, search_index_is_due
 from vector_pipeline.core.settings import Settings
@@ -764,7 +764,7 @@ class VectorIndex:
         *,
         limit: int | None = None,
         threshold: float | None = None,
-        field: str | None = None,
+        field: FieldChoice | None = None,
         generation: int | None = None,
     ) -> SearchAnswer:
         """The nearest documents; what is left out comes from the declaration, then from the environment.
@@ -772,6 +772,8 @@ class VectorIndex:
         Answers from what was built, also where the declaration asks for something else by now.
 
         Args:
+            field: its name; `best`, or several names: each document by its best one of them; or weights by name: each
+                by the weighted mean of the scores of those that it has.
             generation: the one to search, by its number; the served one if left out.
         """
         return self._searcher.search(SearchRequest(query, limit, threshold, field, generation))

@@ -314,7 +314,12 @@ class SearchSpec(_Declared):
         le=1,
         description="Hits score strictly above it; the environment's SIMILARITY_THRESHOLD, else 0.7, if left out.",
     )
-    field: str = Field(default="best", description="A served text to search by, or `best`: each row by its best text.")
+    field: str | list[str] | dict[str, float] = Field(
+        default="best",
+        description="A served text to search by; `best`, or several names: each row by its best one of them; or "
+        "weights by name: each row by the weighted mean of those that it has.",
+        examples=["best", {"question": 0.7, "answer": 0.3}],
+    )
     seconds: float = Field(
         default=10.0,
         gt=0,

@@ -55,12 +55,14 @@ class Hit:
         vector_behind: the vector is of an earlier text than the one shown, because the new one has no vector yet, or
             never had any.
         passage: the best one; None where the vector is behind, is a mean of several, or has not found the document.
-        vector_score: 1 − cosine distance of the best passage, None where the document was not found by its vectors.
+        vector_score: 1 − cosine distance of the best passage, None where the document was not found by its vectors. By
+            weighted fields it is the weighted mean of `field_scores`.
         vector_rank: its place by that, from 1.
         text_score: the share of the query's words, rare ones counting more, that the document has, 0 to 1; None where
             it was not found by words.
         text_rank: its place by that, from 1.
         snippet: where the words are, None where words were not looked for, or none is there.
+        field_scores: in a search by weighted fields, 1 − cosine distance by each of those that the document has.
     """
 
     key: str
@@ -75,6 +77,7 @@ class Hit:
     text_score: float | None = None
     text_rank: int | None = None
     snippet: Snippet | None = None
+    field_scores: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The nearest documents to a query vector, field by field.
+"""The nearest documents to a query vector by one field.
 
 A field with an ANN index is walked along it, nearest first; without one, every vector is looked at. A filter that
 leaves few documents makes looking at them all the cheaper way, and the exact one: the planner's own estimate tells. A
@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import psycopg
 from psycopg import sql
 
@@ -48,39 +47,6 @@ class Neighbours:
 
     hits: tuple[Hit, ...]
     complete: bool
-
-
-def nearest(
-    connection: psycopg.Connection,
-    index: RegisteredIndex,
-    orders: Mapping[str, AnnOrder],
-    vector: QueryVector,
-    fields: Sequence[str],
-    limit: int,
-    threshold: float,
-    unique_on: str | None = None,
-    restriction: Restriction = EVERYTHING,
-    seconds: float = 10.0,
-) -> Neighbours:
-    """The best `limit` documents, each by its best field, score strictly above `threshold`, best first.
-
-    Args:
-        orders: the ANN indexes that are there, by field.
-        unique_on: the column of a text; of documents with the same value only the one with the lowest key is served.
-        seconds: the longest that it may take; what is found by then is the answer.
-    """
-    best: dict[str, Hit] = {}
-    complete = True
-    with connection.transaction():
-        search = _Search(connection, index, vector, limit, threshold, unique_on, restriction, seconds)
-        for field in fields:
-            found = search.by_field(field, orders.get(field))
-            complete &= found.complete
-            for hit in found.hits:
-                if hit.key not in best or hit.score > best[hit.key].score:
-                    best[hit.key] = hit
-    hits = sorted(best.values(), key=lambda hit: -hit.score)[:limit]
-    return Neighbours(tuple(replace(hit, vector_rank=rank) for rank, hit in enumerate(hits, start=1)), complete)
 
 
 def candidates_of(order: AnnOrder) -> tuple[int, int]:
@@ -138,47 +104,62 @@ class _Met:
 _NOTHING = _Met((), 0, -1.0, 0)
 
 
-class _Search:
-    """One query, in one transaction."""
+@dataclass(frozen=True, eq=False)
+class Aim:
+    """What to look for by a field: at least `limit` documents nearest to the vector, where so many score strictly above
+    the threshold.
+
+    `order` is that of the field's ANN index, None where there is none.
+    """
+
+    field: str
+    vector: QueryVector
+    order: AnnOrder | None
+    limit: int
+    threshold: float
+
+
+class FieldSearch:
+    """One query over one index, within a time.
+
+    Args:
+        connection: in autocommit mode, outside of a transaction.
+        unique_on: the column of a text; of documents with the same value only the one with the lowest key is served.
+        seconds: the longest that all searches by it may take together; what is found by then is the answer.
+    """
 
     def __init__(
         self,
         connection: psycopg.Connection,
         index: RegisteredIndex,
-        vector: npt.NDArray[np.float32],
-        limit: int,
-        threshold: float,
-        unique_on: str | None,
-        restriction: Restriction,
-        seconds: float,
+        unique_on: str | None = None,
+        restriction: Restriction = EVERYTHING,
+        seconds: float = 10.0,
     ) -> None:
         self._connection = connection
         self._index = index
-        self._vector = vector
-        self._limit = limit
-        self._threshold = threshold
         self._unique_on = unique_on
         self._restriction = restriction
         self._deadline = time.monotonic() + seconds
         self._leaves: tuple[int, int] | None = None
 
-    def by_field(self, field: str, order: AnnOrder | None) -> Neighbours:
+    def by_field(self, aim: Aim) -> Neighbours:
         """The documents above the threshold, `limit` at least where there are so many."""
         found = _NOTHING
         try:
-            if order is not None and self._is_worth_a_walk(order):
-                found, is_enough = self._walk(field, order)
+            if aim.order is not None and self._is_worth_a_walk(aim.order, aim.limit):
+                found, is_enough = self._walk(aim, aim.order)
                 if is_enough:
                     return Neighbours(found.hits, complete=True)
-            return Neighbours(self._look_at_all(field).hits, complete=True)
-        except _TimeIsOver as over:
+            return Neighbours(self._look_at_all(aim).hits, complete=True)
+        except TimeIsOver as over:
             return Neighbours(over.met.hits or found.hits, complete=False)
 
-    def _is_worth_a_walk(self, order: AnnOrder) -> bool:
+    def _is_worth_a_walk(self, order: AnnOrder, limit: int) -> bool:
         if self._restriction.condition is None:
             return True
         matching, documents = self._estimate()
-        wanted = self._limit if order.is_exact else _candidates(order, self._limit)
+        wanted = limit if order.is_exact else _candidates(order, limit)
         return matching * matching > _LOOKED_AT_PER_MET * max(wanted, _SMALLEST_EF_SEARCH) * documents
 
     def _estimate(self) -> tuple[int, int]:
@@ -198,20 +179,20 @@ class _Search:
             self._leaves = int(plan[0][0]["Plan"]["Plan Rows"]), max(1, int(row[0]))
         return self._leaves
 
-    def _walk(self, field: str, order: AnnOrder) -> tuple[_Met, bool]:
+    def _walk(self, aim: Aim, order: AnnOrder) -> tuple[_Met, bool]:
         """What is met along the ANN index, and whether there can be no more that is wanted."""
-        passages, candidates = self._limit, _candidates(order, self._limit)
+        passages, candidates = aim.limit, _candidates(order, aim.limit)
         met = _NOTHING
-        while candidates <= max(_MOST_CANDIDATES, _candidates(order, self._limit)):
+        while candidates <= max(_MOST_CANDIDATES, _candidates(order, aim.limit)):
             try:
-                met = self._meet(field, order, passages, candidates)
-            except _TimeIsOver:
-                raise _TimeIsOver(met) from None
-            if len(met.hits) >= self._limit:
+                met = self._meet(aim, order, passages, candidates)
+            except TimeIsOver:
+                raise TimeIsOver(met) from None
+            if len(met.hits) >= aim.limit:
                 return met, True
             if met.passages < passages:
                 return met, False  # all are met, or as many as pgvector walks
-            if met.farthest_score > self._threshold:
+            if met.farthest_score > aim.threshold:
                 passages *= _FARTHER  # several passages of a document
             elif order.is_exact or 2 * met.last_place <= candidates:
                 return met, True
@@ -219,47 +200,54 @@ class _Search:
             candidates *= _FARTHER
         return met, False
 
-    def _look_at_all(self, field: str) -> _Met:
-        passages = self._limit
+    def _look_at_all(self, aim: Aim) -> _Met:
+        passages = aim.limit
         while True:
-            met = self._meet(field, None, passages, 0)
-            if len(met.hits) >= self._limit or met.passages < passages or met.farthest_score <= self._threshold:
+            met = self._meet(aim, None, passages, 0)
+            if len(met.hits) >= aim.limit or met.passages < passages or met.farthest_score <= aim.threshold:
                 return met
             passages *= _FARTHER
 
-    def _meet(self, field: str, order: AnnOrder | None, passages: int, candidates: int) -> _Met:
-        seconds = self._deadline - time.monotonic()
-        if seconds <= 0:
-            raise _TimeIsOver(_NOTHING)
-        choose_scan(self._connection, order, passages if order is None or order.is_exact else candidates, seconds)
-        try:
-            with self._connection.transaction():
-                rows = self._connection.execute(
-                    statement(self._index, self._unique_on, order, field, self._restriction),
-                    {
-                        **self._restriction.parameters,
-                        "vector": self._vector,
-                        "limit": passages,
-                        "candidates": candidates,
-                    },
-                ).fetchall()
-        except psycopg.errors.QueryCanceled:
-            if time.monotonic() < self._deadline:
-                raise  # somebody else's doing
-            raise _TimeIsOver(_NOTHING) from None
+    def _meet(self, aim: Aim, order: AnnOrder | None, passages: int, candidates: int) -> _Met:
+        rows = self.read(
+            statement(self._index, self._unique_on, order, aim.field, self._restriction),
+            {**self._restriction.parameters, "vector": aim.vector, "limit": passages, "candidates": candidates},
+            order,
+            passages if order is None or order.is_exact else candidates,
+        )
         if not rows:
             return _NOTHING
         rendering = self._index.generation.rendering
-        above = [row for row in rows if 1.0 - row[1] > self._threshold]
+        above = [row for row in rows if 1.0 - row[1] > aim.threshold]
         return _Met(
-            tuple(_hit(rendering, field, row) for row in above),
+            tuple(_hit(rendering, aim.field, row) for row in above),
             passages=rows[0][5],
             farthest_score=1.0 - rows[0][6],
             last_place=max((row[7] for row in above), default=0),
         )
 
+    def read(
+        self, query: sql.Composed, parameters: Mapping[str, object], order: AnnOrder | None, wanted: int
+    ) -> list[tuple[Any, ...]]:
+        """The rows of a statement, in what is left of the time.
 
-class _TimeIsOver(Exception):
+        The settings go with it in one pipeline, which PostgreSQL takes as one transaction: a round trip for both.
+        """
+        seconds = self._deadline - time.monotonic()
+        if seconds <= 0:
+            raise TimeIsOver(_NOTHING)
+        try:
+            with self._connection.pipeline():
+                choose_scan(self._connection, order, wanted, seconds)
+                cursor: psycopg.Cursor[tuple[Any, ...]] = self._connection.execute(query, parameters)
+            return cursor.fetchall()
+        except psycopg.errors.QueryCanceled:
+            if time.monotonic() < self._deadline:
+                raise  # somebody else's doing
+            raise TimeIsOver(_NOTHING) from None
+
+
+class TimeIsOver(Exception):
     """With what was met until then."""
 
     def __init__(self, met: _Met) -> None:

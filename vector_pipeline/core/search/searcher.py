@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import psycopg
 
-from vector_pipeline.core.errors import NotYetSyncedError
 from vector_pipeline.core.search.answer import SearchAnswer
-from vector_pipeline.core.search.nearest import nearest
+from vector_pipeline.core.search.by_fields import by_best_field, by_weighted_mean
+from vector_pipeline.core.search.nearest import Aim, FieldSearch, Neighbours, QueryVector
 from vector_pipeline.core.search.query_vector import ProvidersAsBuilt, embed_query
-from vector_pipeline.core.search.request import SearchRequest, SearchRequestError, resolve
+from vector_pipeline.core.search.request import SearchRequest, Wanted, resolve
+from vector_pipeline.core.search.served import Served, read_served
 from vector_pipeline.core.spec import IndexSpec
-from vector_pipeline.core.store import registry
-from vector_pipeline.core.store.ann_index import present_orders
-from vector_pipeline.core.store.registry import RegisteredIndex
+
+# Between two statements another generation may be switched to, and the one before it removed; once more in the time of
+# a search is unheard of.
+_ATTEMPTS = 3
+_VANISHED = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn)
+
+_T = TypeVar("_T")
 
 
 class Searcher:
@@ -23,7 +29,7 @@ class Searcher:
 
     Args:
         threshold: the environment's, for a declaration that has none.
-        target: gives the connection to search on.
+        target: gives the connection to search on: in autocommit mode, and nobody else's while a search uses it.
     """
 
     def __init__(
@@ -46,33 +52,18 @@ class Searcher:
             NotYetSyncedError: there is no such index yet.
             ProviderError: the provider is down.
         """
-        try:
-            return self._answer(request)
-        except psycopg.errors.UndefinedTable:
-            # Between two statements another generation was switched to, and the one before it removed.
-            return self._answer(request)
+        return _though_tables_vanish(lambda: self._search(request))
 
-    def _answer(self, request: SearchRequest) -> SearchAnswer:
+    def _search(self, request: SearchRequest) -> SearchAnswer:
         started = time.monotonic()
         target = self._target()
-        index = self._index(target, request.generation)
-        accepted = registry.accepted_declaration(target, index)
-        wanted = resolve(request, index, self._spec.search, self._threshold)
-        vector = embed_query(self._providers.of(index, accepted), index, wanted.query)
-        found = nearest(
-            target,
-            index,
-            present_orders(target, index),
-            vector,
-            wanted.fields,
-            wanted.limit,
-            wanted.threshold,
-            unique_on=index.generation.column_of(accepted.document.unique_on),
-            seconds=self._spec.search.seconds,
-        )
+        served = read_served(target, self._spec.name, request.generation)
+        wanted = resolve(request, served.index, self._spec.search, self._threshold)
+        vector = embed_query(self._providers.of(served.index, served.accepted), served.index, request.query)
+        found = self._nearest(target, served, wanted, dict.fromkeys(wanted.fields, vector))
         return SearchAnswer(
-            index.name,
-            wanted.query,
+            served.index.name,
+            request.query,
             found.hits,
             wanted.limit,
             wanted.threshold,
@@ -80,19 +71,25 @@ class Searcher:
             found.complete,
         )
 
-    def _index(self, target: psycopg.Connection, generation: int | None) -> RegisteredIndex:
-        """The index by the generation of that number, or by the served one."""
-        registered = registry.load(target, self._spec.name)
-        if registered is None:
-            raise NotYetSyncedError(
-                f"index {self._spec.name!r} is not in PostgreSQL yet; run: vector-pipeline sync {self._spec.name}"
-            )
-        if generation is None or generation == registered.generation.number:
-            return registered
-        found = registry.load_generation(target, registered, generation)
-        if found is None:
-            raise SearchRequestError(
-                f"index {registered.name!r} has no generation {generation}; see: vector-pipeline generations "
-                f"{registered.name}"
-            )
-        return found
+    def _nearest(
+        self, target: psycopg.Connection, served: Served, wanted: Wanted, vectors: Mapping[str, QueryVector]
+    ) -> Neighbours:
+        """The documents near to the vector of each field."""
+        unique_on = served.index.generation.column_of(served.accepted.document.unique_on)
+        search = FieldSearch(target, served.index, unique_on, seconds=self._spec.search.seconds)
+        aims = [
+            Aim(field, vector, served.orders.get(field), wanted.limit, wanted.threshold)
+            for field, vector in vectors.items()
+        ]
+        if wanted.weights is None:
+            return by_best_field(search, aims)
+        return by_weighted_mean(search, served.index, aims, wanted.weights)
+
+
+def _though_tables_vanish(search: Callable[[], _T]) -> _T:
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return search()
+        except _VANISHED:
+            continue
+    return search()

@@ -1,0 +1,96 @@
+"""What a search has to know of its index, read with one statement: a round trip costs as much as a good part of the
+search itself.
+
+It is read for each search anew, so that a switch to another generation is seen by the next one. What is written as JSON
+is parsed once for each text that comes up.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import psycopg
+from pydantic import ValidationError
+
+from vector_pipeline.core.documents.rendering import Rendering
+from vector_pipeline.core.errors import NotYetSyncedError, UnreadableIndexError
+from vector_pipeline.core.search.request import SearchRequestError
+from vector_pipeline.core.spec import IndexSpec
+from vector_pipeline.core.store.ann_method import AnnOrder, Method
+from vector_pipeline.core.store.registry import Generation, RegisteredIndex, VectorSpace
+
+_KEPT_PARSED = 256
+
+_READ = """
+    SELECT i.index_id, i.schema_name, g.rendering::text, g.behind_since, g.declaration::text,
+           ARRAY(SELECT ARRAY[a.field, a.method, a.width::text]
+                 FROM vector_pipeline.ann_indexes a
+                 JOIN pg_namespace n ON n.nspname = i.schema_name
+                 JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = a.name
+                 JOIN pg_index x ON x.indexrelid = c.oid AND x.indisvalid
+                 WHERE a.index_id = i.index_id AND a.space = g.space
+                 ORDER BY a.built_at),
+           g.generation, s.space, s.provider, s.model, s.native_dimensions, s.stored_dimensions, s.query_prefix,
+           s.document_prefix, s.storage
+    FROM vector_pipeline.embedding_indexes i
+    LEFT JOIN vector_pipeline.generations g
+        ON g.index_id = i.index_id AND g.generation = coalesce(%s, i.active_generation)
+    LEFT JOIN vector_pipeline.vector_spaces s ON s.index_id = g.index_id AND s.space = g.space
+    WHERE i.name = %s
+"""
+
+
+@dataclass(frozen=True)
+class Served:
+    """An index by the generation that is searched, the declaration that this one was last prepared with, and by what
+    the ANN index of each field orders that has one."""
+
+    index: RegisteredIndex
+    accepted: IndexSpec
+    orders: Mapping[str, AnnOrder]
+
+
+def read_served(connection: psycopg.Connection, name: str, generation: int | None = None) -> Served:
+    """What is served of the index at this moment, or a generation of it by its number.
+
+    `connection` must be in autocommit mode, outside of a transaction.
+
+    Raises:
+        NotYetSyncedError: there is no such index yet.
+        SearchRequestError: there is no such generation (any more).
+        UnreadableIndexError: another version of this project has written it.
+    """
+    try:
+        row = connection.execute(_READ, (generation, name)).fetchone()
+    except psycopg.errors.UndefinedTable:
+        row = None  # nothing was ever synced into this database
+    if row is None or (generation is None and row[6] is None):
+        raise NotYetSyncedError(f"index {name!r} is not in PostgreSQL yet; run: vector-pipeline sync {name}")
+    index_id, schema, rendering, behind_since, declaration, ann_indexes, number, *space = row
+    if number is None:
+        raise SearchRequestError(
+            f"index {name!r} has no generation {generation}; see: vector-pipeline generations {name}"
+        )
+    parsed, columns = _rendering(rendering)
+    found = Generation(number, VectorSpace(*space), parsed, columns, behind_since)
+    try:
+        accepted = _declaration(declaration)
+    except ValidationError:
+        raise UnreadableIndexError(name) from None
+    orders = {field: AnnOrder(found.space, Method(method), int(width)) for field, method, width in ann_indexes}
+    return Served(RegisteredIndex(index_id, name, schema, found), accepted, orders)
+
+
+@functools.lru_cache(_KEPT_PARSED)
+def _rendering(text: str) -> tuple[Rendering, tuple[str, ...]]:
+    """The rendering, and the columns of the documents that hold its texts."""
+    written = json.loads(text)
+    return Rendering.from_json(written), tuple(written.get("columns", written["names"]))
+
+
+@functools.lru_cache(_KEPT_PARSED)
+def _declaration(text: str) -> IndexSpec:
+    return IndexSpec.model_validate(json.loads(text))
