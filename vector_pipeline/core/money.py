@@ -33,9 +33,10 @@ def price_as_built(
 def budget(target: psycopg.Connection, index: RegisteredIndex, limit: float | None) -> DailyBudget:
     """How today's budget stands. Texts are counted only while it pauses."""
     day = spending.budget_day(target, index)
-    pauses = day.pauses(limit)
-    waiting = sum(count_waiting(target, one) for one in generations.live(target, index)) if pauses else 0
-    return DailyBudget(index.name, limit, float(day.paid), float(day.in_flight), pauses, waiting)
+    refuses = day.pauses(limit)
+    waiting = sum(count_waiting(target, one) for one in generations.live(target, index)) if refuses else 0
+    refused = None if day.refused is None else float(day.refused)
+    return DailyBudget(index.name, limit, float(day.paid), float(day.in_flight), waiting > 0, waiting, refused)
 
 
 def describe_budget(found: DailyBudget) -> str:
@@ -46,10 +47,14 @@ def describe_budget(found: DailyBudget) -> str:
     if not found.pauses:
         return paid
     flight = f", and requests under way may cost {in_usd(found.in_flight)}" if found.in_flight else ""
+    ends = "Embedding goes on at 00:00 UTC, or when embedding.budget_per_day is raised"
+    if found.next is not None and found.next > found.limit:
+        ends = (
+            f"A single text may cost {in_usd(found.next)}, which no day's budget covers: raise embedding.budget_per_day"
+        )
     return (
         f"The budget pauses embedding: {paid}{flight}, which leaves too little for the next request. "
-        f"{found.texts_waiting:,} texts wait; documents, deletions and search go on. "
-        "Embedding goes on at 00:00 UTC, or when embedding.budget_per_day is raised"
+        f"{found.texts_waiting:,} texts wait; documents, deletions and search go on. {ends}"
     )
 
 

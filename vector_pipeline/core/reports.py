@@ -351,7 +351,8 @@ class BuiltGeneration:
 class DailyBudget:
     """How today's budget stands, in USD; `limit` is None where none is declared.
 
-    `in_flight` is what requests under way may cost. While it `pauses`, `texts_waiting` have no vector yet.
+    `in_flight` is what requests under way may cost. While it `pauses`, `texts_waiting` have no vector yet; `next` is what
+    the request may cost that it does not cover.
     """
 
     index: str
@@ -360,6 +361,7 @@ class DailyBudget:
     in_flight: float
     pauses: bool
     texts_waiting: int
+    next: float | None = None
 
 
 @dataclass(frozen=True)

@@ -234,6 +234,25 @@ def spent_in_all(workbench: Workbench) -> float:
     return float(cost)
 
 
+def test_a_text_that_no_days_budget_covers_is_told_as_such(workbench: Workbench) -> None:
+    workbench.create_faq(1)
+    spec = priced(budget=0.001)
+    assert sync(workbench, spec).paused is not None
+    with workbench.index(spec) as index:
+        assert "which no day's budget covers: raise embedding.budget_per_day" in describe_budget(index.budget())
+
+
+def test_a_spent_budget_pauses_nothing_where_no_text_waits(workbench: Workbench) -> None:
+    workbench.create_faq(100)
+    spec = priced(budget=0.1)
+    with workbench.index(spec) as index:
+        sync_all(index)
+        assert index.budget().pauses
+        workbench.mysql("DELETE FROM faq")
+        sync_all(index)
+        assert not index.budget().pauses
+
+
 def test_runs_at_once_do_not_overdraw_the_budget_together(workbench: Workbench, provider: MisbehavingProvider) -> None:
     workbench.create_faq(400)
     spec = priced(budget=0.5)

@@ -77,7 +77,8 @@ def count_contents(connection: psycopg.Connection, index: RegisteredIndex) -> Co
 
 
 def count_waiting(connection: psycopg.Connection, index: RegisteredIndex) -> int:
-    """Distinct texts of the index's generation that have neither a vector nor a quarantine entry."""
+    """Distinct texts of the index's generation that have neither a vector nor a quarantine entry, and that no offline
+    batch owes."""
     row = connection.execute(
         sql.SQL(
             """
@@ -88,12 +89,18 @@ def count_waiting(connection: psycopg.Connection, index: RegisteredIndex) -> int
               AND NOT EXISTS (
                   SELECT FROM vector_pipeline.quarantine q
                   WHERE q.index_id = %s AND q.space = %s AND q.content_hash = p.content_hash)
+              AND NOT EXISTS (
+                  SELECT FROM vector_pipeline.offline_batch_texts b
+                  WHERE b.index_id = %s AND b.space = %s AND b.content_hash = p.content_hash)
             """
         ).format(
             passages=sql.Identifier(index.schema, index.passages),
             vectors=sql.Identifier(index.schema, index.vectors),
         ),
-        (list(index.generation.rendering.embedded_fields), index.index_id, index.generation.space.number),
+        (
+            list(index.generation.rendering.embedded_fields),
+            *(2 * (index.index_id, index.generation.space.number)),
+        ),
     ).fetchone()
     assert row is not None
     return int(row[0])
