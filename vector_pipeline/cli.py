@@ -22,6 +22,7 @@ from vector_pipeline.core.errors import VectorPipelineError
 from vector_pipeline.core.estimating import MOST_ROWS
 from vector_pipeline.core.index import VectorIndex, open_index
 from vector_pipeline.core.reports import ParityReport, SyncReport
+from vector_pipeline.core.search.filters import parsed_texts
 from vector_pipeline.core.settings import read_settings
 from vector_pipeline.declarations import Declaration, find_declaration, read_declarations
 from vector_pipeline.embedded.folder import StackFolder, default_folder
@@ -78,6 +79,12 @@ def sync(index: str, as_json: bool) -> None:
 @click.option("--threshold", type=click.FloatRange(-1, 1), help="Hits score strictly above it.")
 @click.option("--field", help="A field that is embedded, or `best`.")
 @click.option("--generation", type=int, help="Number of the generation to search, instead of the served one.")
+@click.option(
+    "--filter",
+    "filters",
+    multiple=True,
+    help="A condition on metadata: category=health, asked>=2026-01-01, or JSON; several hold together.",
+)
 @as_json
 def search(
     index: str,
@@ -86,11 +93,19 @@ def search(
     threshold: float | None,
     field: str | None,
     generation: int | None,
+    filters: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Print the documents of INDEX nearest to QUERY."""
     with _opened(index) as opened:
-        answer = opened.search(query, limit=limit, threshold=threshold, field=field, generation=generation)
+        answer = opened.search(
+            query,
+            limit=limit,
+            threshold=threshold,
+            field=field,
+            generation=generation,
+            filter=parsed_texts(filters),
+        )
     _print(answer, as_json, display.search_answer)
 
 

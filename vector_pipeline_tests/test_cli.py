@@ -89,6 +89,12 @@ def test_search_verify_and_status_tell_of_a_synced_index() -> None:
     assert [hit["key"] for hit in hits] == ["1"]
     assert hits[0]["texts"]["question"] == PASSPORT
     assert hits[0]["metadata"]["date"] == "2026-01-02 03:04:05"
+    for day, found in (("date=2026-01-02", 3), ("date>2026-01-02", 0)):
+        filtered = printed("search", "genie_documents", "passport", "--filter", day, "--threshold", "-1")["hits"]
+        assert isinstance(filtered, list)
+        assert len(filtered) == found
+    refused = run("search", "genie_documents", "passport", "--filter", "colour=red").stderr
+    assert "'colour' is no metadata of 'genie_documents'; filter by date (date and time), link (text)" in refused
     assert printed("verify", "genie_documents")["equal"] is True
     assert run("verify", "genie_documents").exit_code == 0
     status = json.loads(run("status", "--json").stdout)

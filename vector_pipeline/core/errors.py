@@ -40,6 +40,10 @@ class IndexSpecError(VectorPipelineError):
         super().__init__("\n".join(f"{origin}, {problem}" for problem in self.problems))
 
 
+class SearchRequestError(VectorPipelineError):
+    """The request itself can't be answered; the message says what to change."""
+
+
 class ConfigurationError(VectorPipelineError):
     """An environment variable is missing or unusable."""
 

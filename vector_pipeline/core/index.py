@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property, wraps
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import psycopg
 import pymysql
@@ -85,6 +85,7 @@ from vector_pipeline.core.reports import (
 )
 from vector_pipeline.core.schema_changes import SchemaChange
 from vector_pipeline.core.search import SearchAnswer
+from vector_pipeline.core.search.filters import Filter
 from vector_pipeline.core.search.query_vector import ProvidersAsBuilt
 from vector_pipeline.core.search.request import FieldChoice, SearchRequest
 from vector_pipeline.core.search.searcher import Searcher
@@ -766,6 +767,7 @@ class VectorIndex:
         threshold: float | None = None,
         field: FieldChoice | None = None,
         generation: int | None = None,
+        filter: Filter | Mapping[str, Any] | None = None,
     ) -> SearchAnswer:
         """The nearest documents; what is left out comes from the declaration, then from the environment.
 
@@ -775,8 +777,9 @@ class VectorIndex:
             field: its name; `best`, or several names: each document by its best one of them; or weights by name: each
                 by the weighted mean of the scores of those that it has.
             generation: the one to search, by its number; the served one if left out.
+            filter: conditions on metadata, such as `{"category": "health"}`; see `core.search.filters`.
         """
-        return self._searcher.search(SearchRequest(query, limit, threshold, field, generation))
+        return self._searcher.search(SearchRequest(query, limit, threshold, field, generation, filter))
 
     @cached_property
     def _searcher(self) -> Searcher:

@@ -20,6 +20,9 @@ class SearchConfig(dg.Config):
     threshold: float | None = Field(default=None, description="Hits score strictly above it.")
     field: str | None = Field(default=None, description="A field that is embedded, or `best`.")
     generation: int | None = Field(default=None, description="A generation's number; the served one's if left out.")
+    filter: dict[str, Any] | None = Field(
+        default=None, description="Conditions on metadata, such as {category: health}; see README.md, Filters."
+    )
 
 
 @dg.op
@@ -33,6 +36,7 @@ def search(context: dg.OpExecutionContext, config: SearchConfig, indexes: Indexe
             threshold=config.threshold,
             field=config.field,
             generation=config.generation,
+            filter=config.filter,
         )
     shown = declaration.spec.document.previews
     hits = metadata.table(

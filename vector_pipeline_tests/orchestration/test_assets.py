@@ -124,7 +124,8 @@ def test_the_search_job_finds_documents_of_any_index_by_its_name(
     location.workbench.create_faq(120)
     location.settle()
     monkeypatch.setattr(search_job, "find_declaration", {"faq": location.index.declaration}.__getitem__)
-    config = {"ops": {"search": {"config": {"index": "faq", "query": "question number 7?", "limit": 3}}}}
+    search = {"index": "faq", "query": "question number 7?", "limit": 3, "filter": {"link": {"prefix": "https:"}}}
+    config = {"ops": {"search": {"config": search}}}
     job = location.definitions.resolve_job_def("search_job")
     result = job.execute_in_process(instance=location.instance, run_config=config | QUIET)
     hits = result.output_for_node("search")

@@ -5,19 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from vector_pipeline.core.declaration import BEST_FIELD
-from vector_pipeline.core.errors import VectorPipelineError
+from vector_pipeline.core.errors import SearchRequestError
+from vector_pipeline.core.search.filters import Filter
 from vector_pipeline.core.spec import SearchSpec
 from vector_pipeline.core.store.registry import RegisteredIndex
+
+__all__ = ["FieldChoice", "SearchRequest", "SearchRequestError", "SimilarRequest", "Wanted", "read_field", "resolve"]
 
 FieldChoice = str | Sequence[str] | Mapping[str, float]
 """The field to search by; `best`, or several names: each document by its best one of them; or weights by name: each
 document by the weighted mean of the scores of those that it has."""
-
-
-class SearchRequestError(VectorPipelineError):
-    """The request itself can't be answered; the message says what to change."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class SearchRequest:
         field: what to search by.
         generation: the number of the generation to search, be it one that is being built or kept; None is the served
             one.
+        filter: on metadata, as `filters` reads it; documents that it leaves out are not found.
     """
 
     query: str
@@ -37,6 +38,7 @@ class SearchRequest:
     threshold: float | None = None
     field: FieldChoice | None = None
     generation: int | None = None
+    filter: Filter | Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class SimilarRequest:
     threshold: float | None = None
     field: FieldChoice | None = None
     generation: int | None = None
+    filter: Filter | Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

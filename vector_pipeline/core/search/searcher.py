@@ -13,7 +13,9 @@ from vector_pipeline.core.search.by_fields import by_best_field, by_weighted_mea
 from vector_pipeline.core.search.nearest import Aim, FieldSearch, Neighbours, QueryVector
 from vector_pipeline.core.search.query_vector import ProvidersAsBuilt, embed_query
 from vector_pipeline.core.search.request import SearchRequest, Wanted, resolve
+from vector_pipeline.core.search.restricting import restrict
 from vector_pipeline.core.search.served import Served, read_served
+from vector_pipeline.core.search.statement import Restriction
 from vector_pipeline.core.spec import IndexSpec
 
 # Between two statements another generation may be switched to, and the one before it removed; once more in the time of
@@ -59,8 +61,9 @@ class Searcher:
         target = self._target()
         served = read_served(target, self._spec.name, request.generation)
         wanted = resolve(request, served.index, self._spec.search, self._threshold)
+        restriction = restrict(target, served.index, served.accepted, request.filter)
         vector = embed_query(self._providers.of(served.index, served.accepted), served.index, request.query)
-        found = self._nearest(target, served, wanted, dict.fromkeys(wanted.fields, vector))
+        found = self._nearest(target, served, wanted, restriction, dict.fromkeys(wanted.fields, vector))
         return SearchAnswer(
             served.index.name,
             request.query,
@@ -72,11 +75,16 @@ class Searcher:
         )
 
     def _nearest(
-        self, target: psycopg.Connection, served: Served, wanted: Wanted, vectors: Mapping[str, QueryVector]
+        self,
+        target: psycopg.Connection,
+        served: Served,
+        wanted: Wanted,
+        restriction: Restriction,
+        vectors: Mapping[str, QueryVector],
     ) -> Neighbours:
         """The documents near to the vector of each field."""
         unique_on = served.index.generation.column_of(served.accepted.document.unique_on)
-        search = FieldSearch(target, served.index, unique_on, seconds=self._spec.search.seconds)
+        search = FieldSearch(target, served.index, unique_on, restriction, seconds=self._spec.search.seconds)
         aims = [
             Aim(field, vector, served.orders.get(field), wanted.limit, wanted.threshold)
             for field, vector in vectors.items()

@@ -144,15 +144,24 @@ def _to_documents(index: RegisteredIndex, unique_on: str | None, restriction: Re
         "JOIN {passages} p ON p.served_hash = v.content_hash AND p.field = v.field JOIN {documents} d ON d.key = p.key"
     ).format(passages=sql.Identifier(index.schema, index.passages), documents=documents)
     if unique_on is not None:
-        joins += sql.SQL(" AND ") + served_once(index, unique_on)
+        joins += sql.SQL(" AND ") + served_once(index, unique_on, restriction)
     return joins + restriction.joined()
 
 
-def served_once(index: RegisteredIndex, unique_on: str) -> sql.Composed:
-    """True for a document (alias d) that has the lowest key among those with the same text."""
+def served_once(index: RegisteredIndex, unique_on: str, restriction: Restriction = EVERYTHING) -> sql.Composed:
+    """True for a document (alias d) that has the lowest key among those with the same text that the restriction
+    leaves: one that is left out hides none that is wanted."""
     return sql.SQL(
         """NOT EXISTS (
-            SELECT FROM {documents} twin
+            SELECT FROM {twins} twin
             WHERE md5(twin.{column}) = md5(d.{column}) AND twin.{column} = d.{column}
               AND twin.sort_key < d.sort_key)"""
-    ).format(documents=sql.Identifier(index.schema, "documents"), column=sql.Identifier(unique_on))
+    ).format(twins=_left(index, restriction), column=sql.Identifier(unique_on))
+
+
+def _left(index: RegisteredIndex, restriction: Restriction) -> sql.Composable:
+    """The documents that the restriction leaves, as something to select from."""
+    documents = sql.Identifier(index.schema, "documents")
+    if restriction.condition is None:
+        return documents
+    return sql.SQL("(SELECT d.* FROM {} d WHERE {})").format(documents, restriction.condition)
