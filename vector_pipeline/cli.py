@@ -430,7 +430,7 @@ def _opened(index: str) -> Iterator[VectorIndex]:
 @contextmanager
 def _open(declaration: Declaration) -> Iterator[VectorIndex]:
     declaration.refuse_if_wrong()
-    with open_index(declaration.spec, read_settings(), origin=declaration.origin) as opened:
+    with open_index(declaration.spec, read_settings(), origin=declaration.origin, folder=declaration.folder) as opened:
         yield opened
 
 

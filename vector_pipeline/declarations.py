@@ -62,6 +62,11 @@ class Declaration:
     problems: tuple[DeclarationProblem, ...] = ()
     path: Path | None = None
 
+    @property
+    def folder(self) -> Path | None:
+        """The one that the file is in: what a declaration names is looked for there first."""
+        return None if self.path is None else self.path.parent
+
     def refuse_if_wrong(self) -> None:
         """Raises:
         IndexSpecError: the files alone show that the declaration is wrong.

@@ -14,7 +14,7 @@ import psycopg
 
 from vector_pipeline.core import generations
 from vector_pipeline.core.errors import SourceKeyError, SourceValueError
-from vector_pipeline.core.generations import Reading
+from vector_pipeline.core.generations import Judge, Reading
 from vector_pipeline.core.reports import BuiltGeneration, EmbeddingReport, RangeDocuments
 from vector_pipeline.core.source.key_ranges import KeyRange
 from vector_pipeline.core.spec import IndexSpec
@@ -38,6 +38,7 @@ def build(
     fill: Fill,
     on_progress: Callable[[], None],
     observer: Observer | None = None,
+    judge: Judge | None = None,
 ) -> BuiltGeneration:
     """Builds the generation, and serves it if nothing is in the way.
 
@@ -47,6 +48,7 @@ def build(
         fill: embeds what ranges lack in a generation.
         on_progress: called after each window of ranges.
         observer: is told how far the building of ANN indexes is.
+        judge: says why answers of a complete generation are not good enough to be served.
 
     Raises:
         SourceKeyError, SourceValueError: a row can't be taken over; all other ranges are built.
@@ -74,7 +76,7 @@ def build(
         if paused is not None:
             obstacles = [paused]
             break
-        obstacles = generations.switch_if_ready(target, building, reading, spec, observer)
+        obstacles = generations.switch_if_ready(target, building, reading, spec, observer, judge)
         if obstacles == [generations.INCOMPLETE] and (owed := offline_batches.count_owed(target, building)):
             obstacles = [f"{owed:,} of its texts wait for an offline batch"]
         if obstacles != [generations.INCOMPLETE]:

@@ -40,6 +40,7 @@ def static_problems(spec: IndexSpec) -> list[DeclarationProblem]:
         *_owner_problems(spec),
         *_throttle_problems(spec),
         *_ann_problems(spec),
+        *_golden_problems(spec),
         *text_problems(spec),
     ]
 
@@ -77,6 +78,15 @@ def _ann_problems(spec: IndexSpec) -> Iterator[DeclarationProblem]:
             "search.ann_prefix",
             f"{prefix} is not less than the {dimensions} numbers of a vector",
             "leave it out to index all of them, or declare fewer",
+        )
+
+
+def _golden_problems(spec: IndexSpec) -> Iterator[DeclarationProblem]:
+    if spec.search.golden_floor.is_declared and spec.search.golden_set is None:
+        yield DeclarationProblem(
+            "search.golden_floor",
+            "there is a floor, but no golden set to measure",
+            "declare search.golden_set, or leave the floor out",
         )
 
 

@@ -32,6 +32,9 @@ _log = logging.getLogger(__name__)
 Reading = Callable[[], tuple[list[RegisteredIndex], ReadingPlan]]
 """Gives the index by each generation that follows the source, and how rows are read for them."""
 
+Judge = Callable[[RegisteredIndex, RegisteredIndex], list[str]]
+"""Says, of the served generation and of one that is complete, why the latter must not take the other's place."""
+
 
 def declared_generation(
     records: Sequence[GenerationRecord], spec: IndexSpec, wanted: WantedSpace
@@ -166,8 +169,14 @@ def switch_if_ready(
     reading: Reading,
     spec: IndexSpec,
     observer: Observer | None = None,
+    judge: Judge | None = None,
 ) -> list[str]:
-    """Serves the generation that was built, unless something is in the way: returns what."""
+    """Serves the generation that was built, unless something is in the way: returns what.
+
+    Args:
+        judge: says why answers of a complete generation are not good enough; somebody who approves the switch accepts
+            them.
+    """
     served = registry.load(target, building.name)
     assert served is not None, f"index {building.name} is gone"
     if served.generation.number == building.generation.number:
@@ -179,8 +188,12 @@ def switch_if_ready(
         return found
     generations.note_complete(target, building)
     make_ready(target, building, spec, observer)
-    if spec.generations.switch == "approval" and not _is_approved(target, building):
-        return [UNAPPROVED]
+    if not _is_approved(target, building):
+        found = [] if judge is None else judge(served, building)
+        if spec.generations.switch == "approval":
+            found.append(UNAPPROVED)
+        if found:
+            return found
     return [] if switch(target, served, building, reading()[1], spec) else [INCOMPLETE]
 
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property, wraps
+from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import psycopg
@@ -62,6 +63,7 @@ from vector_pipeline.core.errors import (
     VectorPipelineError,
 )
 from vector_pipeline.core.generations import GenerationWork
+from vector_pipeline.core.quality import GoldenStanding, Quality, to_be_compared
 from vector_pipeline.core.reports import (
     BatchReport,
     BuiltGeneration,
@@ -85,9 +87,11 @@ from vector_pipeline.core.reports import (
 )
 from vector_pipeline.core.schema_changes import SchemaChange
 from vector_pipeline.core.search import SearchAnswer
+from vector_pipeline.core.search.ann_recall import SAMPLES, SECONDS, RecallReport
 from vector_pipeline.core.search.filters import Filter
+from vector_pipeline.core.search.golden_run import Answer, GoldenComparison, GoldenReport
 from vector_pipeline.core.search.query_vector import ProvidersAsBuilt
-from vector_pipeline.core.search.request import FieldChoice, SearchRequest
+from vector_pipeline.core.search.request import FieldChoice, SearchRequest, SearchRequestError
 from vector_pipeline.core.search.searcher import Searcher
 from vector_pipeline.core.search_index import read_status, refresh_search_index, search_index_is_due
 from vector_pipeline.core.settings import Settings
@@ -146,8 +150,10 @@ class VectorIndex:
         origin: str,
         provider: EmbeddingProvider | None,
         closing: ExitStack,
+        folder: Path | None = None,
     ) -> None:
         self.spec = spec
+        self._folder = folder
         self._settings = settings
         self._origin = origin
         self._given_provider = provider
@@ -794,6 +800,59 @@ class VectorIndex:
         return self._providers.of(index, registry.accepted_declaration(self._target, index))
 
     @_in_our_words
+    def measure_recall(self, *, samples: int = SAMPLES, seconds: float = SECONDS) -> RecallReport:
+        """Compares what the ANN indexes find with exact search, on stored vectors. Asks no provider.
+
+        Args:
+            samples: vectors of a field, at most.
+            seconds: the longest that it takes, about.
+        """
+        return self._quality.recall(self._registered, samples, seconds)
+
+    @_in_our_words
+    def ask_golden_set(self) -> GoldenReport:
+        """Asks the declared golden set, and judges the answers.
+
+        Raises:
+            GoldenSetError: none is declared, or it can't be used.
+            ProviderError: the provider is down.
+        """
+        return self._quality.golden(self._registered)
+
+    @_in_our_words
+    def compare_generations(self, before: int | None = None, after: int | None = None) -> GoldenComparison:
+        """Asks the declared golden set of two generations.
+
+        Args:
+            before, after: their numbers; if left out, the served one and the one being built, or, where none is, the
+                one that was served before and the served one.
+
+        Raises:
+            GenerationError: there are no two.
+            GoldenSetError, ProviderError: as `ask_golden_set`.
+        """
+        return self._quality.compare(*to_be_compared(self._target, self._registered, before, after))
+
+    @_in_our_words
+    def golden_standing(self) -> GoldenStanding | None:
+        """How the generation being built compares with the served one by the last figures, None where there are none.
+        Asks nothing."""
+        return self._quality.standing()
+
+    @cached_property
+    def _quality(self) -> Quality:
+        return Quality(self.spec, self._folder, lambda: self._target, self._ask)
+
+    def _ask(self, requests: Sequence[SearchRequest]) -> list[Answer]:
+        answers: list[Answer] = []
+        for request in requests:
+            try:
+                answers.append(self._searcher.search(request))
+            except SearchRequestError as error:
+                answers.append(error)
+        return answers
+
+    @_in_our_words
     def preview_documents(self, partitions: Sequence[str], limit: int = 5) -> Preview:
         """The documents of these partitions that were written last, texts cut short."""
         index = self._registered
@@ -855,6 +914,7 @@ class VectorIndex:
             self._fill,
             tell,
             self._observer(on_build_progress),
+            self._quality.obstacles,
         )
 
     def _begin_next_generation(self, served: RegisteredIndex) -> bool:
@@ -944,7 +1004,14 @@ def open_index(
     *,
     origin: str = "declaration",
     provider: EmbeddingProvider | None = None,
+    folder: Path | None = None,
 ) -> Iterator[VectorIndex]:
-    """Opens an index. `origin` is named in errors; `provider` replaces the one that the declaration chooses."""
+    """Opens an index.
+
+    Args:
+        origin: is named in errors.
+        provider: replaces the one that the declaration chooses.
+        folder: where the declaration stands; files that it names are looked for there first.
+    """
     with ExitStack() as closing:
-        yield VectorIndex(spec, settings, origin, provider, closing)
+        yield VectorIndex(spec, settings, origin, provider, closing, folder)

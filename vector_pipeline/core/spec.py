@@ -304,6 +304,20 @@ class EmbeddingSpec(_Declared):
     )
 
 
+class GoldenFloorSpec(_Declared):
+    """The least that the golden set must give, each from 0 to 1; what is left out may be anything."""
+
+    recall_at_1: float | None = Field(default=None, ge=0, le=1, description="Relevant documents found first.")
+    recall_at_5: float | None = Field(default=None, ge=0, le=1, description="… found among the first five.")
+    recall_at_10: float | None = Field(default=None, ge=0, le=1, description="… found among the first ten.")
+    mrr: float | None = Field(default=None, ge=0, le=1, description="Mean of 1 / rank of the first relevant document.")
+    ndcg_at_10: float | None = Field(default=None, ge=0, le=1, description="Order of the first ten against the best.")
+
+    @property
+    def is_declared(self) -> bool:
+        return bool(self.model_dump(exclude_none=True))
+
+
 class SearchSpec(_Declared):
     """Defaults of a search that does not say otherwise."""
 
@@ -344,6 +358,25 @@ class SearchSpec(_Declared):
         ge=16,
         description="Memory for building an ANN index; left out: as much as it needs, up to what PostgreSQL's own "
         "shared_buffers or maintenance_work_mem are, or 256.",
+    )
+    recall_floor: float = Field(
+        default=0.95,
+        ge=0,
+        le=1,
+        description="The check `recall` fails if an ANN index finds less than this share of the ten nearest documents.",
+    )
+    golden_set: str | None = Field(
+        default=None,
+        description="A CSV file of `query,key` (and `relevance`, if some documents are more relevant than others): "
+        "questions and what answers them, for the check `golden_set` and for comparing generations. Its path begins at "
+        "the declaration's folder, or at the project's.",
+        examples=["golden.csv"],
+    )
+    golden_floor: GoldenFloorSpec = Field(
+        default_factory=GoldenFloorSpec,
+        description="The check `golden_set` fails below one of these, and a new generation is served only if somebody "
+        "approves it.",
+        examples=[{"recall_at_5": 0.8}],
     )
 
 

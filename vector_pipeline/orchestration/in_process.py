@@ -81,7 +81,7 @@ def sync_in_process(declaration: Declaration, on_progress: OnProgress | None = N
     synced: list[str] = []
     with (
         dg.DagsterInstance.get() as instance,
-        open_index(declaration.spec, read_settings(), origin=declaration.origin) as opened,
+        open_index(declaration.spec, read_settings(), origin=declaration.origin, folder=declaration.folder) as opened,
     ):
         opened.detect()
         opened.refuse_if_deletions_are_held()

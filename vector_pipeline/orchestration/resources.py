@@ -117,7 +117,9 @@ class IndexesResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         """
         declaration.refuse_if_wrong()
         try:
-            with open_index(declaration.spec, self.settings(), origin=declaration.origin) as index:
+            with open_index(
+                declaration.spec, self.settings(), origin=declaration.origin, folder=declaration.folder
+            ) as index:
                 yield index
         except ProviderError as error:
             if not declaration.spec.document.previews:

@@ -8,7 +8,7 @@ that was never stored, so a golden set says more about answers, and this about t
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -17,7 +17,7 @@ import psycopg
 from psycopg import sql
 
 from vector_pipeline.core.search.answer import Hit
-from vector_pipeline.core.search.nearest import QueryVector, nearest
+from vector_pipeline.core.search.nearest import Aim, FieldSearch, QueryVector
 from vector_pipeline.core.store.ann_index import EXACT, present_orders
 from vector_pipeline.core.store.ann_method import AnnOrder
 from vector_pipeline.core.store.registry import RegisteredIndex
@@ -90,10 +90,10 @@ def _describe(report: RecallReport, one: FieldRecall) -> str:
         return f"{one.field}: searched exactly, which misses nothing"
     if one.recall is None or one.ann is None or one.exact is None:
         return f"{one.field}: not measured, since exact search found nothing to compare with in time"
-    remedy = f"; below {report.floor:g}: run search_index, or lower search.ann_prefix's loss" if one in report.below else ""
+    below = f": below {report.floor:g}" if one in report.below else ""
     return (
         f"{one.field}: recall@{DEPTH} {one.recall:.3f} by {one.method} on {one.samples} samples, "
-        f"{one.ann.median:.1f} ms against {one.exact.median:.1f} ms exactly{remedy}"
+        f"{one.ann.median:.1f} ms against {one.exact.median:.1f} ms exactly{below}"
     )
 
 
@@ -149,37 +149,28 @@ class _Field:
 
     def measure(self, samples: int, until: float) -> FieldRecall:
         """Compares as many samples as the time allows, one at least."""
-        recalls, ann, exact = [], [], []
+        recalls: list[float] = []
+        ann: list[float] = []
+        exact: list[float] = []
         for sample in self._samples(samples):
             if recalls and time.monotonic() >= until:
                 break
             # The ANN index first: whatever of the vectors isn't in memory yet is to its cost.
-            along, along_seconds, _ = self._search(sample, {self.name: self.order})
-            best, best_seconds, complete = self._search(sample, {})
+            along, along_seconds, _ = self._search(sample, self.order)
+            best, best_seconds, complete = self._search(sample, None)
             if complete and best:
                 recalls.append(_recall(along, best))
                 ann.append(along_seconds)
                 exact.append(best_seconds)
         if not recalls:
             return FieldRecall(self.name, str(self.order), 0, None, None, None)
-        return FieldRecall(
-            self.name, str(self.order), len(recalls), fmean(recalls), latency(ann), latency(exact)
-        )
+        return FieldRecall(self.name, str(self.order), len(recalls), fmean(recalls), latency(ann), latency(exact))
 
-    def _search(self, sample: _Sample, orders: Mapping[str, AnnOrder]) -> tuple[list[Hit], float, bool]:
+    def _search(self, sample: _Sample, order: AnnOrder | None) -> tuple[list[Hit], float, bool]:
         """The ten nearest documents but its own, the seconds that it took, and whether these are surely all."""
         started = time.monotonic()
-        found = nearest(
-            self.connection,
-            self.index,
-            orders,
-            sample.vector,
-            (self.name,),
-            DEPTH + len(sample.own),
-            _LOWEST_SCORE,
-            unique_on=self.unique_on,
-            seconds=self.search_seconds,
-        )
+        search = FieldSearch(self.connection, self.index, self.unique_on, seconds=self.search_seconds)
+        found = search.by_field(Aim(self.name, sample.vector, order, DEPTH + len(sample.own), _LOWEST_SCORE))
         seconds = time.monotonic() - started
         return [hit for hit in found.hits if hit.key not in sample.own][:DEPTH], seconds, found.complete
 

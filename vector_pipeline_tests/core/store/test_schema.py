@@ -86,7 +86,7 @@ BACK_TO_VERSION_1 = (
     "ALTER TABLE vector_pipeline.embedding_indexes ALTER declaration SET NOT NULL, DROP building_generation,"
     " DROP generations_made, DROP spaces_made",
     "ALTER TABLE vector_pipeline.generations DROP declaration, DROP completed_at, DROP approved_at, DROP retired_at,"
-    " DROP rolled_back_at, DROP behind_since",
+    " DROP rolled_back_at, DROP behind_since, DROP golden_result, DROP golden_asked_at",
     "ALTER TABLE vector_pipeline.vector_spaces DROP query_prefix, DROP document_prefix",
     "ALTER TABLE faq.passages_1 DROP char_start, DROP char_end",
     "ALTER TABLE vector_pipeline.key_ranges DROP suspected_at, DROP dirty_since, DROP refused_digest,"

@@ -1,0 +1,62 @@
+"""How a golden set was answered by each generation when it was last asked: so that whoever decides on a switch is told
+at once, without asking anew."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from vector_pipeline.core.search.relevance import Relevance
+from vector_pipeline.core.store.registry import RegisteredIndex
+
+
+@dataclass(frozen=True)
+class GoldenResult:
+    """The last figures of a generation, of the golden set with that fingerprint."""
+
+    generation: int
+    model: str
+    fingerprint: str
+    queries: int
+    relevance: Relevance
+    asked_at: datetime
+
+
+def keep(
+    connection: psycopg.Connection, index: RegisteredIndex, fingerprint: str, queries: int, relevance: Relevance
+) -> None:
+    """Stores the figures as the last ones of the generation that the index is seen by."""
+    figures = {"fingerprint": fingerprint, "queries": queries, "relevance": asdict(relevance)}
+    connection.execute(
+        """
+        UPDATE vector_pipeline.generations SET golden_result = %s, golden_asked_at = now()
+        WHERE index_id = %s AND generation = %s
+        """,
+        (Jsonb(figures), index.index_id, index.generation.number),
+    )
+
+
+def load(connection: psycopg.Connection, index: RegisteredIndex) -> GoldenResult | None:
+    """The last figures of the generation that the index is seen by, None if it was never asked, or by another version
+    of this project with other measures."""
+    row = connection.execute(
+        """
+        SELECT golden_result, golden_asked_at FROM vector_pipeline.generations
+        WHERE index_id = %s AND generation = %s AND golden_result IS NOT NULL
+        """,
+        (index.index_id, index.generation.number),
+    ).fetchone()
+    if row is None:
+        return None
+    figures, asked_at = row
+    try:
+        relevance = Relevance(**figures["relevance"])
+    except TypeError:
+        return None
+    generation = index.generation
+    return GoldenResult(
+        generation.number, generation.space.model, figures["fingerprint"], figures["queries"], relevance, asked_at
+    )
