@@ -505,9 +505,13 @@ class VectorIndex:
         )
 
     @_in_our_words
-    def budget(self) -> DailyBudget:
-        """How today's budget stands."""
-        return money.budget(self._target, self._registered, self.spec.embedding.budget_per_day)
+    def budget(self, *, counting: bool = True) -> DailyBudget:
+        """How today's budget stands.
+
+        Args:
+            counting: counts the texts that wait while it pauses embedding.
+        """
+        return money.budget(self._target, self._registered, self.spec.embedding.budget_per_day, counting=counting)
 
     @_in_our_words
     def estimate(self, most_rows: int = estimating.MOST_ROWS) -> Estimate:
@@ -875,6 +879,17 @@ class VectorIndex:
         return generations.report(self._target, self._registered, self.spec, self._wanted)
 
     @_in_our_words
+    def asked_for(self) -> str | None:
+        """What the declaration asks for that isn't served, None where it is. Counts nothing."""
+        change = generations.declared_change(self._target, self._registered, self.spec, self._wanted)
+        return None if change is None else str(change)
+
+    @_in_our_words
+    def served_generation(self) -> int:
+        """The number of the generation that is served."""
+        return self._registered.generation.number
+
+    @_in_our_words
     def next_generation_work(self) -> GenerationWork:
         """What there is to do for the declaration to be what is served."""
         return generations.work(self._target, self._registered, self.spec, self._wanted)
@@ -882,7 +897,7 @@ class VectorIndex:
     @_in_our_words
     def build_next_generation(
         self,
-        on_progress: Callable[[GenerationsReport], None] | None = None,
+        on_progress: Callable[[], None] | None = None,
         on_build_progress: Callable[[BuildProgress], None] | None = None,
     ) -> BuiltGeneration:
         """Builds the generation that the declaration asks for beside the served one, and serves it once it is complete,
@@ -900,11 +915,6 @@ class VectorIndex:
         building = registry.load_building(self._target, served.name) if self._begin_next_generation(served) else None
         if building is None:
             return BuiltGeneration(None)
-
-        def tell() -> None:
-            if on_progress is not None:
-                on_progress(self.generations())
-
         return build(
             self._target,
             building,
@@ -912,7 +922,7 @@ class VectorIndex:
             self._reading,
             self.sync_documents,
             self._fill,
-            tell,
+            on_progress or (lambda: None),
             self._observer(on_build_progress),
             self._quality.obstacles,
         )

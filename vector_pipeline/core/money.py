@@ -10,7 +10,7 @@ from vector_pipeline.core.embedding.prices import price_of
 from vector_pipeline.core.reports import DailyBudget, Spent
 from vector_pipeline.core.spec import IndexSpec
 from vector_pipeline.core.store import generations, registry, spending
-from vector_pipeline.core.store.contents import count_waiting
+from vector_pipeline.core.store.contents import count_waiting, texts_wait
 from vector_pipeline.core.store.registry import RegisteredIndex
 
 # A run over fewer texts tells more of its beginning and end than of its pace.
@@ -30,13 +30,17 @@ def price_as_built(
     return price_of(space.provider, space.model, spec.embedding.price_per_million_tokens)
 
 
-def budget(target: psycopg.Connection, index: RegisteredIndex, limit: float | None) -> DailyBudget:
-    """How today's budget stands. Texts are counted only while it pauses."""
+def budget(
+    target: psycopg.Connection, index: RegisteredIndex, limit: float | None, *, counting: bool = True
+) -> DailyBudget:
+    """How today's budget stands. Texts are counted only while it pauses, and only if asked for."""
     day = spending.budget_day(target, index)
-    refuses = day.pauses(limit)
-    waiting = sum(count_waiting(target, one) for one in generations.live(target, index)) if refuses else 0
+    refuses = day.pauses(limit) and any(texts_wait(target, one) for one in generations.live(target, index))
+    waiting: int | None = 0
+    if refuses:
+        waiting = sum(count_waiting(target, one) for one in generations.live(target, index)) if counting else None
     refused = None if day.refused is None else float(day.refused)
-    return DailyBudget(index.name, limit, float(day.paid), float(day.in_flight), waiting > 0, waiting, refused)
+    return DailyBudget(index.name, limit, float(day.paid), float(day.in_flight), refuses, waiting, refused)
 
 
 def describe_budget(found: DailyBudget) -> str:
@@ -54,8 +58,12 @@ def describe_budget(found: DailyBudget) -> str:
         )
     return (
         f"The budget pauses embedding: {paid}{flight}, which leaves too little for the next request. "
-        f"{found.texts_waiting:,} texts wait; documents, deletions and search go on. {ends}"
+        f"{_texts(found.texts_waiting)} wait; documents, deletions and search go on. {ends}"
     )
+
+
+def _texts(count: int | None) -> str:
+    return "Texts" if count is None else f"{count:,} texts"
 
 
 def in_usd(amount: float) -> str:

@@ -351,8 +351,8 @@ class BuiltGeneration:
 class DailyBudget:
     """How today's budget stands, in USD; `limit` is None where none is declared.
 
-    `in_flight` is what requests under way may cost. While it `pauses`, `texts_waiting` have no vector yet; `next` is
-    what the request may cost that it does not cover.
+    `in_flight` is what requests under way may cost. While it `pauses`, `texts_waiting` have no vector yet, None where
+    they weren't counted; `next` is what the request may cost that it does not cover.
     """
 
     index: str
@@ -360,7 +360,7 @@ class DailyBudget:
     paid: float
     in_flight: float
     pauses: bool
-    texts_waiting: int
+    texts_waiting: int | None
     next: float | None = None
 
 

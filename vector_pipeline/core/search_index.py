@@ -21,6 +21,7 @@ from vector_pipeline.core.store import (
     offline_batches,
     quarantine,
     spending,
+    statistics,
     vectors,
     view,
 )
@@ -109,8 +110,11 @@ def search_index_is_due(target: psycopg.Connection, index: RegisteredIndex, stat
     awaited = sum(state.dirty and state.attempts <= _TRIES_AWAITED for state in states)
     if awaited > _DIRTY_SHARE * len(states) or all(state.dirty for state in states):
         return False
+    if first:
+        return True
     changed = abs(_vectors_ever_written(target, index) - written_then)
-    return bool(first) or changed > _CHANGED_SHARE * max(1, count_contents(target, index).vectors)
+    vectors_now = statistics.estimate_rows(target, index.schema, index.vectors)
+    return bool(changed > _CHANGED_SHARE * max(1, vectors_now))
 
 
 def _vectors_ever_written(target: psycopg.Connection, index: RegisteredIndex) -> int:

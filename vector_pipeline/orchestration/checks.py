@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 
 from vector_pipeline.core.deletion_guard import describe
 from vector_pipeline.core.errors import NotYetSyncedError, ProviderError
@@ -71,9 +72,15 @@ def note_declaration(instance: dg.DagsterInstance, index: IndexContext, problems
     _note(instance, dg.AssetCheckKey(index.key(ROWS), DECLARATION), _declaration_result(index, problems))
 
 
-def note_generation(instance: dg.DagsterInstance, index: IndexContext, found: dg.AssetCheckResult) -> None:
-    """Shows how the generations stand as the check's result."""
-    _note(instance, dg.AssetCheckKey(index.key(NEXT_GENERATION), GENERATION), found)
+def note_generation(
+    instance: dg.DagsterInstance,
+    index: IndexContext,
+    found: dg.AssetCheckResult,
+    numbers: Callable[[], metadata.Metadata],
+) -> None:
+    """Shows how the generations stand as the check's result; asks for the numbers only where it is to be shown."""
+    key = dg.AssetCheckKey(index.key(NEXT_GENERATION), GENERATION)
+    _note(instance, key, found, lambda: found._replace(metadata=numbers()))
 
 
 def note_look(
@@ -90,17 +97,26 @@ def note_model(instance: dg.DagsterInstance, index: IndexContext, drift: ModelDr
         _note(instance, dg.AssetCheckKey(index.key(EMBEDDINGS), MODEL_DRIFT), _model_drift_result(drift))
 
 
-def note_budget(instance: dg.DagsterInstance, index: IndexContext, found: DailyBudget) -> None:
+def note_budget(
+    instance: dg.DagsterInstance, index: IndexContext, found: DailyBudget, counted: Callable[[], DailyBudget]
+) -> None:
     """Shows whether today's budget pauses embedding as the check's result: when it begins, and when it is over."""
-    _note(instance, dg.AssetCheckKey(index.key(EMBEDDINGS), BUDGET), _budget_result(found), only_if_turned=True)
+    key = dg.AssetCheckKey(index.key(EMBEDDINGS), BUDGET)
+    _note(instance, key, _budget_result(found), lambda: _budget_result(counted()), only_if_turned=True)
 
 
 def _note(
-    instance: dg.DagsterInstance, key: dg.AssetCheckKey, found: dg.AssetCheckResult, *, only_if_turned: bool = False
+    instance: dg.DagsterInstance,
+    key: dg.AssetCheckKey,
+    found: dg.AssetCheckResult,
+    in_full: Callable[[], dg.AssetCheckResult] | None = None,
+    *,
+    only_if_turned: bool = False,
 ) -> None:
     """Shows a result without a run, unless it is what the check shows already.
 
     Args:
+        in_full: the result with what is dear to find out; called only where it is shown.
         only_if_turned: not where it says the same in other words.
     """
     shown = instance.event_log_storage.get_latest_asset_check_execution_by_key([key]).get(key)
@@ -112,6 +128,8 @@ def _note(
         and (only_if_turned or last.description == found.description)
     ):
         return
+    if in_full is not None:
+        found = in_full()
     evaluation = dg.AssetCheckEvaluation(
         asset_key=key.asset_key,
         check_name=key.name,
@@ -119,8 +137,23 @@ def _note(
         metadata=found.metadata,
         description=found.description,
         severity=found.severity,
+        target_materialization_data=_latest_materialization(instance, key.asset_key),
     )
     instance.report_runless_asset_event(evaluation)
+
+
+def _latest_materialization(
+    instance: dg.DagsterInstance, asset: dg.AssetKey
+) -> AssetCheckEvaluationTargetMaterializationData | None:
+    """What the result is about. Without it Dagster compares times, and where SQLite keeps its events, in whole seconds:
+    a result would be taken for older than a materialization of the same second, and shown as "Not evaluated"."""
+    records = instance.fetch_materializations(asset, limit=1).records
+    if not records:
+        return None
+    [latest] = records
+    return AssetCheckEvaluationTargetMaterializationData(
+        storage_id=latest.storage_id, run_id=latest.run_id, timestamp=latest.timestamp
+    )
 
 
 def _declaration_result(index: IndexContext, problems: Sequence[object]) -> dg.AssetCheckResult:

@@ -10,10 +10,9 @@ import dagster as dg
 
 from vector_pipeline.core.generations import GenerationWork
 from vector_pipeline.core.index import VectorIndex
-from vector_pipeline.core.reports import GenerationsReport
 from vector_pipeline.orchestration.build_progress import tell_of_build
 from vector_pipeline.orchestration.index_context import IndexContext
-from vector_pipeline.orchestration.metadata import of_built_generation, of_generations
+from vector_pipeline.orchestration.metadata import Metadata, of_built_generation, of_generations
 from vector_pipeline.orchestration.pools import NEXT_GENERATION_POOL
 from vector_pipeline.orchestration.resources import IndexesResource
 
@@ -21,6 +20,8 @@ NEXT_GENERATION = "next_generation"
 GENERATION = "generation"
 # An event costs some 15 ms, and a point in a plot tells enough.
 _SECONDS_BETWEEN_OBSERVATIONS = 10.0
+# Of the time of a build: tens of millions of passages take seconds to count.
+_SHARE_OF_OBSERVATIONS = 0.05
 
 
 def build_next_generation_asset(index: IndexContext, documents: dg.AssetKey, metadata: dict[str, Any]) -> Any:
@@ -42,7 +43,7 @@ def build_next_generation_asset(index: IndexContext, documents: dg.AssetKey, met
     )
     def next_generation(context: dg.AssetExecutionContext, indexes: IndexesResource) -> dg.MaterializeResult[Any]:
         with indexes.open_for_run(index.declaration, context.run.run_id) as opened:
-            built = opened.build_next_generation(_observe(context, index), tell_of_build(context.log))
+            built = opened.build_next_generation(_observe(context, index, opened), tell_of_build(context.log))
             report = opened.generations()
         for obstacle in built.obstacles:
             context.log.warning("generation %s is not served yet: %s", built.generation, obstacle)
@@ -57,15 +58,19 @@ _SWITCHED = {
 }
 
 
-def _observe(context: dg.AssetExecutionContext, index: IndexContext) -> Callable[[GenerationsReport], None]:
-    told_at = 0.0
+def _observe(context: dg.AssetExecutionContext, index: IndexContext, opened: VectorIndex) -> Callable[[], None]:
+    """Tells Dagster of the progress now and then: a telling counts all passages."""
+    next_at = 0.0
 
-    def observe(report: GenerationsReport) -> None:
-        nonlocal told_at
-        if time.monotonic() - told_at < _SECONDS_BETWEEN_OBSERVATIONS:
+    def observe() -> None:
+        nonlocal next_at
+        started = time.monotonic()
+        if started < next_at:
             return
+        report = opened.generations()
         context.log_event(dg.AssetObservation(index.key(NEXT_GENERATION), metadata=of_generations(report)))
         told_at = time.monotonic()
+        next_at = told_at + max(_SECONDS_BETWEEN_OBSERVATIONS, (told_at - started) / _SHARE_OF_OBSERVATIONS)
 
     return observe
 
@@ -78,32 +83,36 @@ def build_generation_check(index: IndexContext) -> dg.AssetChecksDefinition:
     )
     def generation(indexes: IndexesResource) -> dg.AssetCheckResult:
         with indexes.open(index.declaration) as opened:
-            return generation_result(index, opened, opened.next_generation_work())
+            work = opened.next_generation_work()
+            found = generation_result(index, opened, work)
+            return found._replace(metadata=generation_metadata(opened, work))
 
     return generation
 
 
 def generation_result(index: IndexContext, opened: VectorIndex, work: GenerationWork) -> dg.AssetCheckResult:
-    """Passes while nobody has anything to do. Counts passages only where a generation is being built."""
+    """Passes while nobody has anything to do. Costs next to nothing: `generation_metadata` has the numbers."""
     name = index.declaration.spec.name
     if work is GenerationWork.NONE:
         return dg.AssetCheckResult(passed=True, description=work.value)
-    report = opened.generations()
-    wanted = f" ({report.asked_for})" if report.asked_for else ""
+    served, asked_for = opened.served_generation(), opened.asked_for()
+    wanted = f" ({asked_for})" if asked_for else ""
     said = {
-        GenerationWork.APPROVE: f"search goes on with generation {report.served.number}; to switch: job "
+        GenerationWork.APPROVE: f"search goes on with generation {served}; to switch: job "
         f"{index.prefix}_switch_generation or `vector-pipeline generations {name} --switch`",
-        GenerationWork.ROLLED_BACK: f"search goes on with generation {report.served.number}; put the declaration back, "
+        GenerationWork.ROLLED_BACK: f"search goes on with generation {served}; put the declaration back, "
         f"or have it served again: job {index.prefix}_switch_generation or "
         f"`vector-pipeline generations {name} --switch`",
-    }.get(work, f"search goes on with generation {report.served.number} until the switch")
+    }.get(work, f"search goes on with generation {served} until the switch")
     waits = work in {GenerationWork.APPROVE, GenerationWork.ROLLED_BACK}
     return dg.AssetCheckResult(
-        passed=not waits,
-        severity=dg.AssetCheckSeverity.WARN,
-        description=f"{work.value}{wanted}: {said}",
-        metadata=of_generations(report),
+        passed=not waits, severity=dg.AssetCheckSeverity.WARN, description=f"{work.value}{wanted}: {said}"
     )
+
+
+def generation_metadata(opened: VectorIndex, work: GenerationWork) -> Metadata:
+    """How the generations stand where there is anything to do. Counts all their passages."""
+    return {} if work is GenerationWork.NONE else of_generations(opened.generations())
 
 
 def build_generation_jobs(index: IndexContext) -> list[dg.JobDefinition]:

@@ -34,7 +34,7 @@ from vector_pipeline.orchestration.checks import (
     note_model,
 )
 from vector_pipeline.orchestration.index_context import IndexContext
-from vector_pipeline.orchestration.next_generation import NEXT_GENERATION, generation_result
+from vector_pipeline.orchestration.next_generation import NEXT_GENERATION, generation_metadata, generation_result
 from vector_pipeline.orchestration.resources import IndexesResource
 from vector_pipeline.orchestration.runs_in_flight import RunsInFlight, find_runs_in_flight
 from vector_pipeline.orchestration.windows import choose_windows
@@ -92,8 +92,8 @@ def _tick(
     note_declaration(context.instance, index, ())
     note_look(context.instance, index, detection, guarded)
     note_model(context.instance, index, opened.last_look_at_model())
-    budget = opened.budget()
-    note_budget(context.instance, index, budget)
+    budget = opened.budget(counting=False)
+    note_budget(context.instance, index, budget, opened.budget)
     for detector, problem in detection.problems.items():
         context.log.warning("%s: %s", detector, problem)
     states = detection.ranges
@@ -104,7 +104,8 @@ def _tick(
     syncs = [] if guarded.held else _sync_requests(index, opened, states, listed, in_flight, budget)
     requests = list(syncs)
     work = opened.next_generation_work()
-    note_generation(context.instance, index, generation_result(index, opened, work))
+    found = generation_result(index, opened, work)
+    note_generation(context.instance, index, found, lambda: generation_metadata(opened, work))
     builds = Retries(**remembered.get("builds", {}))
     waits = (budget.pauses or opened.build_awaits_batches()) and work is not GenerationWork.SWITCH
     if work not in TO_BE_BUILT or waits:

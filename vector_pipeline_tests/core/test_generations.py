@@ -93,7 +93,7 @@ def test_search_is_answered_by_the_served_generation_until_the_switch_and_by_the
     with workbench.index(changed) as index, workbench.index(changed) as searching:
         sync_all(index)
 
-        def search(_progress: object) -> None:
+        def search() -> None:
             assert best(searching, "question number 42?").key == "42"
             seen.append(provider.last_request.get("dimensions", 8))
 

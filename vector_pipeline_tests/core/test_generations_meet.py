@@ -10,7 +10,6 @@ import pytest
 
 from vector_pipeline.core.errors import GenerationError
 from vector_pipeline.core.generations import GenerationWork
-from vector_pipeline.core.reports import GenerationsReport
 from vector_pipeline.core.source.digest import EMPTY
 from vector_pipeline.core.store import connection as store_connection
 from vector_pipeline.core.store import generations, key_ranges, locks, registry, view
@@ -75,7 +74,7 @@ def test_a_build_that_nobody_wants_any_more_stops_and_is_not_served(workbench: W
     workbench.sync(question_only())
     windows = 0
 
-    def put_the_declaration_back(_: GenerationsReport) -> None:
+    def put_the_declaration_back() -> None:
         nonlocal windows
         windows += 1
         with workbench.index(question_only()) as other:
@@ -95,7 +94,7 @@ def test_a_build_that_a_rollback_ended_is_not_served_by_a_run_that_is_under_way(
     _build(workbench)
     third = question_only(embedding={"dimensions": 6})
 
-    def go_back(_: GenerationsReport) -> None:
+    def go_back() -> None:
         with workbench.index(third) as other:
             other.roll_back()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import dagster as dg
 import pytest
 
@@ -44,6 +46,36 @@ def shown(location: Location) -> dg.AssetCheckEvaluation:
     return evaluation
 
 
+def is_about_the_latest_run(location: Location, told: dg.AssetCheckEvaluation) -> bool:
+    """Whether Dagster shows the check as evaluated, also within the second in which the run has ended."""
+    [latest] = location.instance.fetch_materializations(told.asset_key, limit=1).records
+    about = told.target_materialization_data
+    return about is not None and about.storage_id == latest.storage_id
+
+
+def test_a_tick_that_finds_a_generation_waiting_reads_none_of_its_rows(synced: Location) -> None:
+    declare(synced, TO_BE_APPROVED)
+    synced.settle()
+    before = rows_read(synced)
+    assert not synced.tick().run_requests
+    assert rows_read(synced) == before
+
+
+def rows_read(location: Location) -> int:
+    """How many rows of the index's tables PostgreSQL has read in search of others, once nobody works on the index."""
+    at_work = (
+        "SELECT pid FROM pg_stat_activity"
+        " WHERE application_name LIKE 'vector-pipeline faq%' AND datname = current_database()"
+    )
+    deadline = time.monotonic() + 10
+    while location.workbench.postgres(at_work) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    [(count,)] = location.workbench.postgres(
+        "SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE schemaname = 'faq'"
+    )
+    return int(count)
+
+
 def test_a_changed_model_is_built_and_switched_to_by_the_sensor(synced: Location) -> None:
     declare(synced, SHORTER)
     requested = [key.path[-1] for request in synced.settle() for key in request.asset_selection or ()]
@@ -81,6 +113,7 @@ def test_a_switch_that_has_to_be_approved_waits_and_says_so_until_the_job_has_ru
     synced.settle()
     assert served(synced) == 1
     assert not shown(synced).passed
+    assert is_about_the_latest_run(synced, shown(synced))
     assert "faq_switch_generation" in (shown(synced).description or "")
     execute(synced, "faq_switch_generation")
     assert served(synced) == 2

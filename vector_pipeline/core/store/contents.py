@@ -80,27 +80,39 @@ def count_waiting(connection: psycopg.Connection, index: RegisteredIndex) -> int
     """Distinct texts of the index's generation that have neither a vector nor a quarantine entry, and that no offline
     batch owes."""
     row = connection.execute(
-        sql.SQL(
-            """
-            SELECT count(DISTINCT p.content_hash)
-            FROM {passages} p
-            WHERE p.served_hash IS DISTINCT FROM p.content_hash AND p.field = ANY(%s)
-              AND NOT EXISTS (SELECT FROM {vectors} v WHERE v.content_hash = p.content_hash AND v.field = p.field)
-              AND NOT EXISTS (
-                  SELECT FROM vector_pipeline.quarantine q
-                  WHERE q.index_id = %s AND q.space = %s AND q.content_hash = p.content_hash)
-              AND NOT EXISTS (
-                  SELECT FROM vector_pipeline.offline_batch_texts b
-                  WHERE b.index_id = %s AND b.space = %s AND b.content_hash = p.content_hash)
-            """
-        ).format(
-            passages=sql.Identifier(index.schema, index.passages),
-            vectors=sql.Identifier(index.schema, index.vectors),
-        ),
-        (
-            list(index.generation.rendering.embedded_fields),
-            *(2 * (index.index_id, index.generation.space.number)),
-        ),
+        sql.SQL("SELECT count(DISTINCT p.content_hash) {}").format(_waiting(index)), _waiting_parameters(index)
     ).fetchone()
     assert row is not None
     return int(row[0])
+
+
+def texts_wait(connection: psycopg.Connection, index: RegisteredIndex) -> bool:
+    """Whether there is any such text: the first that is found tells, by the index of what is not served."""
+    row = connection.execute(
+        sql.SQL("SELECT EXISTS (SELECT {})").format(_waiting(index)), _waiting_parameters(index)
+    ).fetchone()
+    assert row is not None
+    return bool(row[0])
+
+
+def _waiting(index: RegisteredIndex) -> sql.Composed:
+    return sql.SQL(
+        """
+        FROM {passages} p
+        WHERE p.served_hash IS DISTINCT FROM p.content_hash AND p.field = ANY(%s)
+          AND NOT EXISTS (SELECT FROM {vectors} v WHERE v.content_hash = p.content_hash AND v.field = p.field)
+          AND NOT EXISTS (
+              SELECT FROM vector_pipeline.quarantine q
+              WHERE q.index_id = %s AND q.space = %s AND q.content_hash = p.content_hash)
+          AND NOT EXISTS (
+              SELECT FROM vector_pipeline.offline_batch_texts b
+              WHERE b.index_id = %s AND b.space = %s AND b.content_hash = p.content_hash)
+        """
+    ).format(
+        passages=sql.Identifier(index.schema, index.passages),
+        vectors=sql.Identifier(index.schema, index.vectors),
+    )
+
+
+def _waiting_parameters(index: RegisteredIndex) -> tuple[object, ...]:
+    return (list(index.generation.rendering.embedded_fields), *(2 * (index.index_id, index.generation.space.number)))

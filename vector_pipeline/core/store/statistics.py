@@ -27,6 +27,23 @@ def renew_outgrown(connection: psycopg.Connection, index: RegisteredIndex) -> No
             connection.execute(sql.SQL("ANALYZE (SKIP_LOCKED) {}").format(sql.Identifier(index.schema, table)))
 
 
+def estimate_rows(connection: psycopg.Connection, schema: str, table: str) -> int:
+    """About how many rows the table has, without reading it: as they were counted last, or as they came and went since.
+
+    The latter is lost when PostgreSQL crashes, the former is none before the first ANALYZE.
+    """
+    row = connection.execute(
+        """
+        SELECT greatest(c.reltuples, s.n_live_tup, 0)::bigint
+        FROM pg_class c JOIN pg_stat_all_tables s ON s.relid = c.oid
+        WHERE c.oid = %s::regclass
+        """,
+        (sql.Identifier(schema, table).as_string(connection),),
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 def _is_outgrown(connection: psycopg.Connection, schema: str, table: str) -> bool:
     row = connection.execute(
         """
