@@ -33,9 +33,11 @@ class Cloud:
     def texts(self) -> list[str]:
         return [document_text(number) for number in range(len(self.documents))]
 
-    def nearest(self, query: int, count: int) -> list[int]:
-        """The numbers of the documents with the largest cosines, by comparing all of them."""
+    def nearest(self, query: int, count: int, kept: npt.NDArray[np.bool_] | None = None) -> list[int]:
+        """The numbers of the documents with the largest cosines, by comparing all of them, or all that are kept."""
         cosines = self.documents @ self.queries[query]
+        if kept is not None:
+            cosines[~kept] = -2.0
         best = np.argpartition(-cosines, count)[:count]
         return [int(number) for number in best[np.argsort(-cosines[best])]]
 

@@ -6,11 +6,14 @@ import itertools
 import statistics
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import psycopg
 from psycopg import sql
 
@@ -20,6 +23,7 @@ from benchmarks.workplace import MODEL, Workplace, fill_faq
 from vector_pipeline.core.errors import VectorPipelineError
 from vector_pipeline.core.index import VectorIndex, open_index
 from vector_pipeline.core.search.nearest import Aim, FieldSearch, candidates_of, choose_scan
+from vector_pipeline.core.search.restricting import restrict
 from vector_pipeline.core.search.statement import statement
 from vector_pipeline.core.settings import EmbeddingSettings
 from vector_pipeline.core.spec import IndexSpec
@@ -36,6 +40,12 @@ EXACT_QUERIES = 20
 SIZES = {1_024: (100_000, 0.99), 4_096: (50_000, 0.98)}
 SHARE_OF_EXACT = 0.1
 MOST_OF_BARE_SQL = 1.3
+
+FIRST_DAY = datetime(2026, 1, 1)
+SELECTIVITIES = (0.5, 0.1, 0.01, 0.001)
+FILTERED_QUERIES = 40
+LEAST_RECALL_FILTERED = 0.98
+MOST_OF_EXACT_FILTERED = 1.1
 
 METADATA_ROWS = 10_000
 METADATA_SECONDS = 2.0
@@ -73,6 +83,8 @@ def _at(place: Workplace, dimensions: int) -> Iterator[Figure]:
         ):
             bench = _Bench(index, cloud, connection, another)
             yield from _beside_exact(bench, recall)
+            if dimensions == min(SIZES):
+                yield from _filtered(bench)
         if dimensions == min(SIZES):
             yield from _metadata(workbench, index)
             yield from _under_load(workbench, cloud)
@@ -82,6 +94,9 @@ def _at(place: Workplace, dimensions: int) -> Iterator[Figure]:
 def _indexed(place: Workplace, cloud: Cloud) -> Iterator[tuple[Workbench, VectorIndex]]:
     with place.fresh_databases("http://127.0.0.1:1/v1") as workbench:
         fill_faq(workbench, cloud.texts)
+        workbench.mysql(
+            "UPDATE faq SET asked = %s + INTERVAL (id * 7919 %% %s) SECOND", [(FIRST_DAY, len(cloud.texts))]
+        )
         with open_index(_spec(), workbench.settings, provider=CloudProvider(cloud)) as index:
             assert sync_all(index).inserted == len(cloud.documents)
             index.refresh_search_index()
@@ -111,6 +126,31 @@ def _beside_exact(bench: _Bench, least_recall: float) -> Iterator[Figure]:
     yield Figure("… search ÷ bare SQL", search / statistics.median(bare), "×", MOST_OF_BARE_SQL)
     yield Figure("… search", 1000 * search, "ms")
     yield Figure("… exact search", 1000 * statistics.median(exact), "ms")
+
+
+def _filtered(bench: _Bench) -> Iterator[Figure]:
+    rows = len(bench.cloud.documents)
+    for share in SELECTIVITIES:
+        filters = {"asked": {"<": (FIRST_DAY + timedelta(seconds=int(share * rows))).isoformat(" ")}}
+        kept = np.array([_asked(number, rows) < int(share * rows) for number in range(rows)])
+        found, exact, recalls, fewest = [], [], [], LIMIT
+        for number in range(FILTERED_QUERIES):
+            keys, seconds = bench.search(number, filters)
+            found.append(seconds)
+            recalls.append(bench.recall(keys, number, kept))
+            fewest = min(fewest, len(keys))
+            exact.append(bench.search_exactly(number, filters))
+        at = f"where {100 * share:g} % of the documents fit"
+        yield Figure(f"recall@{LIMIT} {at}", statistics.fmean(recalls), "", at_least=LEAST_RECALL_FILTERED)
+        yield Figure("… fewest hits", fewest, "", exactly=LIMIT)
+        ratio = statistics.median(found) / statistics.median(exact)
+        yield Figure("… search ÷ exact search with the filter", ratio, "×", MOST_OF_EXACT_FILTERED)
+        yield Figure("… search", 1000 * statistics.median(found), "ms")
+
+
+def _asked(document: int, rows: int) -> int:
+    """Seconds after the first day, in no order that the vectors know: a prime steps through all of them."""
+    return (document + 1) * 7919 % rows
 
 
 def _metadata(workbench: Workbench, index: VectorIndex) -> Iterator[Figure]:
@@ -229,6 +269,7 @@ class _Bench:
         registered = registry.load(connection, "faq")
         assert registered is not None
         self._registered = registered
+        self._accepted = registry.accepted_declaration(connection, registered)
         self.order = present_orders(connection, registered)["question"]
         candidates, _ = candidates_of(self.order)
         self._candidates = max(candidates, 20 * LIMIT)
@@ -242,10 +283,18 @@ class _Bench:
             connection.execute("SELECT set_config(%s, %s, false)", (name, setting))
         self._statement = statement(registered, None, self.order, "question")
 
-    def search(self, number: int) -> tuple[list[str], float]:
+    def search(self, number: int, filters: Mapping[str, Any] | None = None) -> tuple[list[str], float]:
         started = time.perf_counter()
-        hits = self._index.search(query_text(number)).hits
+        hits = self._index.search(query_text(number), filter=filters).hits
         return [hit.key for hit in hits], time.perf_counter() - started
+
+    def search_exactly(self, number: int, filters: Mapping[str, Any]) -> float:
+        """Seconds of the same search where there is no ANN index, without what comes before the statement."""
+        restriction = restrict(self._exact_connection, self._registered, self._accepted, filters)
+        started = time.perf_counter()
+        aim = Aim("question", self.cloud.queries[number], None, LIMIT, -1.0)
+        FieldSearch(self._exact_connection, self._registered, None, restriction, seconds=60).by_field(aim)
+        return time.perf_counter() - started
 
     def bare_sql(self, number: int) -> float:
         parameters = {"vector": self.cloud.queries[number], "limit": LIMIT, "candidates": self._candidates}
@@ -259,7 +308,7 @@ class _Bench:
         found = FieldSearch(self._exact_connection, self._registered, seconds=60).by_field(aim)
         return [hit.key for hit in found.hits], time.perf_counter() - started
 
-    def recall(self, keys: Sequence[str], number: int) -> float:
-        """Of the documents that are nearest, the share that was found."""
-        nearest_ones = {str(document + 1) for document in self.cloud.nearest(number, LIMIT)}
+    def recall(self, keys: Sequence[str], number: int, kept: npt.NDArray[np.bool_] | None = None) -> float:
+        """Of the documents that are nearest, or nearest of those that are kept, the share that was found."""
+        nearest_ones = {str(document + 1) for document in self.cloud.nearest(number, LIMIT, kept)}
         return len(nearest_ones & set(keys)) / LIMIT
