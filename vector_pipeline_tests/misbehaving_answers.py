@@ -42,6 +42,7 @@ Manner = Literal[
     "reset",  # the connection is reset
     "hang",  # no answer for `seconds`
     "drip",  # the answer comes in small pieces, over `seconds`
+    "drip headers",  # the same before the answer itself begins
     "truncate",  # half of the JSON
     "cut",  # the connection ends in the middle of the announced body
     "html",  # a web page with status 200

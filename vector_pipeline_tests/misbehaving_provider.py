@@ -415,6 +415,9 @@ class _Handler(BaseHTTPRequestHandler):
         elif manner == "cut":
             self._send(200, body[: len(body) // 2], announced=len(body))
             self.close_connection = True
+        elif manner == "drip headers":
+            self._drip(b"HTTP/1.1 200 OK\r\nX-Padding: " + 400 * b"x", behaviour.seconds)
+            self.close_connection = True
         elif manner == "drip":
             self._send(200, b"", announced=len(body))
             self._drip(body, behaviour.seconds)

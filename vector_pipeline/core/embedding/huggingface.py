@@ -8,8 +8,7 @@ which texts differ in their number of tokens, of which the client can make no ar
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -19,6 +18,7 @@ import numpy as np
 from huggingface_hub import InferenceClient, get_session
 from huggingface_hub.errors import HfHubHTTPError, InferenceTimeoutError
 
+from vector_pipeline.core.embedding.deadline import limit_client, time_limit
 from vector_pipeline.core.embedding.features import Pooling, read_features
 from vector_pipeline.core.embedding.keys import NO_KEY, account_of, usable_key
 from vector_pipeline.core.embedding.provider import EmbeddedBatch, Examination
@@ -38,14 +38,12 @@ _ROUTED_TO: Literal["hf-inference"] = "hf-inference"
 
 @dataclass
 class _Call:
-    """One request under way: until when its answer must be whole, and the response as soon as it is there."""
+    """One request under way: the response as soon as it is there."""
 
-    ends_at: float
     response: httpx2.Response | None = None
 
 
-# The client shares one HTTP session with everything else in the process that talks to the hub, so the limit is put on
-# the requests of this context alone.
+# The client shares one HTTP session with everything else in the process that talks to the hub.
 _call: ContextVar[_Call | None] = ContextVar("embedding_call", default=None)
 
 
@@ -139,7 +137,7 @@ class HuggingFaceProvider:
             return Examination(
                 EmbeddedBatch(np.empty((0, 0), np.float32), np.empty(0, np.int32), None), "", frozenset(), {}
             )
-        call = _Call(time.monotonic() + self._timeout_seconds)
+        call = _Call()
         answer = self._request(texts, call)
         if isinstance(answer, ProviderError):
             # Raised here, where no other exception is being handled, which might show the token.
@@ -169,7 +167,8 @@ class HuggingFaceProvider:
         _watch_session()
         context = _call.set(call)
         try:
-            return self._client.feature_extraction(list(texts), dimensions=self._dimensions)
+            with time_limit(self._timeout_seconds):
+                return self._client.feature_extraction(list(texts), dimensions=self._dimensions)
         except (httpx2.HTTPError, ValueError, TypeError) as error:
             return self._explained(error, call)
         finally:
@@ -219,35 +218,15 @@ def _text_of(response: httpx2.Response) -> str:
 
 
 def _watch_session() -> None:
-    """Puts the time limit on the session's responses; the session may be a new one since the last request."""
-    hooks = get_session().event_hooks["response"]
-    if _limit_response not in hooks:
-        hooks.append(_limit_response)
+    """Puts the time limit on the session, and keeps its responses; it may be a new one since the last request."""
+    session = get_session()
+    limit_client(session)
+    hooks = session.event_hooks["response"]
+    if _keep_response not in hooks:
+        hooks.append(_keep_response)
 
 
-def _limit_response(response: httpx2.Response) -> None:
+def _keep_response(response: httpx2.Response) -> None:
     call = _call.get()
-    if call is not None:
-        if response.request.method == "POST":  # before it, the client may ask the hub for the model's task
-            call.response = response
-        response.stream = _LimitedStream(response, call.ends_at)
-
-
-class _LimitedStream(httpx2.SyncByteStream):
-    """A response's bytes, until its time is over. The client's own limit is for each read."""
-
-    def __init__(self, response: httpx2.Response, ends_at: float) -> None:
-        assert isinstance(response.stream, httpx2.SyncByteStream)
-        self._stream = response.stream
-        self._request = response.request
-        self._ends_at = ends_at
-
-    def __iter__(self) -> Iterator[bytes]:
-        for chunk in self._stream:
-            yield chunk
-            if time.monotonic() > self._ends_at:
-                raise httpx2.ReadTimeout("the time for the whole answer is over", request=self._request)
-
-    def close(self) -> None:
-        """Gives the connection back."""
-        self._stream.close()
+    if call is not None and response.request.method == "POST":  # before it, the client may ask for the model's task
+        call.response = response

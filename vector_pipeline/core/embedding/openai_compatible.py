@@ -9,8 +9,7 @@ call a person. The key appears in no message, whatever the server echoes.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -20,6 +19,7 @@ import openai
 from vector_pipeline.core.embedding.allowance import read_allowance
 from vector_pipeline.core.embedding.answers import MissingIndex, encodings, read_answer
 from vector_pipeline.core.embedding.batch_api import OpenAIBatches
+from vector_pipeline.core.embedding.deadline import limit_client, time_limit
 from vector_pipeline.core.embedding.hosts import normalise_host
 from vector_pipeline.core.embedding.http_library import HTTP_ERRORS, authorities
 from vector_pipeline.core.embedding.keys import NO_KEY, account_of, usable_key
@@ -89,12 +89,14 @@ class OpenAICompatibleProvider:
         self._missing_index: MissingIndex = missing_index
         self._limits = Limits(texts_per_request, requests_in_flight, tokens_per_request, tokens_per_text)
         self._timeout_seconds = timeout_seconds
+        http_client = openai.DefaultHttpxClient(verify=authorities())
+        limit_client(http_client)
         self._client = openai.OpenAI(
             api_key=key or NO_KEY,
             base_url=self._base_url,
             timeout=timeout_seconds,
             max_retries=0,
-            http_client=openai.DefaultHttpxClient(verify=authorities()),
+            http_client=http_client,
         )
 
     def __repr__(self) -> str:
@@ -193,16 +195,17 @@ class OpenAICompatibleProvider:
 
     def _send(self, texts: Sequence[str], encoding: Literal["base64", "float"]) -> _Answer | ProviderError | None:
         """None if base64 seems to be what is refused, and lists may be asked for instead."""
-        started = time.monotonic()
         # The texts go as `extra_body`, which replaces `input`: the client looks at every text of `input` to
         # find files in it, a fifth of the CPU time of a request.
         body = {"input": list(texts)} | self._length_asked_for
         try:
-            with self._client.embeddings.with_streaming_response.create(
-                input="", model=self._model, encoding_format=encoding, extra_body=body
-            ) as response:
-                answer = self._read(response.iter_bytes(), started)
-                return _Answer(answer, dict(response.headers)) if isinstance(answer, bytes) else answer
+            with (
+                time_limit(self._timeout_seconds),
+                self._client.embeddings.with_streaming_response.create(
+                    input="", model=self._model, encoding_format=encoding, extra_body=body
+                ) as response,
+            ):
+                return _Answer(b"".join(response.iter_bytes()), dict(response.headers))
         except openai.APITimeoutError:
             return self._too_slow()
         except openai.APIConnectionError as error:
@@ -218,15 +221,6 @@ class OpenAICompatibleProvider:
         if encoding == "base64" and self._may_fall_back and is_about_encoding(error):
             return None
         return explain_refusal(error, self._who, self._api_key_variable, self._secrets)
-
-    def _read(self, chunks: Iterable[bytes], started: float) -> bytes | ProviderError:
-        # The client's time limit is for each read: a server that drips bytes would keep within it for ever.
-        answer = []
-        for chunk in chunks:
-            answer.append(chunk)
-            if time.monotonic() - started > self._timeout_seconds:
-                return self._too_slow()
-        return b"".join(answer)
 
     def _too_slow(self) -> ProviderUnavailableError:
         return ProviderUnavailableError(

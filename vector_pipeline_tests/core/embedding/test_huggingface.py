@@ -121,7 +121,7 @@ def test_a_broken_connection_means_unavailable(server: MisbehavingProvider, mann
         provider_of(server).embed(TEXTS)
 
 
-@pytest.mark.parametrize("manner", ["hang", "drip"])
+@pytest.mark.parametrize("manner", ["hang", "drip", "drip headers"])
 def test_a_request_ends_with_its_time_limit_even_if_bytes_keep_coming(
     server: MisbehavingProvider, manner: Manner
 ) -> None:

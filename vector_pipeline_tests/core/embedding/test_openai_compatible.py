@@ -158,7 +158,7 @@ def test_a_server_that_is_not_there_means_unavailable() -> None:
         gone.embed(TEXTS)
 
 
-@pytest.mark.parametrize("manner", ["hang", "drip"])
+@pytest.mark.parametrize("manner", ["hang", "drip", "drip headers"])
 def test_a_request_ends_with_its_time_limit_even_if_bytes_keep_coming(
     server: MisbehavingProvider, manner: Manner
 ) -> None:
