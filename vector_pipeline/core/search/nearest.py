@@ -20,7 +20,7 @@ from psycopg import sql
 
 from vector_pipeline.core.documents.rendering import Rendering, RenderingError
 from vector_pipeline.core.search.answer import FoundPassage, Hit
-from vector_pipeline.core.search.statement import EVERYTHING, Restriction, statement
+from vector_pipeline.core.search.statement import EVERYTHING, Restriction, written_statement
 from vector_pipeline.core.store.ann_method import AnnOrder, Method
 from vector_pipeline.core.store.registry import RegisteredIndex
 
@@ -210,7 +210,7 @@ class FieldSearch:
 
     def _meet(self, aim: Aim, order: AnnOrder | None, passages: int, candidates: int) -> _Met:
         rows = self.read(
-            statement(self._index, self._unique_on, order, aim.field, self._restriction),
+            written_statement(self._index, self._unique_on, order, aim.field, self._restriction),
             {**self._restriction.parameters, "vector": aim.vector, "limit": passages, "candidates": candidates},
             order,
             passages if order is None or order.is_exact else candidates,
@@ -227,7 +227,7 @@ class FieldSearch:
         )
 
     def read(
-        self, query: sql.Composed, parameters: Mapping[str, object], order: AnnOrder | None, wanted: int
+        self, query: sql.Composed | bytes, parameters: Mapping[str, object], order: AnnOrder | None, wanted: int
     ) -> list[tuple[Any, ...]]:
         """The rows of a statement, in what is left of the time.
 

@@ -7,6 +7,7 @@ planner sees its condition.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -60,6 +61,25 @@ def statement(
             order=order.distance(sql.SQL("%(vector)s::vector")), **parts
         )
     return sql.SQL(_BEST_OF_EACH).format(walk=walk, texts=_texts(index))
+
+
+def written_statement(
+    index: RegisteredIndex,
+    unique_on: str | None,
+    order: AnnOrder | None,
+    of_field: str,
+    restriction: Restriction = EVERYTHING,
+) -> bytes:
+    """The `statement` as it is sent. Putting it together takes a tenth of the time of a search: where nothing is left
+    out it is done once."""
+    if restriction.condition is None:
+        return _written_once(index, unique_on, order, of_field)
+    return statement(index, unique_on, order, of_field, restriction).as_bytes(None)
+
+
+@functools.lru_cache(256)
+def _written_once(index: RegisteredIndex, unique_on: str | None, order: AnnOrder | None, of_field: str) -> bytes:
+    return statement(index, unique_on, order, of_field).as_bytes(None)
 
 
 def _row(index: RegisteredIndex) -> sql.Composed:
