@@ -90,8 +90,9 @@ from vector_pipeline.core.search import SearchAnswer
 from vector_pipeline.core.search.ann_recall import SAMPLES, SECONDS, RecallReport
 from vector_pipeline.core.search.filters import Filter
 from vector_pipeline.core.search.golden_run import Answer, GoldenComparison, GoldenReport
+from vector_pipeline.core.search.query_cache import QueryCache, QueryCacheCounts
 from vector_pipeline.core.search.query_vector import ProvidersAsBuilt
-from vector_pipeline.core.search.request import FieldChoice, SearchRequest, SearchRequestError
+from vector_pipeline.core.search.request import FieldChoice, SearchRequest, SearchRequestError, SimilarRequest
 from vector_pipeline.core.search.searcher import Searcher
 from vector_pipeline.core.search_index import read_status, refresh_search_index, search_index_is_due
 from vector_pipeline.core.settings import Settings
@@ -151,6 +152,7 @@ class VectorIndex:
         provider: EmbeddingProvider | None,
         closing: ExitStack,
         folder: Path | None = None,
+        query_cache: QueryCache | None = None,
     ) -> None:
         self.spec = spec
         self._folder = folder
@@ -158,6 +160,7 @@ class VectorIndex:
         self._origin = origin
         self._given_provider = provider
         self._closing = closing
+        self._query_cache = query_cache or QueryCache(settings.query_cache)
         self._is_prepared = False
         self._planned: tuple[object, ReadingPlan] | None = None
 
@@ -789,11 +792,49 @@ class VectorIndex:
             generation: the one to search, by its number; the served one if left out.
             filter: conditions on metadata, such as `{"category": "health"}`; see `core.search.filters`.
         """
-        return self._searcher.search(SearchRequest(query, limit, threshold, field, generation, filter))
+        return self.answer(SearchRequest(query, limit, threshold, field, generation, filter))
+
+    @_in_our_words
+    def answer(self, request: SearchRequest) -> SearchAnswer:
+        """The same for a request that was put together elsewhere."""
+        return self._searcher.search(request)
+
+    @_in_our_words
+    def search_many(self, requests: Sequence[SearchRequest]) -> list[SearchAnswer | VectorPipelineError]:
+        """An answer to each request, in their order, or what is wrong with it. All queries are embedded together, in as
+        few requests to the provider as it allows."""
+        return self._searcher.search_many(requests)
+
+    @_in_our_words
+    def similar(
+        self,
+        key: str,
+        *,
+        limit: int | None = None,
+        threshold: float | None = None,
+        field: FieldChoice | None = None,
+        generation: int | None = None,
+        filter: Filter | Mapping[str, Any] | None = None,
+    ) -> SearchAnswer:
+        """The documents nearest to the one with that key, by its own vectors: no provider is asked. It isn't among
+        them; others with the same texts are. By each field its vector is compared with the others' by that field, for
+        several passages their mean.
+
+        Raises:
+            SearchRequestError: there is no such document, or it has no vector.
+        """
+        return self._searcher.similar(SimilarRequest(key, limit, threshold, field, generation, filter))
+
+    @property
+    def query_cache(self) -> QueryCacheCounts:
+        """How often vectors of queries were found, asked for and kept."""
+        return self._query_cache.counts
 
     @cached_property
     def _searcher(self) -> Searcher:
-        return Searcher(self.spec, self._settings.similarity_threshold, lambda: self._target, self._providers)
+        return Searcher(
+            self.spec, self._settings.similarity_threshold, lambda: self._target, self._providers, self._query_cache
+        )
 
     @cached_property
     def _providers(self) -> ProvidersAsBuilt:
@@ -1015,6 +1056,7 @@ def open_index(
     origin: str = "declaration",
     provider: EmbeddingProvider | None = None,
     folder: Path | None = None,
+    query_cache: QueryCache | None = None,
 ) -> Iterator[VectorIndex]:
     """Opens an index.
 
@@ -1022,6 +1064,7 @@ def open_index(
         origin: is named in errors.
         provider: replaces the one that the declaration chooses.
         folder: where the declaration stands; files that it names are looked for there first.
+        query_cache: keeps the vectors of queries, for several indexes; one of its own as the settings say, if left out.
     """
     with ExitStack() as closing:
-        yield VectorIndex(spec, settings, origin, provider, closing, folder)
+        yield VectorIndex(spec, settings, origin, provider, closing, folder, query_cache)

@@ -81,6 +81,14 @@ class EmbeddingSettings:
 
 
 @dataclass(frozen=True)
+class QueryCacheSettings:
+    """How many vectors of queries are kept, 0 for none, and for how many seconds."""
+
+    size: int = 1000
+    seconds: float = 3600.0
+
+
+@dataclass(frozen=True)
 class Settings:
     """All that the environment says."""
 
@@ -88,6 +96,7 @@ class Settings:
     target: TargetSettings
     embedding: EmbeddingSettings
     similarity_threshold: float = DEFAULT_SIMILARITY_THRESHOLD
+    query_cache: QueryCacheSettings = QueryCacheSettings()
 
 
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
@@ -122,6 +131,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         ),
         embedding=read_embedding(variables),
         similarity_threshold=read_threshold(variables.get("SIMILARITY_THRESHOLD")),
+        query_cache=read_query_cache(variables),
     )
 
 
@@ -150,6 +160,21 @@ def read_threshold(text: str | None) -> float:
     if not -1 <= threshold <= 1:
         raise ConfigurationError(f"SIMILARITY_THRESHOLD is {text!r}: give a number from -1 to 1")
     return threshold
+
+
+def read_query_cache(variables: Mapping[str, str]) -> QueryCacheSettings:
+    """The variables QUERY_CACHE_*.
+
+    Raises:
+        ConfigurationError: naming the one that is unusable.
+    """
+    usual = QueryCacheSettings()
+    size, seconds = variables.get("QUERY_CACHE_SIZE"), variables.get("QUERY_CACHE_SECONDS")
+    if size and not size.isdecimal():
+        raise ConfigurationError(f"QUERY_CACHE_SIZE is {size!r}: give a whole number, 0 to keep no query's vector")
+    if seconds and not seconds.isdecimal():
+        raise ConfigurationError(f"QUERY_CACHE_SECONDS is {seconds!r}: give a whole number of seconds")
+    return QueryCacheSettings(int(size) if size else usual.size, float(seconds) if seconds else usual.seconds)
 
 
 def read_tls(mode: str | None, ca: str | None, cert: str | None, key: str | None) -> TLSSettings:

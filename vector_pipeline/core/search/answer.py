@@ -90,6 +90,8 @@ class SearchAnswer:
         mode: by what was searched.
         reranked: a reranker has ordered the hits.
         notes: what whoever reads the answer should know of it, such as that the reranker was down.
+        scale: scores by vectors can be compared between answers with the same scale.
+        like: the key of the document that others like it were looked for, instead of a query.
     """
 
     index: str
@@ -102,3 +104,5 @@ class SearchAnswer:
     mode: SearchMode = "vector"
     reranked: bool = False
     notes: tuple[str, ...] = ()
+    scale: str = ""
+    like: str | None = None

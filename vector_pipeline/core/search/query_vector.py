@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Hashable, Mapping, Sequence
 from contextlib import ExitStack
 
 from vector_pipeline.core.embedding.choose import choose_model, choose_provider, declared_pooling, provider_block
 from vector_pipeline.core.embedding.honesty import VectorSpaceLength, judge
-from vector_pipeline.core.embedding.provider import EmbeddingProvider
-from vector_pipeline.core.embedding.requesting import request_with_patience
-from vector_pipeline.core.errors import ConfigurationError, ProviderRefusedError
-from vector_pipeline.core.search.nearest import QueryVector
+from vector_pipeline.core.embedding.local_model import LocalModelProvider
+from vector_pipeline.core.embedding.packing import Packer
+from vector_pipeline.core.embedding.provider import EmbeddedBatch, EmbeddingProvider, limits_of
+from vector_pipeline.core.embedding.requesting import Embedded, request_halving, request_with_patience
+from vector_pipeline.core.embedding.tokens import counter_for
+from vector_pipeline.core.errors import ConfigurationError, ProviderError, ProviderRefusedError
+from vector_pipeline.core.search.query_cache import Outcome, QueryCache, QueryKey
 from vector_pipeline.core.search.request import SearchRequestError
 from vector_pipeline.core.settings import EmbeddingSettings
 from vector_pipeline.core.spec import EmbeddingSpec, IndexSpec, LocalProviderSpec, OpenAIProviderSpec
@@ -32,19 +37,26 @@ class ProvidersAsBuilt:
         self._environment = environment
         self._given = given
         self._closing = closing
+        self._opening = threading.Lock()
         self._open: dict[str, EmbeddingProvider] = {}
+        self._last: tuple[IndexSpec, VectorSpace, EmbeddingProvider] | None = None
 
     def of(self, index: RegisteredIndex, accepted: IndexSpec) -> EmbeddingProvider:
         """The one for the index as seen by a generation, whose own declaration is `accepted`."""
         if self._given is not None:
             return self._given
-        built = embedding_as_built(self._declared, accepted.embedding, self._environment, index.generation.space)
+        space, last = index.generation.space, self._last
+        if last is not None and last[0] is accepted and last[1] == space:
+            return last[2]
+        built = embedding_as_built(self._declared, accepted.embedding, self._environment, space)
         key = built.model_dump_json()
-        if key not in self._open:
-            provider = choose_provider(built, self._environment)
-            self._closing.callback(provider.close)
-            self._open[key] = provider
-        return self._open[key]
+        with self._opening:
+            if key not in self._open:
+                provider = choose_provider(built, self._environment)
+                self._closing.callback(provider.close)
+                self._open[key] = provider
+            self._last = accepted, space, self._open[key]
+            return self._open[key]
 
 
 def embedding_as_built(
@@ -73,11 +85,15 @@ def _gives(
     return chosen.model == space.model and chosen.pooling == declared_pooling(accepted.provider)
 
 
-def embed_query(provider: EmbeddingProvider, index: RegisteredIndex, query: str) -> QueryVector:
-    """The query's vector.
+def query_vectors(
+    cache: QueryCache, provider: EmbeddingProvider, index: RegisteredIndex, queries: Sequence[str]
+) -> list[Outcome]:
+    """The vector of each query, read-only; or what is wrong with that one query: a SearchRequestError where the
+    provider refuses it or gives no honest vector for it, a ProviderError where there were several and the provider went
+    down before its turn.
 
     Raises:
-        SearchRequestError: the provider refuses this text, or gives no honest vector for it.
+        SearchRequestError: another model is configured than the index was made with.
         ProviderError: the provider is down, or not the model that the index was made with.
     """
     space = index.generation.space
@@ -86,12 +102,82 @@ def embed_query(provider: EmbeddingProvider, index: RegisteredIndex, query: str)
             f"index {index.name!r} was made with model {space.model!r}, but {provider.model!r} is configured; "
             "a query must be embedded with the model of the index"
         )
+    length, embedded_by = VectorSpaceLength.of(space), _identity(provider)
+    texts = [space.query_prefix + query.replace("\0", "") for query in queries]
+    keys = [QueryKey.of(embedded_by, length, text) for text in texts]
+    text_of = dict(zip(keys, texts, strict=True))
+
+    def embed(missing: Sequence[QueryKey]) -> Mapping[QueryKey, Outcome]:
+        asked = [text_of[key] for key in missing]
+        if len(asked) == 1:
+            return {missing[0]: _embed_one(provider, asked[0], length)}
+        return dict(zip(missing, _embed_many(provider, asked, length), strict=True))
+
+    found = cache.vectors(keys, embed)
+    return [found[key] for key in keys]
+
+
+def _identity(provider: EmbeddingProvider) -> Hashable:
+    """Equal for providers that give the same vectors."""
+    endpoint = getattr(provider, "endpoint", None)
+    if isinstance(endpoint, str):
+        return endpoint
+    return provider.name if isinstance(provider, LocalModelProvider) else _Itself(provider)
+
+
+class _Itself:
+    """A provider that is like no other."""
+
+    def __init__(self, provider: EmbeddingProvider) -> None:
+        self._provider = provider
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Itself) and other._provider is self._provider
+
+    def __hash__(self) -> int:
+        return id(self._provider)
+
+
+def _embed_one(provider: EmbeddingProvider, text: str, length: VectorSpaceLength) -> Outcome:
     try:
-        batch = request_with_patience(provider, [space.query_prefix + query.replace("\0", "")], _ATTEMPTS)
+        batch = request_with_patience(provider, [text], _ATTEMPTS)
     except ProviderRefusedError as error:
-        raise SearchRequestError(f"the provider refuses this query: {error}") from None
-    judgement = judge(batch, VectorSpaceLength.of(space))
-    if not judgement.honest[0]:
-        raise SearchRequestError(f"the query's vector {judgement.reasons[0]}; ask with other words")
-    vector: QueryVector = judgement.vectors[0]
-    return vector
+        return _refused(str(error))
+    return _judged(batch, length)[0]
+
+
+def _embed_many(provider: EmbeddingProvider, texts: Sequence[str], length: VectorSpaceLength) -> list[Outcome]:
+    """An outcome a text, in as few requests as the provider's limits allow."""
+    outcomes: list[Outcome | None] = [None] * len(texts)
+    packer = Packer[int](limits_of(provider), lambda place: texts[place], counter_for(provider.model))
+    full = [batch for place in range(len(texts)) if (batch := packer.add(place))]
+    down: ProviderError | None = None
+    for places in [*full, packer.rest()]:
+        if down is not None:
+            break
+        try:
+            for outcome in request_halving(provider, [texts[place] for place in places], _ATTEMPTS):
+                if isinstance(outcome, Embedded):
+                    judged = _judged(outcome.batch, length)
+                    for position, vector in zip(outcome.positions, judged, strict=True):
+                        outcomes[places[position]] = vector
+                else:
+                    outcomes[places[outcome.position]] = _refused(outcome.message)
+        except ProviderError as error:
+            down = error
+    return [outcome if outcome is not None else down or _refused("no answer") for outcome in outcomes]
+
+
+def _refused(message: str) -> SearchRequestError:
+    return SearchRequestError(f"the provider refuses this query: {message}")
+
+
+def _judged(batch: EmbeddedBatch, length: VectorSpaceLength) -> list[Outcome]:
+    judgement = judge(batch, length)
+    honest = iter(judgement.vectors)
+    return [
+        next(honest)
+        if judgement.honest[row]
+        else SearchRequestError(f"the query's vector {judgement.reasons[row]}; ask with other words")
+        for row in range(len(judgement.honest))
+    ]

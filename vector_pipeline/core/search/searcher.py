@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import psycopg
 
+from vector_pipeline.core.errors import ProviderError, VectorPipelineError
 from vector_pipeline.core.search.answer import SearchAnswer
 from vector_pipeline.core.search.by_fields import by_best_field, by_weighted_mean
+from vector_pipeline.core.search.likeness import vectors_of_document
 from vector_pipeline.core.search.nearest import Aim, FieldSearch, Neighbours, QueryVector
-from vector_pipeline.core.search.query_vector import ProvidersAsBuilt, embed_query
-from vector_pipeline.core.search.request import SearchRequest, Wanted, resolve
+from vector_pipeline.core.search.query_cache import Outcome, QueryCache
+from vector_pipeline.core.search.query_vector import ProvidersAsBuilt, query_vectors
+from vector_pipeline.core.search.request import SearchRequest, SearchRequestError, SimilarRequest, Wanted, resolve
 from vector_pipeline.core.search.restricting import restrict
 from vector_pipeline.core.search.served import Served, read_served
 from vector_pipeline.core.search.statement import Restriction
@@ -25,6 +29,9 @@ _VANISHED = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn)
 
 _T = TypeVar("_T")
 
+_Prepared = Mapping[tuple[int, str], Outcome]
+"""Vectors, or what is wrong with them, by generation and query."""
+
 
 class Searcher:
     """Answers from what was built, also where the declaration asks for something else by now.
@@ -32,6 +39,7 @@ class Searcher:
     Args:
         threshold: the environment's, for a declaration that has none.
         target: gives the connection to search on: in autocommit mode, and nobody else's while a search uses it.
+        cache: keeps the vectors of queries; may serve several searchers.
     """
 
     def __init__(
@@ -40,11 +48,13 @@ class Searcher:
         threshold: float,
         target: Callable[[], psycopg.Connection],
         providers: ProvidersAsBuilt,
+        cache: QueryCache,
     ) -> None:
         self._spec = spec
         self._threshold = threshold
         self._target = target
         self._providers = providers
+        self._cache = cache
 
     def search(self, request: SearchRequest) -> SearchAnswer:
         """The documents that fit the request best.
@@ -54,15 +64,31 @@ class Searcher:
             NotYetSyncedError: there is no such index yet.
             ProviderError: the provider is down.
         """
-        return _though_tables_vanish(lambda: self._search(request))
+        return _though_tables_vanish(lambda: self._search(request, {}))
 
-    def _search(self, request: SearchRequest) -> SearchAnswer:
+    def search_many(self, requests: Sequence[SearchRequest]) -> list[SearchAnswer | VectorPipelineError]:
+        """An answer to each request, in their order, or what is wrong with it. All queries are embedded together, in as
+        few requests to the provider as it allows."""
+        prepared = self._prepare(requests)
+        return [self._answer_or_error(request, prepared) for request in requests]
+
+    def similar(self, request: SimilarRequest) -> SearchAnswer:
+        """The documents nearest to one that is there, by its own vectors: no provider is asked. It isn't among them;
+        others with the same texts are.
+
+        Raises:
+            SearchRequestError: there is no such document, it has no vector, or the request can't be answered otherwise.
+            NotYetSyncedError: there is no such index yet.
+        """
+        return _though_tables_vanish(lambda: self._similar(request))
+
+    def _search(self, request: SearchRequest, prepared: _Prepared) -> SearchAnswer:
         started = time.monotonic()
         target = self._target()
         served = read_served(target, self._spec.name, request.generation)
         wanted = resolve(request, served.index, self._spec.search, self._threshold)
         restriction = restrict(target, served.index, served.accepted, request.filter)
-        vector = embed_query(self._providers.of(served.index, served.accepted), served.index, request.query)
+        vector = self._vector(served, request.query, prepared)
         found = self._nearest(target, served, wanted, restriction, dict.fromkeys(wanted.fields, vector))
         return SearchAnswer(
             served.index.name,
@@ -72,7 +98,76 @@ class Searcher:
             wanted.threshold,
             time.monotonic() - started,
             found.complete,
+            scale=served.scale,
         )
+
+    def _similar(self, request: SimilarRequest) -> SearchAnswer:
+        started = time.monotonic()
+        target = self._target()
+        served = read_served(target, self._spec.name, request.generation)
+        wanted = resolve(request, served.index, self._spec.search, self._threshold)
+        vectors = vectors_of_document(target, served.index, request.key, wanted.fields)
+        restriction = restrict(target, served.index, served.accepted, request.filter)
+        found = self._nearest(target, served, replace(wanted, limit=wanted.limit + 1), restriction, vectors)
+        others = (hit for hit in found.hits if hit.key != request.key)
+        hits = tuple(replace(hit, vector_rank=rank) for rank, hit in enumerate(others, start=1))[: wanted.limit]
+        return SearchAnswer(
+            served.index.name,
+            "",
+            hits,
+            wanted.limit,
+            wanted.threshold,
+            time.monotonic() - started,
+            found.complete,
+            scale=served.scale,
+            like=request.key,
+        )
+
+    def _vector(self, served: Served, query: str, prepared: _Prepared) -> QueryVector:
+        found = prepared.get((served.index.generation.number, query))
+        if found is None:
+            provider = self._providers.of(served.index, served.accepted)
+            [found] = query_vectors(self._cache, provider, served.index, [query])
+        if isinstance(found, VectorPipelineError):
+            raise found
+        return found
+
+    def _prepare(self, requests: Sequence[SearchRequest]) -> _Prepared:
+        """The vectors that these requests need. What can't be answered for another reason shows in its turn."""
+        prepared: dict[tuple[int, str], Outcome] = {}
+        for generation in {request.generation for request in requests}:
+            try:
+                served = read_served(self._target(), self._spec.name, generation)
+            except VectorPipelineError:
+                continue
+            queries = [
+                request.query
+                for request in requests
+                if request.generation == generation and self._needs_a_vector(request, served)
+            ]
+            if not queries:
+                continue
+            try:
+                provider = self._providers.of(served.index, served.accepted)
+                outcomes = query_vectors(self._cache, provider, served.index, queries)
+            except (SearchRequestError, ProviderError) as error:
+                outcomes = [error] * len(queries)
+            number = served.index.generation.number
+            prepared |= {(number, query): outcome for query, outcome in zip(queries, outcomes, strict=True)}
+        return prepared
+
+    def _needs_a_vector(self, request: SearchRequest, served: Served) -> bool:
+        try:
+            resolve(request, served.index, self._spec.search, self._threshold)
+        except SearchRequestError:
+            return False
+        return True
+
+    def _answer_or_error(self, request: SearchRequest, prepared: _Prepared) -> SearchAnswer | VectorPipelineError:
+        try:
+            return _though_tables_vanish(lambda: self._search(request, prepared))
+        except VectorPipelineError as error:
+            return error
 
     def _nearest(
         self,

@@ -52,6 +52,12 @@ class Served:
     accepted: IndexSpec
     orders: Mapping[str, AnnOrder]
 
+    @property
+    def scale(self) -> str:
+        """What scores by its vectors are on: the model, with what it is given before texts."""
+        space = self.index.generation.space
+        return json.dumps([space.model, space.native_dimensions, space.query_prefix, space.document_prefix])
+
 
 def read_served(connection: psycopg.Connection, name: str, generation: int | None = None) -> Served:
     """What is served of the index at this moment, or a generation of it by its number.
