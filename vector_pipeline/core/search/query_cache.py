@@ -84,7 +84,7 @@ class QueryCache:
 
         Args:
             embed: gives an outcome for each of the keys that it is called with; called once at most, in this thread.
-                What it raises is raised here, and is the error of the others that wait for these keys.
+                A VectorPipelineError that it raises is the error of each of them, also for others that wait for them.
         """
         found, awaited, mine = self._look_up(keys)
         if mine:
@@ -131,7 +131,6 @@ class QueryCache:
             outcomes |= {key: _own(embedded[key]) for key in mine}
         except VectorPipelineError as error:
             outcomes = dict.fromkeys(mine, error)
-            raise
         finally:
             self._settle(mine, outcomes)
         return outcomes

@@ -89,12 +89,11 @@ def query_vectors(
     cache: QueryCache, provider: EmbeddingProvider, index: RegisteredIndex, queries: Sequence[str]
 ) -> list[Outcome]:
     """The vector of each query, read-only; or what is wrong with that one query: a SearchRequestError where the
-    provider refuses it or gives no honest vector for it, a ProviderError where there were several and the provider went
-    down before its turn.
+    provider refuses it or gives no honest vector for it, a ProviderError where it is down, or not the model that the
+    index was made with.
 
     Raises:
         SearchRequestError: another model is configured than the index was made with.
-        ProviderError: the provider is down, or not the model that the index was made with.
     """
     space = index.generation.space
     if provider.model != space.model:

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import psycopg
 
-from vector_pipeline.core.errors import ProviderError, VectorPipelineError
+from vector_pipeline.core.errors import VectorPipelineError
 from vector_pipeline.core.search.answer import SearchAnswer
 from vector_pipeline.core.search.by_fields import by_best_field, by_weighted_mean
 from vector_pipeline.core.search.likeness import vectors_of_document
@@ -150,7 +150,7 @@ class Searcher:
             try:
                 provider = self._providers.of(served.index, served.accepted)
                 outcomes = query_vectors(self._cache, provider, served.index, queries)
-            except (SearchRequestError, ProviderError) as error:
+            except VectorPipelineError as error:
                 outcomes = [error] * len(queries)
             number = served.index.generation.number
             prepared |= {(number, query): outcome for query, outcome in zip(queries, outcomes, strict=True)}

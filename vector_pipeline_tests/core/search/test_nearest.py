@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from psycopg import sql
 
-from vector_pipeline.core.search.nearest import Neighbours, nearest
+from vector_pipeline.core.search.nearest import Aim, FieldSearch, Neighbours
 from vector_pipeline.core.search.statement import EVERYTHING, Restriction
 from vector_pipeline.core.store import ann_index, registry
 from vector_pipeline.core.store import connection as store_connection
@@ -32,7 +34,9 @@ def _found(
         assert index is not None
         orders = ann_index.present_orders(connection, index) if ann else {}
         vector = vectors_of(["a query"], 8)[0]
-        return nearest(connection, index, orders, vector, ("question",), limit, threshold, None, restriction)
+        search = FieldSearch(connection, index, None, restriction)
+        found = search.by_field(Aim("question", vector, orders.get("question"), limit, threshold))
+        return replace(found, hits=found.hits[:limit])
 
 
 @pytest.fixture
