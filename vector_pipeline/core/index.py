@@ -890,11 +890,10 @@ class VectorIndex:
 
     def _ask(self, requests: Sequence[SearchRequest]) -> list[Answer]:
         answers: list[Answer] = []
-        for request in requests:
-            try:
-                answers.append(self._searcher.search(request))
-            except SearchRequestError as error:
-                answers.append(error)
+        for answer in self._searcher.search_many(requests):
+            if isinstance(answer, VectorPipelineError) and not isinstance(answer, SearchRequestError):
+                raise answer
+            answers.append(answer)
         return answers
 
     @_in_our_words
