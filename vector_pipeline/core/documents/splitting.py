@@ -47,11 +47,16 @@ class Splitting:
     too_long: TooLong = "split"
 
     def pieces(self, text: str) -> Iterator[Span]:
-        """The places of the pieces, in order; one place, that of the whole text, where it is short enough."""
+        """The places of the pieces, in order; one place, that of the whole text, where it is short enough.
+
+        None of several is blank: the splitter takes U+001C to U+001F for words, which Python takes for white space.
+        """
         if most_tokens(text) <= self.tokens or self._fits(text):
             yield Span(0, len(text))
             return
         for span in self._cut(text):
+            if not text[span.start : span.end].strip():
+                continue
             yield span
             if self.too_long == "cut":
                 return

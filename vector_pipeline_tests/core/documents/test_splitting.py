@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from vector_pipeline.core.documents.splitting import Span, Splitting
+from vector_pipeline.core.documents.splitting import Span, Splitting, TooLong
 from vector_pipeline.core.embedding.tokens import counter_for
 
 MODELS = ["text-embedding-3-small", "somebody-elses-model"]
@@ -44,6 +44,15 @@ def test_a_piece_begins_with_the_end_of_the_one_before(model: str) -> None:
 def test_pieces_end_where_paragraphs_do() -> None:
     pieces = list(Splitting(40, MODELS[0]).pieces(PARAGRAPHS))
     assert all(PARAGRAPHS[piece.start :].startswith("Paragraph") for piece in pieces)
+
+
+@pytest.mark.parametrize("too_long", ["split", "cut"])
+def test_no_piece_is_made_of_control_characters_alone(too_long: TooLong) -> None:
+    text = "\x1c\x1d\x1e\x1f" * 50 + "\n\nThe first words.\n\n" + "\x1f" * 200 + "\n\nThe last words."
+    pieces = [text[span.start : span.end] for span in Splitting(10, "m", too_long=too_long).pieces(text)]
+    assert all(piece.strip() for piece in pieces)
+    assert "The first words." in pieces[0]
+    assert too_long == "cut" or "The last words." in pieces[-1]
 
 
 @pytest.mark.parametrize("model", MODELS)
