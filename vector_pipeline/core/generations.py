@@ -194,7 +194,7 @@ def switch_if_ready(
             found.append(UNAPPROVED)
         if found:
             return found
-    return [] if switch(target, served, building, reading()[1], spec) else [INCOMPLETE]
+    return [] if switch(target, served, building, reading()[1]) else [INCOMPLETE]
 
 
 def is_wanted(target: psycopg.Connection, building: RegisteredIndex) -> bool:
@@ -250,7 +250,6 @@ def switch(
     served: RegisteredIndex,
     building: RegisteredIndex,
     plan: ReadingPlan,
-    spec: IndexSpec,
 ) -> bool:
     """Serves the generation that was built, with the next search; in one transaction, and only if it is complete in
     it. Returns whether it did."""
@@ -260,7 +259,7 @@ def switch(
         if not generations.serve(target, served, building, only_if_being_built=True):
             return False
         generations.note_caught_up(target, building)
-        _show(target, building, plan, spec)
+        _show(target, building, plan)
         return True
 
 
@@ -268,7 +267,6 @@ def roll_back(
     target: psycopg.Connection,
     served: RegisteredIndex,
     plan: ReadingPlan,
-    spec: IndexSpec,
     number: int | None = None,
 ) -> RegisteredIndex:
     """Serves an earlier generation again, with the next search. The one that was served isn't built again by itself.
@@ -298,12 +296,12 @@ def roll_back(
         generations.note_rolled_back(target, served)
         generations.abandon_building(target, served)
         key_ranges.take_up(target, previous)
-        _show(target, previous, plan, spec)
+        _show(target, previous, plan)
     return previous
 
 
-def _show(target: psycopg.Connection, index: RegisteredIndex, plan: ReadingPlan, spec: IndexSpec) -> None:
-    unique_on = index.generation.column_of(spec.document.unique_on)
+def _show(target: psycopg.Connection, index: RegisteredIndex, plan: ReadingPlan) -> None:
+    unique_on = registry.accepted_unique_on(target, index)
     view.create_view(target, index, plan, unique_on)
     view.create_nearest_function(target, index, unique_on)
 

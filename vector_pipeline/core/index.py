@@ -346,8 +346,7 @@ class VectorIndex:
                 self._settings.embedding,
                 self._origin,
             )
-            unique_on = index.generation.column_of(self.spec.document.unique_on)
-            view.create_view(self._target, index, self._plan, unique_on)
+            view.create_view(self._target, index, self._plan, registry.accepted_unique_on(self._target, index))
             self._is_prepared = True
 
     def _ready(self) -> RegisteredIndex:
@@ -1013,7 +1012,7 @@ class VectorIndex:
         Raises:
             GenerationError: none is kept.
         """
-        generations.roll_back(self._target, self._ready(), self._reading()[1], self.spec, number)
+        generations.roll_back(self._target, self._ready(), self._reading()[1], number)
         return self.generations().served
 
     @_in_our_words

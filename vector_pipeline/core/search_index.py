@@ -20,6 +20,7 @@ from vector_pipeline.core.store import (
     locks,
     offline_batches,
     quarantine,
+    registry,
     spending,
     statistics,
     vectors,
@@ -64,7 +65,7 @@ def refresh_search_index(
         )
         quarantine.release_unneeded(target, index)
         fields = ann_index.refresh(target, index, spec.search, observer)
-        unique_on = index.generation.column_of(spec.document.unique_on)
+        unique_on = registry.accepted_unique_on(target, index)
         view.create_view(target, index, plan, unique_on)
         view.create_nearest_function(target, index, unique_on)
         target.execute(

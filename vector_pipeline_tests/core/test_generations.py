@@ -350,3 +350,20 @@ def test_each_generation_can_be_searched_by_its_number_with_the_model_that_made_
             assert provider.last_request.get("dimensions", 8) == dimensions
         with pytest.raises(SearchRequestError, match="no generation 9"):
             index.search("question number 17?", generation=9)
+
+
+def test_repeated_texts_are_shown_once_while_the_text_that_tells_them_gets_another_name(workbench: Workbench) -> None:
+    workbench.create_faq(10)
+    workbench.mysql("UPDATE faq SET question = 'the same' WHERE id IN (4, 5, 6)")
+    workbench.sync(question_only(document={"text": {"question": "question"}, "unique_on": "question"}))
+    renamed = question_only(
+        document={"text": {"title": "question"}, "unique_on": "title"}, generations={"switch": "approval"}
+    )
+    with workbench.index(renamed) as index:
+        index.build_next_generation()
+        index.refresh_search_index()
+        assert workbench.postgres("SELECT count(*) FROM faq") == [(8,)]
+        assert index.approve_generation()
+        assert workbench.postgres("SELECT count(*) FROM faq") == [(8,)]
+        index.roll_back()
+        assert workbench.postgres("SELECT count(*) FROM faq") == [(8,)]

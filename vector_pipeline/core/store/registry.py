@@ -244,6 +244,15 @@ def accepted_declaration(connection: psycopg.Connection, index: RegisteredIndex)
         raise UnreadableIndexError(index.name) from None
 
 
+def accepted_unique_on(connection: psycopg.Connection, index: RegisteredIndex) -> str | None:
+    """The column of the documents whose repeated values this generation serves once, None where it serves all.
+
+    Raises:
+        UnreadableIndexError: another version of this project accepted its declaration.
+    """
+    return index.generation.column_of(accepted_declaration(connection, index).document.unique_on)
+
+
 def keep_declaration(connection: psycopg.Connection, index: RegisteredIndex, generation: int, spec: IndexSpec) -> None:
     """Stores the declaration as that of the generation that it asks for, where it has changed."""
     declaration = stored_declaration(spec)
