@@ -879,9 +879,14 @@ class VectorIndex:
 
     @_in_our_words
     def golden_standing(self) -> GoldenStanding | None:
-        """How the generation being built compares with the served one by the last figures, None where there are none.
-        Asks nothing."""
-        return self._quality.standing()
+        """How the generation being built compares with the served one, or where none is, the served one with the one
+        before it, by the last figures; None where there are none. Asks nothing."""
+        if self.spec.search.golden_set is None:
+            return None
+        try:
+            return self._quality.standing(*to_be_compared(self._target, self._registered, None, None))
+        except GenerationError:
+            return None
 
     @cached_property
     def _quality(self) -> Quality:

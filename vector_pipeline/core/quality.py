@@ -36,18 +36,18 @@ _LATELY = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class GoldenStanding:
-    """How the served generation and the one to be served next answered the same golden set, when they were last asked.
+    """How two generations answered the same golden set when they were last asked.
 
-    `below` are the measures of the next one that are below their declared floors, in words.
+    `below` are the measures of the later one that are below their declared floors, in words.
     """
 
-    served: GoldenResult
-    next: GoldenResult
+    before: GoldenResult
+    after: GoldenResult
     below: tuple[str, ...]
 
     def __str__(self) -> str:
-        change = describe_change(self.served.relevance, self.next.relevance, self.next.queries)
-        what = "new model" if self.served.model != self.next.model else "new generation"
+        change = describe_change(self.before.relevance, self.after.relevance, self.after.queries)
+        what = "new model" if self.before.model != self.after.model else "new generation"
         return f"{what}: {change}" + (f"; {'; '.join(self.below)}" if self.below else "")
 
 
@@ -99,14 +99,10 @@ class Quality:
         golden_set = self._golden_set()
         return GoldenComparison(self._asked(before, golden_set), self._asked(after, golden_set))
 
-    def standing(self) -> GoldenStanding | None:
-        """How the generation being built compares with the served one by the last figures, None where there are none of
-        the same golden set. Asks nothing."""
-        target, name = self._target(), self._spec.name
-        served, building = registry.load(target, name), registry.load_building(target, name)
-        if served is None or building is None:
-            return None
-        before, after = golden_results.load(target, served), golden_results.load(target, building)
+    def standing(self, earlier: RegisteredIndex, later: RegisteredIndex) -> GoldenStanding | None:
+        """How two generations compare by the last figures, None where there are none of the same golden set."""
+        target = self._target()
+        before, after = golden_results.load(target, earlier), golden_results.load(target, later)
         if before is None or after is None or before.fingerprint != after.fingerprint:
             return None
         return GoldenStanding(before, after, below_floor(after.relevance, self._spec.search.golden_floor))
@@ -128,7 +124,7 @@ class Quality:
         except (GoldenSetError, ProviderError) as error:
             _log.warning("the golden set of index %s was not asked: %s", self._spec.name, error)
             return [f"its golden set can't be asked: {error}"] if search.golden_floor.is_declared else []
-        standing = self.standing()
+        standing = self.standing(served, building)
         return [f"golden set: {one}" for one in standing.below] if standing is not None else []
 
     def _is_known(self, index: RegisteredIndex, golden_set: GoldenSet) -> bool:

@@ -16,6 +16,7 @@ from vector_pipeline.orchestration.jobs import (
 from vector_pipeline.orchestration.model_jobs import build_accept_model_job, build_model_drift_job
 from vector_pipeline.orchestration.money_jobs import build_estimate_job
 from vector_pipeline.orchestration.next_generation import build_generation_check, build_generation_jobs
+from vector_pipeline.orchestration.quality import build_compare_job, build_quality_checks, build_quality_job
 from vector_pipeline.orchestration.quarantine_jobs import build_quarantine_jobs
 from vector_pipeline.orchestration.schedules import build_schedules
 from vector_pipeline.orchestration.sensors import build_reconcile_sensor
@@ -28,7 +29,7 @@ def build_index_definitions(context: IndexContext) -> dg.Definitions:
     batch_jobs = {job.name.removeprefix(f"{context.prefix}_"): job for job in build_batch_jobs(context)}
     return dg.Definitions(
         assets=build_assets(context),
-        asset_checks=[*build_checks(context), build_generation_check(context)],
+        asset_checks=[*build_checks(context), *build_quality_checks(context), build_generation_check(context)],
         sensors=[build_reconcile_sensor(context), build_batch_sensor(context, batch_jobs["ingest_batches"])],
         jobs=[
             verify_job,
@@ -36,6 +37,8 @@ def build_index_definitions(context: IndexContext) -> dg.Definitions:
             model_drift_job,
             build_accept_model_job(context),
             build_repair_job(context),
+            build_quality_job(context),
+            build_compare_job(context),
             build_estimate_job(context),
             *batch_jobs.values(),
             build_erase_job(context),

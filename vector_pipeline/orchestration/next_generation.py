@@ -10,10 +10,12 @@ import dagster as dg
 
 from vector_pipeline.core.generations import GenerationWork
 from vector_pipeline.core.index import VectorIndex
+from vector_pipeline.core.quality import GoldenStanding
 from vector_pipeline.orchestration.build_progress import tell_of_build
 from vector_pipeline.orchestration.index_context import IndexContext
 from vector_pipeline.orchestration.metadata import Metadata, of_built_generation, of_generations
 from vector_pipeline.orchestration.pools import NEXT_GENERATION_POOL
+from vector_pipeline.orchestration.quality_metadata import of_standing
 from vector_pipeline.orchestration.resources import IndexesResource
 
 NEXT_GENERATION = "next_generation"
@@ -44,10 +46,11 @@ def build_next_generation_asset(index: IndexContext, documents: dg.AssetKey, met
     def next_generation(context: dg.AssetExecutionContext, indexes: IndexesResource) -> dg.MaterializeResult[Any]:
         with indexes.open_for_run(index.declaration, context.run.run_id) as opened:
             built = opened.build_next_generation(_observe(context, index, opened), tell_of_build(context.log))
-            report = opened.generations()
+            report, standing = opened.generations(), opened.golden_standing()
         for obstacle in built.obstacles:
             context.log.warning("generation %s is not served yet: %s", built.generation, obstacle)
-        return dg.MaterializeResult(metadata=of_built_generation(built) | of_generations(report))
+        compared = of_standing(standing) if built.generation is not None else {}
+        return dg.MaterializeResult(metadata=of_built_generation(built) | of_generations(report) | compared)
 
     return next_generation
 
@@ -96,6 +99,8 @@ def generation_result(index: IndexContext, opened: VectorIndex, work: Generation
     if work is GenerationWork.NONE:
         return dg.AssetCheckResult(passed=True, description=work.value)
     served, asked_for = opened.served_generation(), opened.asked_for()
+    standing = _golden_standing(opened, work)
+    below = standing is not None and bool(standing.below)
     wanted = f" ({asked_for})" if asked_for else ""
     said = {
         GenerationWork.APPROVE: f"search goes on with generation {served}; to switch: job "
@@ -104,15 +109,27 @@ def generation_result(index: IndexContext, opened: VectorIndex, work: Generation
         f"or have it served again: job {index.prefix}_switch_generation or "
         f"`vector-pipeline generations {name} --switch`",
     }.get(work, f"search goes on with generation {served} until the switch")
-    waits = work in {GenerationWork.APPROVE, GenerationWork.ROLLED_BACK}
+    if work is GenerationWork.SWITCH and below:
+        said += f", which somebody has to approve: job {index.prefix}_switch_generation"
+    waits = work in {GenerationWork.APPROVE, GenerationWork.ROLLED_BACK} or (work is GenerationWork.SWITCH and below)
     return dg.AssetCheckResult(
-        passed=not waits, severity=dg.AssetCheckSeverity.WARN, description=f"{work.value}{wanted}: {said}"
+        passed=not waits,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{work.value}{wanted}: {said}" + (f"\n- {standing}" if standing is not None else ""),
     )
 
 
 def generation_metadata(opened: VectorIndex, work: GenerationWork) -> Metadata:
     """How the generations stand where there is anything to do. Counts all their passages."""
-    return {} if work is GenerationWork.NONE else of_generations(opened.generations())
+    if work is GenerationWork.NONE:
+        return {}
+    return of_generations(opened.generations()) | of_standing(_golden_standing(opened, work))
+
+
+def _golden_standing(opened: VectorIndex, work: GenerationWork) -> GoldenStanding | None:
+    """How the generation that is being built compares with the served one, where there is one and both were asked."""
+    is_there = work in {GenerationWork.BUILD, GenerationWork.SWITCH, GenerationWork.APPROVE}
+    return opened.golden_standing() if is_there else None
 
 
 def build_generation_jobs(index: IndexContext) -> list[dg.JobDefinition]:

@@ -6,6 +6,7 @@ import dagster as dg
 
 from vector_pipeline.orchestration.assets import SEARCH_INDEX
 from vector_pipeline.orchestration.index_context import IndexContext
+from vector_pipeline.orchestration.quality import quality_check_keys
 
 NIGHTLY = "17 3 * * *"
 HOURLY = "7 * * * *"
@@ -16,8 +17,8 @@ DAILY_CANARIES = "37 4 * * *"
 def build_schedules(
     index: IndexContext, verify_job: Any, freshness_job: Any, model_drift_job: Any
 ) -> list[dg.ScheduleDefinition]:
-    """The nightly refresh of the search index, the daily proof of parity, the hourly look at freshness, and the daily
-    look at the model."""
+    """The nightly refresh of the search index with measurements of its answers, the daily proof of parity, the
+    hourly look at freshness, and the daily look at the model."""
     status = (
         dg.DefaultScheduleStatus.STOPPED
         if index.declaration.spec.automation.paused
@@ -26,7 +27,8 @@ def build_schedules(
     return [
         dg.ScheduleDefinition(
             name=f"{index.prefix}_nightly_search_index",
-            target=dg.AssetSelection.assets(index.key(SEARCH_INDEX)).without_checks(),
+            target=dg.AssetSelection.assets(index.key(SEARCH_INDEX)).without_checks()
+            | dg.AssetSelection.checks(*quality_check_keys(index)),
             cron_schedule=NIGHTLY,
             default_status=status,
             tags=index.run_tags,

@@ -115,7 +115,7 @@ def test_a_new_generation_is_compared_with_the_served_one_before_the_switch(work
     assert build(workbench, spec).obstacles == ("nobody has approved it yet",)
     stands = standing(workbench, spec)
     assert stands is not None
-    assert (stands.served.relevance.ndcg_at_10, stands.next.relevance.recall_at_1) == (1.0, 0.0)
+    assert (stands.before.relevance.ndcg_at_10, stands.after.relevance.recall_at_1) == (1.0, 0.0)
     assert str(stands).startswith("new generation: nDCG@10 1.00 → 0.")
     with workbench.index(spec) as index:
         comparison = index.compare_generations()
@@ -126,7 +126,7 @@ def test_a_new_generation_is_compared_with_the_served_one_before_the_switch(work
         assert index.compare_generations(2, 1).better
         with pytest.raises(GenerationError, match="no generation 7"):
             index.compare_generations(1, 7)
-    assert standing(workbench, spec) is None
+    assert str(standing(workbench, spec)) == str(stands)  # of the two that were switched
 
 
 def test_answers_below_the_floor_keep_a_generation_from_being_served_until_somebody_approves_it(
