@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 from dotenv import load_dotenv
@@ -24,6 +24,7 @@ from vector_pipeline.core.index import VectorIndex, open_index
 from vector_pipeline.core.reports import ParityReport, SyncReport
 from vector_pipeline.core.search.filters import parsed_texts
 from vector_pipeline.core.settings import read_settings
+from vector_pipeline.core.spec import SearchMode
 from vector_pipeline.declarations import Declaration, find_declaration, read_declarations
 from vector_pipeline.embedded.folder import StackFolder, default_folder
 from vector_pipeline.log_level import set_up_logging
@@ -85,6 +86,11 @@ def sync(index: str, as_json: bool) -> None:
     multiple=True,
     help="A condition on metadata: category=health, asked>=2026-01-01, or JSON; several hold together.",
 )
+@click.option(
+    "--mode",
+    type=click.Choice(get_args(SearchMode)),
+    help="By nearness of vectors, by words (asks no provider), or by both.",
+)
 @as_json
 def search(
     index: str,
@@ -94,9 +100,10 @@ def search(
     field: str | None,
     generation: int | None,
     filters: tuple[str, ...],
+    mode: SearchMode | None,
     as_json: bool,
 ) -> None:
-    """Print the documents of INDEX nearest to QUERY."""
+    """Print the documents of INDEX that fit QUERY best."""
     with _opened(index) as opened:
         answer = opened.search(
             query,
@@ -105,6 +112,7 @@ def search(
             field=field,
             generation=generation,
             filter=parsed_texts(filters),
+            mode=mode,
         )
     _print(answer, as_json, display.search_answer)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,7 +35,7 @@ from vector_pipeline.core.reports import (
     SubmittedBatches,
     SyncReport,
 )
-from vector_pipeline.core.search import Hit, SearchAnswer
+from vector_pipeline.core.search import Hit, SearchAnswer, Snippet
 
 if TYPE_CHECKING:
     from vector_pipeline.embedded.stack import StackStatus
@@ -63,11 +65,28 @@ def sync_report(report: SyncReport) -> RenderableType:
 
 
 def search_answer(answer: SearchAnswer) -> RenderableType:
+    notes = [Text(note, style="yellow") for note in answer.notes]
     if not answer.hits:
-        return Text(
-            f"nothing scores above {answer.threshold:g}; try other words or a lower --threshold", style="yellow"
-        )
-    return Group(*(_hit(rank, hit) for rank, hit in enumerate(answer.hits, start=1)))
+        nothing = f"nothing scores above {answer.threshold:g}; try other words or a lower --threshold"
+        if answer.mode != "vector":
+            nothing = "nothing has these words" + ("" if answer.mode == "text" else f", and {nothing}")
+        return Group(*notes, Text(nothing, style="yellow"))
+    return Group(*notes, *(_hit(rank, hit) for rank, hit in enumerate(answer.hits, start=1)))
+
+
+def place_and_score(rank: int | None, score: float | None) -> str:
+    """One of the two rankings of a hit, in short."""
+    return "–" if rank is None or score is None else f"{rank}. ({score:.3f})"
+
+
+def _marked(snippet: Snippet) -> Text:
+    """The snippet for a terminal."""
+    text = Text()
+    for part in re.split("(<mark>.*?</mark>)", snippet.html, flags=re.DOTALL):
+        marked = part.startswith("<mark>")
+        plain = html.unescape(part.removeprefix("<mark>").removesuffix("</mark>") if marked else part)
+        text.append(plain, style="bold yellow" if marked else "")
+    return text
 
 
 def _hit(rank: int, hit: Hit) -> Panel:
@@ -80,11 +99,17 @@ def _hit(rank: int, hit: Hit) -> Panel:
     if passage is not None:
         body.append(f"{hit.field}, characters {passage.start} to {passage.end} of {passage.length}: ", style="bold")
         body.append(f"{_shortened(passage.text)}\n")
+    if hit.snippet is not None:
+        body.append(f"{hit.snippet.field}, with the words: ", style="bold")
+        body.append_text(_marked(hit.snippet))
+        body.append("\n")
     for name, value in hit.metadata.items():
         if value is not None:
             body.append(f"{name}: {value}\n", style="dim")
     behind = "  its vector is of an earlier text" if hit.vector_behind else ""
     title = f"{rank}. score {hit.score:.3f} by {hit.field}, key {hit.key}{behind}"
+    if hit.text_rank is not None and hit.vector_rank is not None:
+        title += f" (by vectors {hit.vector_rank}., by words {hit.text_rank}.)"
     return Panel(body, title=Text(title), title_align="left")
 
 

@@ -39,6 +39,7 @@ def static_problems(spec: IndexSpec) -> list[DeclarationProblem]:
         *_condition_problems(spec),
         *_owner_problems(spec),
         *_throttle_problems(spec),
+        *_text_search_problems(spec),
         *_ann_problems(spec),
         *_golden_problems(spec),
         *text_problems(spec),
@@ -87,6 +88,36 @@ def _golden_problems(spec: IndexSpec) -> Iterator[DeclarationProblem]:
             "search.golden_floor",
             "there is a floor, but no golden set to measure",
             "declare search.golden_set, or leave the floor out",
+        )
+
+
+def _text_search_problems(spec: IndexSpec) -> Iterator[DeclarationProblem]:
+    declared = spec.search.text
+    if declared is None:
+        return
+    names, metadata = list(spec.document.text), spec.document.metadata
+    for name in declared.weights:
+        if name not in names:
+            yield DeclarationProblem(
+                f"search.text.weights.{name}", f"{name!r} is not a served text", f"name one of: {', '.join(names)}"
+            )
+    if len({declared.weights.get(name, 1.0) for name in names[3:]}) > 1:
+        yield DeclarationProblem(
+            "search.text.weights",
+            f"{', '.join(names[3:])} have different weights, and PostgreSQL tells only four apart",
+            "give them the same weight, or serve those that differ among the first three texts",
+        )
+    if declared.language_column is not None and declared.language_column not in metadata:
+        yield DeclarationProblem(
+            "search.text.language_column",
+            f"{declared.language_column!r} is not served metadata",
+            f"name one of: {', '.join(metadata)}" if metadata else "serve the column under document.metadata",
+        )
+    if (declared.language_column is None) != (not declared.languages):
+        yield DeclarationProblem(
+            "search.text.languages",
+            "a column that says the language of a row, and what its values mean, are declared one without the other",
+            "declare both, as in language_column: lang, languages: {en: english, ms: indonesian}; or neither",
         )
 
 

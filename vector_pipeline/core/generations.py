@@ -19,7 +19,17 @@ from vector_pipeline.core.reports import GenerationReport, GenerationsReport, La
 from vector_pipeline.core.source.catalog import SourceTable
 from vector_pipeline.core.source.plan import ReadingPlan
 from vector_pipeline.core.spec import IndexSpec
-from vector_pipeline.core.store import ann_index, generations, key_ranges, locks, registry, schema, spending, view
+from vector_pipeline.core.store import (
+    ann_index,
+    generations,
+    key_ranges,
+    locks,
+    registry,
+    schema,
+    spending,
+    text_index,
+    view,
+)
 from vector_pipeline.core.store.ann_building import Observer
 from vector_pipeline.core.store.contents import count_generation
 from vector_pipeline.core.store.fingerprint import KEY_FACT, WantedSpace, differences, generation_facts
@@ -240,6 +250,7 @@ def make_ready(
     """Builds the indexes of a complete generation, so that its first search is as fast as any."""
     with locks.held(target, Lock.SEARCH_INDEX, building.index_id):
         ann_index.refresh(target, building, spec.search, observer)
+        text_index.refresh(target, building, spec.search)
         unique_on = building.generation.column_of(spec.document.unique_on)
         if unique_on is not None:
             schema.ensure_unique_on(target, building.index_id, building.schema, unique_on)

@@ -102,7 +102,7 @@ from vector_pipeline.core.source.key_ranges import KeyRange
 from vector_pipeline.core.source.plan import ReadingPlan, plan_reading
 from vector_pipeline.core.source.replicas import ReplicaWatch
 from vector_pipeline.core.source.throttle import Throttle
-from vector_pipeline.core.spec import ColumnReference, IndexSpec, LocalProviderSpec, OpenAIProviderSpec
+from vector_pipeline.core.spec import ColumnReference, IndexSpec, LocalProviderSpec, OpenAIProviderSpec, SearchMode
 from vector_pipeline.core.store import connection as store_connection
 from vector_pipeline.core.store import (
     deletion_guards,
@@ -311,6 +311,7 @@ class VectorIndex:
         return problems
 
     def _check_against_target(self, table: SourceTable | None) -> None:
+        preparation.refuse_unknown_languages(self._target, self.spec, self._origin)
         index = registry.load(self._target, self.spec.name)
         if index is not None:
             without_a_price = list(budget_problems(self.spec.embedding, self._wanted.provider, self._wanted.model))
@@ -780,8 +781,9 @@ class VectorIndex:
         field: FieldChoice | None = None,
         generation: int | None = None,
         filter: Filter | Mapping[str, Any] | None = None,
+        mode: SearchMode | None = None,
     ) -> SearchAnswer:
-        """The nearest documents; what is left out comes from the declaration, then from the environment.
+        """The best documents; what is left out comes from the declaration, then from the environment.
 
         Answers from what was built, also where the declaration asks for something else by now.
 
@@ -790,8 +792,9 @@ class VectorIndex:
                 by the weighted mean of the scores of those that it has.
             generation: the one to search, by its number; the served one if left out.
             filter: conditions on metadata, such as `{"category": "health"}`; see `core.search.filters`.
+            mode: `vector`, `text` (by words; asks no provider) or `hybrid` (both).
         """
-        return self.answer(SearchRequest(query, limit, threshold, field, generation, filter))
+        return self.answer(SearchRequest(query, limit, threshold, field, generation, filter, mode))
 
     @_in_our_words
     def answer(self, request: SearchRequest) -> SearchAnswer:

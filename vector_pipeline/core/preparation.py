@@ -25,7 +25,7 @@ from vector_pipeline.core.settings import EmbeddingSettings
 from vector_pipeline.core.source.catalog import SourceTable, read_table
 from vector_pipeline.core.source.connection import Connection as SourceConnection
 from vector_pipeline.core.spec import IndexSpec, OpenAIProviderSpec
-from vector_pipeline.core.store import generations, registry, schema, view
+from vector_pipeline.core.store import generations, registry, schema, text_index, view
 from vector_pipeline.core.store.fingerprint import WantedSpace
 from vector_pipeline.core.store.registry import RegisteredIndex
 
@@ -146,6 +146,15 @@ def measure_dimensions(spec: IndexSpec, wanted: WantedSpace, provider: Embedding
     return native
 
 
+def refuse_unknown_languages(target: psycopg.Connection, spec: IndexSpec, origin: str) -> None:
+    """Raises:
+    IndexSpecError: a text-search configuration is declared that the server hasn't got.
+    """
+    problems = list(text_index.language_problems(target, spec.search))
+    if problems:
+        raise IndexSpecError(origin, problems)
+
+
 def prepare(
     source: SourceConnection,
     target: psycopg.Connection,
@@ -164,6 +173,7 @@ def prepare(
     Raises:
         IndexSpecError, ProviderError, TargetUnavailableError.
     """
+    refuse_unknown_languages(target, spec, origin)
     schema.create_registry(target)
     index = registry.load(target, spec.name)
     if index is None:

@@ -23,6 +23,7 @@ from vector_pipeline.core.store import (
     registry,
     spending,
     statistics,
+    text_index,
     vectors,
     view,
 )
@@ -65,6 +66,7 @@ def refresh_search_index(
         )
         quarantine.release_unneeded(target, index)
         fields = ann_index.refresh(target, index, spec.search, observer)
+        text_index.refresh(target, index, spec.search)
         unique_on = registry.accepted_unique_on(target, index)
         view.create_view(target, index, plan, unique_on)
         view.create_nearest_function(target, index, unique_on)

@@ -318,8 +318,60 @@ class GoldenFloorSpec(_Declared):
         return bool(self.model_dump(exclude_none=True))
 
 
+class TextSearchSpec(_Declared):
+    """How documents are found by words, with PostgreSQL's full-text search."""
+
+    language: str = Field(
+        default="simple",
+        description="Text-search configuration of PostgreSQL (`\\dF` lists them): `english` finds `buying` by `buy`, "
+        "`indonesian` suits Malay as well; `simple` takes words as they are.",
+        examples=["english"],
+    )
+    language_column: str | None = Field(
+        default=None, description="A served metadata column whose value says in which language a row is."
+    )
+    languages: dict[str, str] = Field(
+        default_factory=dict,
+        description="Value of `language_column` → text-search configuration; rows with another value, or none, have "
+        "`language`.",
+        examples=[{"en": "english", "ms": "indonesian"}],
+    )
+    weights: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        default_factory=dict,
+        description="Served text → how much a word in it counts; 1 where left out. From the fourth text on they share "
+        "one weight.",
+        examples=[{"question": 2, "answer": 1}],
+    )
+
+    @property
+    def configurations(self) -> tuple[str, ...]:
+        """All configurations that are named, each once."""
+        return tuple(dict.fromkeys((self.language, *self.languages.values())))
+
+
+class HybridSpec(_Declared):
+    """How much each of the two rankings counts in `hybrid`.
+
+    The defaults are those that made no set of real questions worse (docs/benchmarks.md).
+    """
+
+    vector: float = Field(default=5.0, gt=0, description="Weight of the ranking by vectors.")
+    text: float = Field(default=1.0, gt=0, description="Weight of the ranking by words.")
+
+
 class SearchSpec(_Declared):
     """Defaults of a search that does not say otherwise."""
+
+    mode: SearchMode = Field(
+        default="vector",
+        description="`vector`: by nearness of vectors; `text`: by words, without asking the provider; `hybrid`: both.",
+    )
+    text: TextSearchSpec | None = Field(
+        default=None,
+        description="How documents are found by words. Declared, it has an index of its own; without one, searching "
+        "by words works and reads every document.",
+    )
+    hybrid: HybridSpec = Field(default_factory=HybridSpec)
 
     limit: int = Field(default=5, ge=1, le=1000, description="Number of hits.")
     threshold: float | None = Field(
@@ -378,6 +430,11 @@ class SearchSpec(_Declared):
         "approves it.",
         examples=[{"recall_at_5": 0.8}],
     )
+
+    @property
+    def by_words(self) -> TextSearchSpec | None:
+        """How documents are found by words, None where that is not declared."""
+        return self.text if self.text is not None or self.mode == "vector" else TextSearchSpec()
 
 
 class AutomationSpec(_Declared):

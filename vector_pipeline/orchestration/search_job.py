@@ -1,11 +1,13 @@
 """`search_job`: a search from the Launchpad, its hits as a table in the run and as the op's output."""
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 import dagster as dg
 from pydantic import Field
 
+from vector_pipeline import display
+from vector_pipeline.core.spec import SearchMode
 from vector_pipeline.declarations import find_declaration
 from vector_pipeline.orchestration import metadata
 from vector_pipeline.orchestration.resources import IndexesResource
@@ -23,11 +25,12 @@ class SearchConfig(dg.Config):
     filter: dict[str, Any] | None = Field(
         default=None, description="Conditions on metadata, such as {category: health}; see README.md, Filters."
     )
+    mode: str | None = Field(default=None, description="`vector`, `text` or `hybrid`; the index's own if left out.")
 
 
 @dg.op
 def search(context: dg.OpExecutionContext, config: SearchConfig, indexes: IndexesResource) -> list[dict[str, Any]]:
-    """The nearest documents to the query, best first."""
+    """The documents that fit the query best, best first."""
     declaration = find_declaration(config.index)
     with indexes.open(declaration) as opened:
         answer = opened.search(
@@ -37,13 +40,16 @@ def search(context: dg.OpExecutionContext, config: SearchConfig, indexes: Indexe
             field=config.field,
             generation=config.generation,
             filter=config.filter,
+            mode=cast("SearchMode | None", config.mode),
         )
     shown = declaration.spec.document.previews
     hits = metadata.table(
-        ("score", "key", "by", "behind", *(answer.hits[0].texts if answer.hits and shown else ())),
+        ("score", "vector", "words", "key", "by", "behind", *(answer.hits[0].texts if answer.hits and shown else ())),
         [
             (
                 f"{hit.score:.3f}",
+                display.place_and_score(hit.vector_rank, hit.vector_score),
+                display.place_and_score(hit.text_rank, hit.text_score),
                 hit.key,
                 hit.field,
                 hit.vector_behind,
@@ -57,7 +63,9 @@ def search(context: dg.OpExecutionContext, config: SearchConfig, indexes: Indexe
             "index": config.index,
             "hits": hits,
             "found": len(answer.hits),
+            "mode": answer.mode,
             "threshold": answer.threshold,
+            **({"notes": dg.MetadataValue.md("\n".join(f"- {note}" for note in answer.notes))} if answer.notes else {}),
             "seconds": answer.seconds,
         }
     )

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from vector_pipeline.core.declaration import BEST_FIELD
 from vector_pipeline.core.errors import SearchRequestError
 from vector_pipeline.core.search.filters import Filter
-from vector_pipeline.core.spec import SearchSpec
+from vector_pipeline.core.spec import SearchMode, SearchSpec
 from vector_pipeline.core.store.registry import RegisteredIndex
 
 __all__ = ["FieldChoice", "SearchRequest", "SearchRequestError", "SimilarRequest", "Wanted", "read_field", "resolve"]
@@ -26,11 +26,13 @@ class SearchRequest:
 
     Attributes:
         limit: number of documents, at most.
-        threshold: scores are strictly above it; −1 to 1.
+        threshold: what is found by vectors scores strictly above it; −1 to 1. What is found by words needs no more
+            than to have one.
         field: what to search by.
         generation: the number of the generation to search, be it one that is being built or kept; None is the served
             one.
         filter: on metadata, as `filters` reads it; documents that it leaves out are not found.
+        mode: by what to search.
     """
 
     query: str
@@ -39,6 +41,7 @@ class SearchRequest:
     field: FieldChoice | None = None
     generation: int | None = None
     filter: Filter | Mapping[str, Any] | None = None
+    mode: SearchMode | None = None
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ class Wanted:
     threshold: float
     fields: tuple[str, ...]
     weights: Mapping[str, float] | None = None
+    mode: SearchMode = "vector"
 
 
 def resolve(
@@ -76,7 +80,7 @@ def resolve(
         threshold: the environment's.
 
     Raises:
-        SearchRequestError: an empty query, an unknown field, or a limit, threshold or weight out of bounds.
+        SearchRequestError: an empty query, an unknown field or mode, or a limit, threshold or weight out of bounds.
     """
     if isinstance(request, SearchRequest) and not request.query.strip():
         raise SearchRequestError("the query is empty; ask with at least one word")
@@ -89,7 +93,10 @@ def resolve(
         raise SearchRequestError("limit must be at least 1, threshold from -1 to 1")
     weights = _weights(request, index, declared)
     is_mean = isinstance(_choice(request, index, declared), Mapping) and len(weights) > 1
-    return Wanted(limit, threshold, tuple(weights), weights if is_mean else None)
+    mode = (request.mode or declared.mode) if isinstance(request, SearchRequest) else "vector"
+    if mode not in get_args(SearchMode):
+        raise SearchRequestError(f"{mode!r} is no way to search; use {', '.join(get_args(SearchMode))}")
+    return Wanted(limit, threshold, tuple(weights), weights if is_mean else None, mode)
 
 
 def _choice(request: SearchRequest | SimilarRequest, index: RegisteredIndex, declared: SearchSpec) -> FieldChoice:

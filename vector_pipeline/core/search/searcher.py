@@ -12,6 +12,7 @@ import psycopg
 from vector_pipeline.core.errors import VectorPipelineError
 from vector_pipeline.core.search.answer import SearchAnswer
 from vector_pipeline.core.search.by_fields import by_best_field, by_weighted_mean
+from vector_pipeline.core.search.by_mode import Found, WordSearch, by_both, by_words, candidates_for
 from vector_pipeline.core.search.likeness import vectors_of_document
 from vector_pipeline.core.search.nearest import Aim, FieldSearch, Neighbours, QueryVector
 from vector_pipeline.core.search.query_cache import Outcome, QueryCache
@@ -20,7 +21,7 @@ from vector_pipeline.core.search.request import SearchRequest, SearchRequestErro
 from vector_pipeline.core.search.restricting import restrict
 from vector_pipeline.core.search.served import Served, read_served
 from vector_pipeline.core.search.statement import Restriction
-from vector_pipeline.core.spec import IndexSpec
+from vector_pipeline.core.spec import IndexSpec, TextSearchSpec
 
 # Between two statements another generation may be switched to, and the one before it removed; once more in the time of
 # a search is unheard of.
@@ -62,7 +63,7 @@ class Searcher:
         Raises:
             SearchRequestError: the request can't be answered, whenever it is asked.
             NotYetSyncedError: there is no such index yet.
-            ProviderError: the provider is down.
+            ProviderError: the provider is down, and was needed.
         """
         return _though_tables_vanish(lambda: self._search(request, {}))
 
@@ -88,8 +89,7 @@ class Searcher:
         served = read_served(target, self._spec.name, request.generation)
         wanted = resolve(request, served.index, self._spec.search, self._threshold)
         restriction = restrict(target, served.index, served.accepted, request.filter)
-        vector = self._vector(served, request.query, prepared)
-        found = self._nearest(target, served, wanted, restriction, dict.fromkeys(wanted.fields, vector))
+        found = self._found(target, served, wanted, restriction, request.query, prepared)
         return SearchAnswer(
             served.index.name,
             request.query,
@@ -98,8 +98,55 @@ class Searcher:
             wanted.threshold,
             time.monotonic() - started,
             found.complete,
+            wanted.mode,
+            notes=found.notes,
             scale=served.scale,
         )
+
+    def _found(
+        self,
+        target: psycopg.Connection,
+        served: Served,
+        wanted: Wanted,
+        restriction: Restriction,
+        query: str,
+        prepared: _Prepared,
+    ) -> Found:
+        if wanted.mode == "vector":
+            near = self._near(target, served, wanted, restriction, query, prepared)
+            return Found(near.hits, near.complete)
+        words = WordSearch(
+            target,
+            served.index,
+            self._spec.search.text or TextSearchSpec(),
+            query,
+            wanted.fields,
+            served.index.generation.column_of(served.accepted.document.unique_on),
+            restriction,
+            seconds=self._spec.search.seconds,
+        )
+        if wanted.mode == "text":
+            return by_words(words, wanted.limit)
+        deeper = replace(wanted, limit=candidates_for(wanted.limit))
+        return by_both(
+            words,
+            lambda: self._near(target, served, deeper, restriction, query, prepared),
+            wanted.limit,
+            self._spec.search.hybrid,
+        )
+
+    def _near(
+        self,
+        target: psycopg.Connection,
+        served: Served,
+        wanted: Wanted,
+        restriction: Restriction,
+        query: str,
+        prepared: _Prepared,
+    ) -> Neighbours:
+        """The documents near to the query's vector."""
+        vector = self._vector(served, query, prepared)
+        return self._nearest(target, served, wanted, restriction, dict.fromkeys(wanted.fields, vector))
 
     def _similar(self, request: SimilarRequest) -> SearchAnswer:
         started = time.monotonic()
@@ -158,10 +205,9 @@ class Searcher:
 
     def _needs_a_vector(self, request: SearchRequest, served: Served) -> bool:
         try:
-            resolve(request, served.index, self._spec.search, self._threshold)
+            return resolve(request, served.index, self._spec.search, self._threshold).mode != "text"
         except SearchRequestError:
             return False
-        return True
 
     def _answer_or_error(self, request: SearchRequest, prepared: _Prepared) -> SearchAnswer | VectorPipelineError:
         try:

@@ -12,7 +12,16 @@ from psycopg import sql
 
 from vector_pipeline.core.source.digest import Digest, read_digest
 from vector_pipeline.core.source.plan import ReadingPlan
-from vector_pipeline.core.store import claims, generations, key_ranges, names, offline_batches, quarantine, vectors
+from vector_pipeline.core.store import (
+    claims,
+    generations,
+    key_ranges,
+    names,
+    offline_batches,
+    quarantine,
+    text_index,
+    vectors,
+)
 from vector_pipeline.core.store.locks import Lock, in_transaction
 from vector_pipeline.core.store.registry import RegisteredIndex
 from vector_pipeline.core.store.stored_digest import row_hashes_of
@@ -125,6 +134,7 @@ def vacuum(connection: psycopg.Connection, index: RegisteredIndex) -> None:
     for identifier in [*ours, sql.Identifier("vector_pipeline", "text_claims")]:
         # Without being told so, PostgreSQL leaves the few dead entries in an index for later.
         connection.execute(sql.SQL("VACUUM (INDEX_CLEANUP ON) {}").format(identifier))
+    text_index.rebuild(connection, index)
     for identifier in (_documents(index), sql.Identifier("vector_pipeline", "quarantine")):
         # Statistics quote values of columns; those of hashes and vectors tell nobody anything.
         connection.execute(sql.SQL("VACUUM (ANALYZE, INDEX_CLEANUP ON) {}").format(identifier))

@@ -1,0 +1,155 @@
+"""Searching by words, or by words and vectors together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import psycopg
+
+from vector_pipeline.core.errors import ProviderUnavailableError
+from vector_pipeline.core.search import text
+from vector_pipeline.core.search.answer import Hit
+from vector_pipeline.core.search.fusion import Ranking, fuse
+from vector_pipeline.core.search.nearest import Neighbours
+from vector_pipeline.core.search.request import SearchRequestError
+from vector_pipeline.core.search.statement import EVERYTHING, Restriction
+from vector_pipeline.core.search.text import Match, Matches, Words
+from vector_pipeline.core.search.text_hits import load_hits, with_snippets
+from vector_pipeline.core.spec import HybridSpec, TextSearchSpec
+from vector_pipeline.core.store.registry import RegisteredIndex
+
+# So many of each ranking are fused: a document that is far behind in both is no hit anyway.
+_FEWEST_CANDIDATES = 50
+_CANDIDATES_FOR_EACH = 4
+
+NO_WORDS = "the query has no word to search for: those that it has are too common, or are to be left out"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found, best first, and what is to be said of it."""
+
+    hits: tuple[Hit, ...]
+    complete: bool
+    notes: tuple[str, ...] = ()
+
+
+class WordSearch:
+    """The words of one query, looked for in one index.
+
+    Args:
+        connection: in autocommit mode, outside of a transaction.
+        fields: those whose texts have to have the words.
+        unique_on: the column of a text; of documents with the same value only the one with the lowest key is served.
+        seconds: the longest that looking for documents may take.
+    """
+
+    def __init__(
+        self,
+        connection: psycopg.Connection,
+        index: RegisteredIndex,
+        declared: TextSearchSpec,
+        query: str,
+        fields: Sequence[str],
+        unique_on: str | None = None,
+        restriction: Restriction = EVERYTHING,
+        seconds: float = 10.0,
+    ) -> None:
+        self._connection = connection
+        self._index = index
+        self._declared = declared
+        self._query = query
+        self._fields = fields
+        self._unique_on = unique_on
+        self._restriction = restriction
+        self._deadline = time.monotonic() + seconds
+
+    @cached_property
+    def words(self) -> Words:
+        """The query's words.
+
+        Raises:
+            SearchRequestError: the server hasn't got a declared configuration.
+        """
+        try:
+            return text.read_words(self._connection, self._declared, self._query)
+        except psycopg.errors.UndefinedObject as error:
+            raise SearchRequestError(
+                f"index {self._index.name!r} can't be searched by words: {error.diag.message_primary}; correct "
+                "search.text"
+            ) from None
+
+    def matches(self, limit: int) -> Matches:
+        """The documents that have most of the words."""
+        return text.matching(
+            self._connection,
+            self._index,
+            self._declared,
+            self.words,
+            self._fields,
+            limit,
+            self._unique_on,
+            self._restriction,
+            self._deadline - time.monotonic(),
+        )
+
+    def hits(self, matches: Sequence[Match]) -> list[Hit]:
+        """These documents."""
+        return load_hits(self._connection, self._index, matches, self._fields) if matches else []
+
+    def marked(self, hits: Sequence[Hit]) -> tuple[Hit, ...]:
+        """The hits with their snippets."""
+        columns = text.columns_of(self._index, self._fields)
+        return tuple(with_snippets(self._connection, self._index, self._declared, self.words, hits, columns))
+
+
+def candidates_for(limit: int) -> int:
+    """How many of each ranking to fuse for so many hits."""
+    return max(_FEWEST_CANDIDATES, _CANDIDATES_FOR_EACH * limit)
+
+
+def by_words(search: WordSearch, limit: int) -> Found:
+    """The documents that have most of the words."""
+    matches = search.matches(limit)
+    return Found(search.marked(search.hits(matches.found)), matches.complete, _without_words(search))
+
+
+def by_both(search: WordSearch, near: Callable[[], Neighbours], limit: int, weights: HybridSpec) -> Found:
+    """The best by words and vectors; by words alone, with a note, where the provider is down.
+
+    Args:
+        near: finds `candidates_for(limit)` documents by vectors.
+    """
+    notes = _without_words(search)
+    try:
+        neighbours = near()
+    except ProviderUnavailableError as error:
+        neighbours = Neighbours((), complete=False)
+        notes += (f"found by words alone: {error}",)
+    matches = search.matches(candidates_for(limit))
+    scores = fuse(
+        [
+            Ranking([hit.key for hit in neighbours.hits], weights.vector),
+            Ranking([match.key for match in matches.found], weights.text),
+        ]
+    )
+    best = dict(list(scores.items())[:limit])
+    by_vectors = {hit.key: hit for hit in neighbours.hits}
+    by_word = {match.key: match for match in matches.found}
+    loaded = search.hits([match for match in matches.found if match.key in best and match.key not in by_vectors])
+    hits = {hit.key: hit for hit in loaded} | by_vectors
+    merged = [_merged(hits[key], by_word.get(key), score) for key, score in best.items() if key in hits]
+    return Found(search.marked(merged), neighbours.complete and matches.complete, notes)
+
+
+def _merged(hit: Hit, match: Match | None, score: float) -> Hit:
+    if match is None:
+        return replace(hit, score=score)
+    return replace(hit, score=score, text_score=match.score, text_rank=match.rank)
+
+
+def _without_words(search: WordSearch) -> tuple[str, ...]:
+    return () if search.words.terms else (NO_WORDS,)

@@ -1,0 +1,272 @@
+"""The documents that have the words of a query, the best first. Asks no provider, and needs no vector.
+
+Ranked as Okapi BM25 does (Robertson and Zaragoza, "The Probabilistic Relevance Framework", 2009): a rare word counts
+more than a common one, its first occurrence more than the next, and long documents are held to more of them.
+PostgreSQL's own ranking knows nothing of rarity and found less on real questions (docs/benchmarks.md); it tells how
+often, and in which text, a word occurs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+
+from vector_pipeline.core.search.statement import EVERYTHING, Restriction, served_once
+from vector_pipeline.core.search.written_query import WrittenQuery, any_of, by_rarity, read_query
+from vector_pipeline.core.spec import TextSearchSpec
+from vector_pipeline.core.store import text_index
+from vector_pipeline.core.store.registry import RegisteredIndex
+
+# In larger tables common words only count where a rarer one is met: making the words of a document of eighty words to
+# rank it takes 75 microseconds (measured), so that this many are ranked in half a second.
+_MANY_DOCUMENTS = 20_000
+_MOST_RANKED = 5_000
+
+
+@dataclass(frozen=True)
+class Words:
+    """The words of a query as documents have them.
+
+    Attributes:
+        terms: each word, by its forms in the configurations.
+        required: conditions on a document's words, as tsquery in text form.
+    """
+
+    terms: tuple[tuple[str, ...], ...]
+    required: tuple[str, ...]
+
+    @property
+    def lexemes(self) -> list[str]:
+        return [lexeme for term in self.terms for lexeme in term]
+
+
+@dataclass(frozen=True)
+class Match:
+    """A document that has words of the query; `rank` from 1."""
+
+    key: str
+    score: float
+    rank: int
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Found documents, best first; not `complete` where the time was over, and none was found for that."""
+
+    found: tuple[Match, ...]
+    complete: bool = True
+
+
+def read_words(connection: psycopg.Connection, declared: TextSearchSpec, query: str) -> Words:
+    """The words of a query, but for those that a configuration leaves out of account."""
+    written = read_query(query)
+    forms: dict[int, set[str]] = defaultdict(set)
+    for place, lexeme in connection.execute(
+        """
+        SELECT word.positions[1], word.lexeme
+        FROM unnest(%s::text[]) configuration, unnest(to_tsvector(configuration::regconfig, %s)) word
+        """,
+        (list(declared.configurations), written.words),
+    ).fetchall():
+        forms[place].add(lexeme)
+    terms = tuple(tuple(sorted(forms[place])) for place in sorted(forms))
+    return Words(terms, _required(connection, declared, written))
+
+
+def _required(connection: psycopg.Connection, declared: TextSearchSpec, written: WrittenQuery) -> tuple[str, ...]:
+    rows = connection.execute(
+        """
+        SELECT p.is_without, string_agg('(' || query::text || ')', ' | ')
+        FROM unnest(%s::text[], %s::boolean[]) WITH ORDINALITY p(phrase, is_without, place),
+             unnest(%s::text[]) configuration,
+             phraseto_tsquery(configuration::regconfig, p.phrase) query
+        WHERE numnode(query) > 0
+        GROUP BY p.place, p.is_without
+        """,
+        (
+            [*written.phrases, *written.without],
+            [False] * len(written.phrases) + [True] * len(written.without),
+            list(declared.configurations),
+        ),
+    ).fetchall()
+    return tuple(f"!({query})" if is_without else query for is_without, query in rows)
+
+
+def matching(
+    connection: psycopg.Connection,
+    index: RegisteredIndex,
+    declared: TextSearchSpec,
+    asked: Words,
+    fields: Sequence[str],
+    limit: int,
+    unique_on: str | None = None,
+    restriction: Restriction = EVERYTHING,
+    seconds: float = 10.0,
+) -> Matches:
+    """The `limit` documents that have most of the words.
+
+    Args:
+        fields: those whose texts have to have the words.
+        unique_on: the column of a text; of documents with the same value only the one with the lowest key is served.
+        seconds: the longest that it may take.
+    """
+    if not asked.terms or seconds <= 0:
+        return Matches((), complete=not asked.terms)
+    looked_at = _looked_at(index, declared, fields)
+    deadline = time.monotonic() + seconds
+    try:
+        with connection.transaction():
+            connection.execute(
+                "SELECT set_config('statement_timeout', %s, true), set_config('plan_cache_mode', %s, true)",
+                (str(max(1, int(1000 * seconds))), "force_custom_plan"),
+            )
+            documents = _about_how_many(connection, index)
+            known = _estimates(connection, index, looked_at, asked) if documents > _MANY_DOCUMENTS else None
+            chosen = range(len(asked.terms)) if known is None else by_rarity(known, _MOST_RANKED)
+            rows = connection.execute(
+                _statement(index, looked_at, asked, unique_on, restriction),
+                {
+                    **restriction.parameters,
+                    "text_any": any_of((form for place in chosen for form in asked.terms[place]), looked_at.labels),
+                    "text_required": list(asked.required),
+                    "text_terms": [place for place, term in enumerate(asked.terms) for _ in term],
+                    "text_lexemes": [any_of([lexeme]) for lexeme in asked.lexemes],
+                    "text_known": [
+                        known[place] if known else 0.0 for place, term in enumerate(asked.terms) for _ in term
+                    ],
+                    "text_weights": _weights(index, declared),
+                    "text_documents": documents,
+                    "text_limit": limit,
+                },
+            ).fetchall()
+    except psycopg.errors.QueryCanceled:
+        if time.monotonic() < deadline:
+            raise  # somebody else's doing
+        return Matches((), complete=False)
+    return Matches(tuple(Match(key, score, rank) for rank, (key, score) in enumerate(rows, start=1)))
+
+
+@dataclass(frozen=True)
+class _LookedAt:
+    """The words that are looked at: SQL for them, and under which labels of it they are (all if empty)."""
+
+    words: sql.Composed
+    labels: str = ""
+
+    @property
+    def ranked(self) -> sql.Composed:
+        if not self.labels:
+            return self.words
+        labels = sql.SQL(", ").join(sql.Literal(label) for label in self.labels)
+        return sql.SQL('ts_filter({}, ARRAY[{}]::"char"[])').format(self.words, labels)
+
+
+def columns_of(index: RegisteredIndex, fields: Sequence[str]) -> dict[str, str]:
+    """The texts of these fields: served name → column of the documents."""
+    rendering = index.generation.rendering
+    served = dict(zip(rendering.names, index.generation.columns, strict=True))
+    return {name: served[name] for name in fields} if rendering.strategy == "separate" else served
+
+
+def _looked_at(index: RegisteredIndex, declared: TextSearchSpec, fields: Sequence[str]) -> _LookedAt:
+    everything = text_index.words(index, declared, "d")
+    columns = list(columns_of(index, fields).values())
+    if len(columns) == len(index.generation.columns):
+        return _LookedAt(everything)
+    places = [index.generation.columns.index(column) for column in columns]
+    if all(text_index.has_a_label_of_its_own(place, len(index.generation.columns)) for place in places):
+        return _LookedAt(everything, "".join(text_index.label_of(place) for place in places))
+    parts = (text_index.words_of_one(index, declared, column, "d") for column in columns)
+    return _LookedAt(sql.SQL("({})").format(sql.SQL(" || ").join(parts)))
+
+
+def _weights(index: RegisteredIndex, declared: TextSearchSpec) -> list[float]:
+    """In PostgreSQL's order, D to A, and none above 1, as it wants them."""
+    by_label: dict[str, float] = {}
+    for place, name in enumerate(index.generation.rendering.names):
+        by_label.setdefault(text_index.label_of(place), declared.weights.get(name, 1.0))
+    greatest = max(by_label.values())
+    return [by_label.get(label, greatest) / greatest for label in "DCBA"]
+
+
+def _about_how_many(connection: psycopg.Connection, index: RegisteredIndex) -> int:
+    """Documents, as the planner knows them; 0 where it doesn't yet."""
+    documents = sql.Identifier(index.schema, "documents").as_string(connection)
+    row = connection.execute("SELECT reltuples FROM pg_class WHERE oid = %s::regclass", (documents,)).fetchone()
+    return max(0, int(row[0])) if row else 0
+
+
+def _estimates(
+    connection: psycopg.Connection, index: RegisteredIndex, looked_at: _LookedAt, asked: Words
+) -> list[float]:
+    """In how many documents each word is, as the planner knows it from the statistics of the index over the words."""
+    explain = sql.SQL("EXPLAIN (FORMAT JSON) SELECT FROM {} d WHERE {} @@ %s::tsquery").format(
+        sql.Identifier(index.schema, "documents"), looked_at.words
+    )
+    found = []
+    for term in asked.terms:
+        plan = connection.execute(explain, (any_of(term, looked_at.labels),)).fetchone()
+        assert plan is not None
+        found.append(float(plan[0][0]["Plan"]["Plan Rows"]))
+    return found
+
+
+def _statement(
+    index: RegisteredIndex, looked_at: _LookedAt, asked: Words, unique_on: str | None, restriction: Restriction
+) -> sql.Composed:
+    condition = sql.SQL("{} @@ %(text_any)s::tsquery").format(looked_at.words)
+    for place in range(len(asked.required)):
+        condition += sql.SQL(" AND {} @@ (%(text_required)s::text[])[{}]::tsquery").format(
+            looked_at.ranked, sql.Literal(place + 1)
+        )
+    if unique_on is not None:
+        condition += sql.SQL(" AND ") + served_once(index, unique_on)
+    return sql.SQL(_BEST).format(
+        ranked=looked_at.ranked,
+        documents=sql.Identifier(index.schema, "documents"),
+        condition=condition + restriction.joined(),
+    )
+
+
+# k1 = 1.2 and b = 0.75, as most have it. ts_rank of one word is the sum of its weights over the square of its
+# occurrence's number, over pi²/6, which bounds it (tsrank.c): multiplied by that again, one occurrence is one.
+# Of a word that was only looked at where a rarer one is, `known` tells how common it is.
+_BEST = """
+    WITH terms AS MATERIALIZED (
+        SELECT term, lexeme::tsquery AS lexeme, known
+        FROM unnest(%(text_terms)s::integer[], %(text_lexemes)s::text[], %(text_known)s::float8[])
+            AS t(term, lexeme, known)),
+    matched AS MATERIALIZED (
+        SELECT d.key, d.sort_key, {ranked} AS words
+        FROM {documents} d
+        WHERE {condition}),
+    everything AS (
+        SELECT greatest(count(*), %(text_documents)s) AS documents, greatest(avg(length(words)), 1) AS length
+        FROM matched),
+    found AS MATERIALIZED (
+        SELECT m.key, m.sort_key, t.term, length(m.words) AS length,
+               max(ts_rank(%(text_weights)s::real[], m.words, t.lexeme)) * pi() * pi() / 6 AS times
+        FROM matched m
+        JOIN terms t ON m.words @@ t.lexeme
+        GROUP BY m.key, m.sort_key, t.term, m.words),
+    rarity AS (
+        SELECT c.term, ln(1 + (e.documents - c.count + 0.5) / (c.count + 0.5)) AS weight
+        FROM (SELECT t.term,
+                     least(greatest(count(DISTINCT f.key), max(t.known)), max(e.documents))::float8 AS count
+              FROM everything e, terms t
+              LEFT JOIN found f ON f.term = t.term
+              GROUP BY t.term) c, everything e)
+    SELECT f.key,
+           (sum(r.weight * f.times / (f.times + 1.2 * (0.25 + 0.75 * f.length / e.length)))
+            / (SELECT sum(weight) FROM rarity))::float8 AS score
+    FROM found f
+    JOIN rarity r ON r.term = f.term, everything e
+    GROUP BY f.key, f.sort_key
+    ORDER BY score DESC, f.sort_key
+    LIMIT %(text_limit)s
+"""

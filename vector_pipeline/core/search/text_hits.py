@@ -1,0 +1,107 @@
+"""Documents that were found by words, as hits; and the snippets of hits, whatever found them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import psycopg
+from psycopg import sql
+
+from vector_pipeline.core.search.answer import Hit, Snippet
+from vector_pipeline.core.search.snippet import OPTIONS, START, STOP, choose_snippet
+from vector_pipeline.core.search.text import Match, Words
+from vector_pipeline.core.search.written_query import any_of
+from vector_pipeline.core.spec import TextSearchSpec
+from vector_pipeline.core.store import text_index
+from vector_pipeline.core.store.registry import RegisteredIndex
+
+
+def load_hits(
+    connection: psycopg.Connection, index: RegisteredIndex, matches: Sequence[Match], fields: Sequence[str]
+) -> list[Hit]:
+    """The documents of the matches, in their order, but for those that are gone meanwhile."""
+    rendering = index.generation.rendering
+    rows = connection.execute(
+        sql.SQL(
+            """
+            SELECT d.key, d.metadata, coalesce(b.behind, false){since}{texts}
+            FROM {documents} d
+            LEFT JOIN LATERAL (
+                SELECT bool_or(p.served_hash IS DISTINCT FROM p.content_hash) AS behind
+                FROM {passages} p WHERE p.key = d.key AND p.field = ANY(%s)) b ON true
+            WHERE d.key = ANY(%s)
+            """
+        ).format(
+            since=_or_since(index),
+            texts=sql.SQL("").join(sql.SQL(", d.{}").format(sql.Identifier(name)) for name in index.generation.columns),
+            documents=sql.Identifier(index.schema, "documents"),
+            passages=sql.Identifier(index.schema, index.passages),
+        ),
+        (list(rendering.fields), [match.key for match in matches]),
+    ).fetchall()
+    found = {key: (metadata, behind, texts) for key, metadata, behind, *texts in rows}
+    hits = []
+    for match in matches:
+        if match.key in found:
+            metadata, behind, texts = found[match.key]
+            served = dict(zip(rendering.names, texts, strict=True))
+            hits.append(
+                Hit(
+                    match.key,
+                    match.score,
+                    fields[0],
+                    served,
+                    metadata,
+                    behind,
+                    text_score=match.score,
+                    text_rank=match.rank,
+                )
+            )
+    return hits
+
+
+def _or_since(index: RegisteredIndex) -> sql.Composable:
+    since = index.generation.behind_since
+    return sql.SQL("") if since is None else sql.SQL(" OR d.updated_at > {}").format(sql.Literal(since))
+
+
+def with_snippets(
+    connection: psycopg.Connection,
+    index: RegisteredIndex,
+    declared: TextSearchSpec,
+    asked: Words,
+    hits: Sequence[Hit],
+    columns: Mapping[str, str],
+) -> list[Hit]:
+    """The hits with the words marked in them.
+
+    Args:
+        columns: the texts that are searched: served name → column of the documents.
+    """
+    if not asked.terms or not hits:
+        return list(hits)
+    headlines = (
+        sql.SQL("ts_headline({}, translate({}, %(marks)s, ''), %(words)s::tsquery, %(options)s)").format(
+            text_index.language(declared, "d"), text_index.text_of(index, column, "d")
+        )
+        for column in columns.values()
+    )
+    rows = connection.execute(
+        sql.SQL("SELECT d.key, {} FROM {} d WHERE d.key = ANY(%(keys)s)").format(
+            sql.SQL(", ").join(headlines), sql.Identifier(index.schema, "documents")
+        ),
+        {
+            "marks": START + STOP,
+            "words": any_of(asked.lexemes),
+            "options": OPTIONS,
+            "keys": [hit.key for hit in hits],
+        },
+    ).fetchall()
+    snippets = {key: choose_snippet(dict(zip(columns, found, strict=True))) for key, *found in rows}
+    return [_with_snippet(hit, snippets.get(hit.key)) for hit in hits]
+
+
+def _with_snippet(hit: Hit, snippet: Snippet | None) -> Hit:
+    by_words_alone = hit.vector_rank is None and snippet is not None and snippet.field in hit.texts
+    return replace(hit, snippet=snippet, field=snippet.field if by_words_alone and snippet else hit.field)
