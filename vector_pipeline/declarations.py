@@ -7,6 +7,7 @@ The files are those that `VectorIndexComponent` loads, and both make of them the
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,15 @@ def read_declarations(folder: Path = DEFS_FOLDER) -> list[Declaration]:
             raise IndexSpecError(str(Place(path)), [DeclarationProblem("YAML", problem, "see `dg check yaml`")])
     found = [declare(attributes, place, folder) for place, attributes in _written(folder)]
     return sorted(found, key=lambda declaration: (declaration.spec.name, declaration.origin))
+
+
+def well_formed_declarations(folder: Path = DEFS_FOLDER) -> list[Declaration]:
+    """The declared indexes less those that are malformed, of which Dagster's UI tells."""
+    found = []
+    for place, attributes in _written(folder):
+        with suppress(IndexSpecError):
+            found.append(declare(attributes, place, folder))
+    return found
 
 
 def declare(attributes: Mapping[str, Any], place: Place, folder: Path = DEFS_FOLDER) -> Declaration:

@@ -135,6 +135,11 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     )
 
 
+def read_embedding_host(environment: Mapping[str, str] | None = None) -> str | None:
+    """EMBEDDING_MODEL_HOST, None if unset."""
+    return (os.environ if environment is None else environment).get("EMBEDDING_MODEL_HOST") or None
+
+
 def read_embedding(variables: Mapping[str, str]) -> EmbeddingSettings:
     """The variables EMBEDDING_*.
 
@@ -142,7 +147,7 @@ def read_embedding(variables: Mapping[str, str]) -> EmbeddingSettings:
         ConfigurationError: naming the one that is unusable.
     """
     return EmbeddingSettings(
-        host=variables.get("EMBEDDING_MODEL_HOST") or None,
+        host=read_embedding_host(variables),
         api_key=variables.get("EMBEDDING_API_KEY") or None,
         model=variables.get("EMBEDDING_MODEL_NAME") or None,
         expected_dimensions=_whole_number(variables, "EMBEDDING_EXPECTED_DIM"),

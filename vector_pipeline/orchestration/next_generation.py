@@ -14,7 +14,7 @@ from vector_pipeline.core.quality import GoldenStanding
 from vector_pipeline.orchestration.build_progress import tell_of_build
 from vector_pipeline.orchestration.index_context import IndexContext
 from vector_pipeline.orchestration.metadata import Metadata, of_built_generation, of_generations
-from vector_pipeline.orchestration.pools import NEXT_GENERATION_POOL
+from vector_pipeline.orchestration.pools import next_generation_pool_of
 from vector_pipeline.orchestration.quality_metadata import of_standing
 from vector_pipeline.orchestration.resources import IndexesResource
 
@@ -33,7 +33,7 @@ def build_next_generation_asset(index: IndexContext, documents: dg.AssetKey, met
     @dg.asset(
         key=index.key(NEXT_GENERATION),
         deps=[dg.AssetDep(documents, partition_mapping=dg.AllPartitionMapping())],
-        pool=NEXT_GENERATION_POOL,
+        pool=next_generation_pool_of(spec),
         description=(
             "Texts and vectors of the generation that the declaration asks for, while another is served: search goes "
             f"on with that one. It is switched to {_SWITCHED[spec.generations.switch]}. "
