@@ -22,7 +22,11 @@ from vector_pipeline.core.errors import VectorPipelineError
 from vector_pipeline.core.estimating import MOST_ROWS
 from vector_pipeline.core.index import VectorIndex, open_index
 from vector_pipeline.core.reports import ParityReport, SyncReport
+from vector_pipeline.core.search import SearchAnswer
 from vector_pipeline.core.search.filters import parsed_texts
+from vector_pipeline.core.search.many import Answering, cache_for, search_across
+from vector_pipeline.core.search.query_cache import QueryCache
+from vector_pipeline.core.search.request import SearchRequest, read_field
 from vector_pipeline.core.settings import read_settings
 from vector_pipeline.core.spec import SearchMode
 from vector_pipeline.declarations import Declaration, find_declaration, read_declarations
@@ -73,46 +77,117 @@ def sync(index: str, as_json: bool) -> None:
     _print(_sync(index, quiet=as_json), as_json, display.sync_report)
 
 
-@main.command()
-@click.argument("index")
-@click.argument("query")
-@click.option("--limit", type=click.IntRange(1, 1000), help="Number of hits.")
-@click.option("--threshold", type=click.FloatRange(-1, 1), help="Hits score strictly above it.")
-@click.option("--field", help="A field that is embedded, or `best`.")
-@click.option("--generation", type=int, help="Number of the generation to search, instead of the served one.")
-@click.option(
+_limit = click.option("--limit", type=click.IntRange(1, 1000), help="Number of hits.")
+_threshold = click.option("--threshold", type=click.FloatRange(-1, 1), help="Hits score strictly above it.")
+_field = click.option(
+    "--field",
+    "fields",
+    multiple=True,
+    help="A field that is embedded; `best`; several: by the best of them; or with weights, question=0.7 answer=0.3: by "
+    "their weighted mean.",
+)
+_generation = click.option(
+    "--generation", type=int, help="Number of the generation to search, instead of the served one."
+)
+_filter = click.option(
     "--filter",
     "filters",
     multiple=True,
     help="A condition on metadata: category=health, asked>=2026-01-01, or JSON; several hold together.",
 )
-@click.option(
+_mode = click.option(
     "--mode",
     type=click.Choice(get_args(SearchMode)),
     help="By nearness of vectors, by words (asks no provider), or by both.",
 )
+
+
+@main.command()
+@click.argument("words", metavar="[INDEX] QUERY", nargs=-1, required=True)
+@click.option("--index", "indexes", multiple=True, help="An index to search, instead of INDEX; several: all of them.")
+@click.option("--all", "every", is_flag=True, help="Search every declared index.")
+@_limit
+@_threshold
+@_field
+@_generation
+@_filter
+@_mode
 @as_json
 def search(
-    index: str,
-    query: str,
+    words: tuple[str, ...],
+    indexes: tuple[str, ...],
+    every: bool,
     limit: int | None,
     threshold: float | None,
-    field: str | None,
+    fields: tuple[str, ...],
     generation: int | None,
     filters: tuple[str, ...],
     mode: SearchMode | None,
     as_json: bool,
 ) -> None:
-    """Print the documents of INDEX that fit QUERY best."""
+    """Print the documents of INDEX that fit QUERY best, or those of several indexes: --index or --all."""
+    across = every or bool(indexes)
+    if len(words) != (1 if across else 2):
+        raise click.UsageError(
+            "give QUERY alone with --index or --all; a query of several words goes in quotes"
+            if across
+            else "give INDEX and QUERY; a query of several words goes in quotes"
+        )
+    request = SearchRequest(
+        words[-1], limit, threshold, read_field(fields), generation, parsed_texts(filters), mode=mode
+    )
+    if not across:
+        with _opened(words[0]) as opened:
+            answer = opened.answer(request)
+        _print(answer, as_json, display.search_answer)
+        return
+    declarations = read_declarations() if every else [find_declaration(name) for name in dict.fromkeys(indexes)]
+    cache = QueryCache(cache_for(read_settings().query_cache, len(declarations)))
+    asked = {declaration.spec.name: _when_asked(declaration, cache) for declaration in declarations}
+    _print(search_across(asked, request), as_json, display.many_answer)
+
+
+def _when_asked(declaration: Declaration, cache: QueryCache) -> Answering:
+    """The index, opened when it is asked, so that what keeps it from being opened is its own failure."""
+
+    def ask(request: SearchRequest) -> SearchAnswer:
+        with _open(declaration, cache) as opened:
+            return opened.answer(request)
+
+    return ask
+
+
+@main.command()
+@click.argument("index")
+@click.argument("key")
+@_limit
+@_threshold
+@_field
+@_generation
+@_filter
+@as_json
+def similar(
+    index: str,
+    key: str,
+    limit: int | None,
+    threshold: float | None,
+    fields: tuple[str, ...],
+    generation: int | None,
+    filters: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Print the documents of INDEX nearest to the one with KEY, by its own vectors: no provider is asked.
+
+    KEY is as search shows it; after `--` it may begin with a minus.
+    """
     with _opened(index) as opened:
-        answer = opened.search(
-            query,
+        answer = opened.similar(
+            key,
             limit=limit,
             threshold=threshold,
-            field=field,
+            field=read_field(fields),
             generation=generation,
             filter=parsed_texts(filters),
-            mode=mode,
         )
     _print(answer, as_json, display.search_answer)
 
@@ -436,9 +511,15 @@ def _opened(index: str) -> Iterator[VectorIndex]:
 
 
 @contextmanager
-def _open(declaration: Declaration) -> Iterator[VectorIndex]:
+def _open(declaration: Declaration, query_cache: QueryCache | None = None) -> Iterator[VectorIndex]:
     declaration.refuse_if_wrong()
-    with open_index(declaration.spec, read_settings(), origin=declaration.origin, folder=declaration.folder) as opened:
+    with open_index(
+        declaration.spec,
+        read_settings(),
+        origin=declaration.origin,
+        folder=declaration.folder,
+        query_cache=query_cache,
+    ) as opened:
         yield opened
 
 

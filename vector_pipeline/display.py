@@ -36,6 +36,7 @@ from vector_pipeline.core.reports import (
     SyncReport,
 )
 from vector_pipeline.core.search import Hit, SearchAnswer, Snippet
+from vector_pipeline.core.search.many import ManyAnswer
 
 if TYPE_CHECKING:
     from vector_pipeline.embedded.stack import StackStatus
@@ -89,7 +90,21 @@ def _marked(snippet: Snippet) -> Text:
     return text
 
 
-def _hit(rank: int, hit: Hit) -> Panel:
+def many_answer(answer: ManyAnswer) -> RenderableType:
+    """Hits of several indexes; what has failed comes last, where it is seen."""
+    shown: list[RenderableType] = [
+        _hit(rank, found.hit, of=f" of {found.index}") for rank, found in enumerate(answer.hits, start=1)
+    ]
+    if not answer.hits:
+        shown.append(Text("no index has a document above its threshold; try other words", "yellow"))
+    elif answer.merged_by == "rank":
+        shown.append(Text("merged by rank, since scores of different models or modes can't be compared", "dim"))
+    shown += [Text(note, "yellow") for note in answer.notes]
+    shown += [Text(f"{failure.index} gave no answer: {failure.reason}", "red") for failure in answer.failures]
+    return Group(*shown)
+
+
+def _hit(rank: int, hit: Hit, of: str = "") -> Panel:
     body = Text()
     passage = hit.passage if hit.passage is not None and hit.passage.is_a_part else None
     for name, text in hit.texts.items():
@@ -107,7 +122,7 @@ def _hit(rank: int, hit: Hit) -> Panel:
         if value is not None:
             body.append(f"{name}: {value}\n", style="dim")
     behind = "  its vector is of an earlier text" if hit.vector_behind else ""
-    title = f"{rank}. score {hit.score:.3f} by {hit.field}, key {hit.key}{behind}"
+    title = f"{rank}. score {hit.score:.3f} by {hit.field}, key {hit.key}{of}{behind}"
     if hit.text_rank is not None and hit.vector_rank is not None:
         title += f" (by vectors {hit.vector_rank}., by words {hit.text_rank}.)"
     return Panel(body, title=Text(title), title_align="left")

@@ -95,6 +95,22 @@ def test_search_verify_and_status_tell_of_a_synced_index() -> None:
         assert len(filtered) == found
     refused = run("search", "genie_documents", "passport", "--filter", "colour=red").stderr
     assert "'colour' is no metadata of 'genie_documents'; filter by date (date and time), link (text)" in refused
+    for across in (["--all"], ["--index", "genie_documents"]):
+        found = printed(
+            "search", *across, "passport", "--field", "question=0.7", "--field", "answer=0.3", "--limit", "1"
+        )
+        [hit] = found["hits"]
+        assert (hit["index"], hit["hit"]["key"], set(hit["hit"]["field_scores"])) == (
+            "genie_documents",
+            "1",
+            {"question", "answer"},
+        )
+        assert (found["merged_by"], found["failures"]) == ("score", [])
+    assert "key 1 of genie_documents" in run("search", "--all", "passport", "--threshold", "-1").stdout
+    assert "give INDEX and QUERY" in run("search", "passport").stderr
+    like = printed("similar", "genie_documents", "1", "--threshold", "-1")
+    assert [like["like"], {hit["key"] for hit in like["hits"]}] == ["1", {"2", "3"}]
+    assert "no document with the key '9'" in run("similar", "genie_documents", "9").stderr
     assert printed("verify", "genie_documents")["equal"] is True
     assert run("verify", "genie_documents").exit_code == 0
     status = json.loads(run("status", "--json").stdout)

@@ -13,6 +13,7 @@ import dagster as dg
 
 from vector_pipeline.core.errors import ConfigurationError, ProviderError, without_words
 from vector_pipeline.core.index import VectorIndex, open_index
+from vector_pipeline.core.search.query_cache import QueryCache
 from vector_pipeline.core.settings import (
     EmbeddingSettings,
     Settings,
@@ -109,7 +110,7 @@ class IndexesResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         )
 
     @contextmanager
-    def open(self, declaration: Declaration) -> Iterator[VectorIndex]:
+    def open(self, declaration: Declaration, query_cache: QueryCache | None = None) -> Iterator[VectorIndex]:
         """Opens an index. Where its texts are not to be shown, errors of the block don't quote the provider.
 
         Raises:
@@ -118,7 +119,11 @@ class IndexesResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         declaration.refuse_if_wrong()
         try:
             with open_index(
-                declaration.spec, self.settings(), origin=declaration.origin, folder=declaration.folder
+                declaration.spec,
+                self.settings(),
+                origin=declaration.origin,
+                folder=declaration.folder,
+                query_cache=query_cache,
             ) as index:
                 yield index
         except ProviderError as error:

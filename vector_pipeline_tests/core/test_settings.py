@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vector_pipeline.core.errors import ConfigurationError
-from vector_pipeline.core.settings import TLSMode, read_settings, read_tls
+from vector_pipeline.core.settings import QueryCacheSettings, TLSMode, read_settings, read_tls
 
 NEEDED = {
     "DB_HOST": "db",
@@ -50,3 +50,15 @@ def test_what_would_be_passed_over_is_refused_by_its_name(variables: tuple[str |
     with pytest.raises(ConfigurationError) as refused:
         read_tls(mode, ca, cert, key)
     assert named in str(refused.value)
+
+
+def test_how_many_vectors_of_queries_are_kept_and_for_how_long_is_read_from_the_environment() -> None:
+    assert read_settings(NEEDED).query_cache == QueryCacheSettings(1000, 3600.0)
+    asked = {"QUERY_CACHE_SIZE": "0", "QUERY_CACHE_SECONDS": "60"}
+    assert read_settings(NEEDED | asked).query_cache == QueryCacheSettings(0, 60.0)
+
+
+@pytest.mark.parametrize("name", ["QUERY_CACHE_SIZE", "QUERY_CACHE_SECONDS"])
+def test_an_unusable_bound_of_kept_queries_is_refused_by_its_name(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"{name} is '-1'"):
+        read_settings(NEEDED | {name: "-1"})

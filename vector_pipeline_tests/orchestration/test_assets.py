@@ -8,6 +8,7 @@ import dagster as dg
 import pytest
 from dagster._core.remote_representation.external_data import RepositorySnap
 
+from vector_pipeline.declarations import Declaration
 from vector_pipeline.orchestration import search_job
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.orchestration.location import BREAK_RANGE_OF_150, QUIET, Location, covered_by
@@ -133,6 +134,26 @@ def test_the_search_job_finds_documents_of_any_index_by_its_name(
     assert (hits[0]["key"], hits[0]["field"], hits[0]["score"]) == ("7", "question", pytest.approx(1))
     [output] = [event for event in result.all_events if event.is_successful_output]
     assert "question number 7?" in str(output.step_output_data.metadata["hits"].value)
+
+
+def test_the_search_job_searches_several_indexes_and_names_one_that_fails(
+    location: Location, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    location.workbench.create_faq(20)
+    location.settle()
+    declared = {"faq": location.index.declaration, "new": Declaration(faq_spec("new"), "defs/new/defs.yaml")}
+    monkeypatch.setattr(search_job, "find_declaration", declared.__getitem__)
+    search = {"indexes": ["faq", "new"], "query": "question number 7?", "limit": 2, "field": "question=2, answer=1"}
+    config = {"ops": {"search": {"config": search}}}
+    job = location.definitions.resolve_job_def("search_job")
+    result = job.execute_in_process(instance=location.instance, run_config=config | QUIET)
+    hits = result.output_for_node("search")
+    assert [hit["index"] for hit in hits] == ["faq", "faq"]
+    assert hits[0]["merged_score"] == hits[0]["hit"]["score"]
+    [output] = [event for event in result.all_events if event.is_successful_output]
+    told = output.step_output_data.metadata
+    assert (told["indexes"].value, told["merged_by"].value) == ("faq", "score")
+    assert "index 'new' is not in PostgreSQL yet" in str(told["failed"].value)
 
 
 def test_a_run_with_nothing_set_names_each_missing_variable(

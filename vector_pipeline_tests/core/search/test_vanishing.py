@@ -1,0 +1,63 @@
+"""What is served may change between two statements of a search."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from vector_pipeline.core.embedding.provider import EmbeddedBatch
+from vector_pipeline.core.errors import NotYetSyncedError
+from vector_pipeline.core.index import open_index
+from vector_pipeline_tests.counting_provider import CountingProvider
+from vector_pipeline_tests.workbench import Workbench, question_only, sync_all
+
+
+class Meddling(CountingProvider):
+    """Does something else before it answers a query."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before_answers: list[str] = []
+        self.workbench: Workbench | None = None
+
+    def embed(self, texts: Sequence[str]) -> EmbeddedBatch:
+        while self.before_answers and "a query" in texts:
+            assert self.workbench is not None
+            self.workbench.postgres(self.before_answers.pop())
+        batch = super().embed(texts)
+        return EmbeddedBatch(batch.vectors, np.full(len(texts), batch.vectors.shape[1], np.int32), batch.tokens)
+
+
+def test_a_search_whose_generation_is_replaced_while_its_query_is_embedded_is_answered_by_the_new_one(
+    workbench: Workbench,
+) -> None:
+    """As a switch and the removal of the generation before do it, to tables of other numbers."""
+    provider = Meddling()
+    provider.workbench = workbench
+    workbench.create_faq(5)
+    with open_index(question_only(), workbench.settings, provider=provider) as index:
+        sync_all(index)
+        provider.before_answers = [
+            """
+            ALTER TABLE faq.passages_1 RENAME TO passages_2;
+            UPDATE vector_pipeline.generations SET generation = 2;
+            UPDATE vector_pipeline.embedding_indexes SET active_generation = 2
+            """
+        ]
+        assert len(index.search("a query", limit=10).hits) == 5
+        assert provider.before_answers == []
+
+
+def test_a_search_whose_index_is_dropped_meanwhile_says_so(workbench: Workbench) -> None:
+    provider = Meddling()
+    provider.workbench = workbench
+    workbench.create_faq(5)
+    with open_index(question_only(), workbench.settings, provider=provider) as index:
+        sync_all(index)
+        provider.before_answers = [
+            "DELETE FROM vector_pipeline.embedding_indexes; DROP SCHEMA faq CASCADE",
+        ]
+        with pytest.raises(NotYetSyncedError, match="vector-pipeline sync faq"):
+            index.search("a query")
