@@ -20,7 +20,9 @@ from vector_pipeline.core.errors import (
 from vector_pipeline.core.settings import EmbeddingSettings, SourceSettings, TargetSettings
 from vector_pipeline.core.spec import IndexSpec
 from vector_pipeline.core.store import connection as store_connection
+from vector_pipeline.core.store import locks, registry
 from vector_pipeline.core.store.locks import Lock
+from vector_pipeline_tests.at_once import AtOnce
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.workbench import Workbench, question_only, sync_all
 
@@ -386,3 +388,39 @@ def test_a_range_that_grew_since_it_was_looked_at_is_cut_before_it_is_read(workb
         assert facts.rows_read == 100
         sync_all(index)
         assert index.verify().equal
+
+
+def test_a_run_that_fails_while_it_waits_for_anothers_range_ends_before_it_gets_it(
+    workbench: Workbench, provider: MisbehavingProvider
+) -> None:
+    workbench.create_faq(40)
+    spec = question_only(embedding={"provider": {"type": "openai", "texts_per_request": 10}}, range_size=20)
+    with workbench.index(spec) as index, store_connection.connect(workbench.target) as another:
+        index.detect()
+        states = index.ranges()
+        list(index.sync_documents([state.partition for state in states]))
+        index.status()
+        registered = registry.load(another, "faq")
+        assert registered is not None
+        first, second = (registered.embedding_lock(state.range_id) for state in states)
+        for which in (first, second):
+            assert locks.try_hold(another, Lock.RANGE_EMBEDDING, which)
+        provider.behave("status", status=401)
+        runs = AtOnce()
+        runs.start(lambda: index.embed([state.partition for state in states]))
+        wait_until_one_asks_again_and_again(workbench, another.info.backend_pid)
+        locks.release(another, Lock.RANGE_EMBEDDING, first)
+        with pytest.raises(ProviderRejectsUsError):
+            runs.finish(10)
+
+
+def wait_until_one_asks_again_and_again(workbench: Workbench, but: int) -> None:
+    """Until a session, but for this one, has been asking for a lock for a while."""
+    deadline = time.monotonic() + 20
+    while not workbench.postgres(
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid NOT IN (%s, pg_backend_pid())"
+        " AND query LIKE %s AND query_start > backend_start + interval '0.5 s'",
+        [but, "%pg_try_advisory_lock%"],
+    ):
+        assert time.monotonic() < deadline, "nobody waits"
+        time.sleep(0.01)

@@ -202,9 +202,11 @@ class Filling:
         wait: bool,
     ) -> Iterator[KeyRange]:
         for key_range in ranges:
+            which = self._index.embedding_lock(key_range.range_id)
             if wait:
-                locks.wait_for(connection, Lock.RANGE_EMBEDDING, self._index.embedding_lock(key_range.range_id))
-            elif not locks.try_hold(connection, Lock.RANGE_EMBEDDING, self._index.embedding_lock(key_range.range_id)):
+                if not locks.wait_for(connection, Lock.RANGE_EMBEDDING, which, lambda: self._over):
+                    return
+            elif not locks.try_hold(connection, Lock.RANGE_EMBEDDING, which):
                 busy.append(key_range)
                 continue
             taken.append(key_range)

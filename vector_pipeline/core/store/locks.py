@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 
@@ -47,12 +47,21 @@ def held(connection: psycopg.Connection, lock: Lock, which: int) -> Iterator[Non
         release(connection, lock, which)
 
 
-def wait_for(connection: psycopg.Connection, lock: Lock, which: int) -> None:
-    """Takes the lock as soon as it is free; `release` gives it back. Not for use in a transaction."""
+def wait_for(
+    connection: psycopg.Connection, lock: Lock, which: int, abandoned: Callable[[], bool] = lambda: False
+) -> bool:
+    """Takes the lock as soon as it is free; `release` gives it back. Not for use in a transaction.
+
+    Args:
+        abandoned: whether it is not wanted any more. Returns False then, without the lock.
+    """
     pause = _FIRST_PAUSE_SECONDS
-    while not try_hold(connection, lock, which):
+    while not abandoned():
+        if try_hold(connection, lock, which):
+            return True
         time.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+    return False
 
 
 def try_hold(connection: psycopg.Connection, lock: Lock, which: int) -> bool:
