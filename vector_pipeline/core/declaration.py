@@ -35,6 +35,7 @@ def static_problems(spec: IndexSpec) -> list[DeclarationProblem]:
         *_name_problems(spec),
         *_served_name_problems(spec),
         *_reference_problems(spec),
+        *_filter_problems(spec),
         *_named_key_problems(spec),
         *_condition_problems(spec),
         *_owner_problems(spec),
@@ -211,6 +212,17 @@ def _reference_problems(spec: IndexSpec) -> Iterator[DeclarationProblem]:
             f"{chosen} gives nothing to search by",
             "name a field, or give each field a weight from 0 up, and one of them more than 0",
         )
+
+
+def _filter_problems(spec: IndexSpec) -> Iterator[DeclarationProblem]:
+    there = ", ".join(spec.document.metadata)
+    for name in spec.search.filters or ():
+        if name not in spec.document.metadata:
+            yield DeclarationProblem(
+                "search.filters",
+                f"{name!r} is no served metadata",
+                f"name some of: {there}" if there else "declare it in document.metadata",
+            )
 
 
 def _named_key_problems(spec: IndexSpec) -> Iterator[DeclarationProblem]:

@@ -80,7 +80,8 @@ class FieldIndex:
 @dataclass(frozen=True)
 class SearchIndexReport:
     """What refreshing the search index did. `vectors_retired` left the search and are kept for a while;
-    `vectors_removed` were kept for long enough; `warning` is about pgvector, with its remedy."""
+    `vectors_removed` were kept for long enough; `filters` are the metadata that have an index for filters; `warning` is
+    about pgvector, with its remedy."""
 
     fields: tuple[FieldIndex, ...]
     documents: int
@@ -89,6 +90,7 @@ class SearchIndexReport:
     view: str
     seconds: float
     warning: str | None = None
+    filters: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

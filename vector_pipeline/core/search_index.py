@@ -16,6 +16,7 @@ from vector_pipeline.core.source.plan import ReadingPlan
 from vector_pipeline.core.spec import IndexSpec
 from vector_pipeline.core.store import (
     ann_index,
+    filter_indexes,
     key_ranges,
     locks,
     offline_batches,
@@ -49,8 +50,8 @@ def refresh_search_index(
     change: generations.Change | None,
     observer: Observer | None = None,
 ) -> SearchIndexReport:
-    """Retires vectors that serve nothing, removes those that were retired for long enough, builds ANN indexes worth
-    having, renews statistics, view and function.
+    """Retires vectors that serve nothing, removes those that were retired for long enough, builds ANN indexes, and
+    indexes for filters, worth having, renews statistics, view and function.
 
     Args:
         change: what the declaration asks for that isn't served.
@@ -67,6 +68,8 @@ def refresh_search_index(
         quarantine.release_unneeded(target, index)
         fields = ann_index.refresh(target, index, spec.search, observer)
         text_index.refresh(target, index, spec.search)
+        has_ann_index = any(field.method != ann_index.EXACT for field in fields)
+        filters = filter_indexes.refresh(target, index, spec, worth_having=has_ann_index)
         unique_on = registry.accepted_unique_on(target, index)
         view.create_view(target, index, plan, unique_on)
         view.create_nearest_function(target, index, unique_on)
@@ -80,6 +83,7 @@ def refresh_search_index(
         )
     return SearchIndexReport(
         fields=tuple(fields),
+        filters=tuple(filters),
         documents=count_contents(target, index).documents,
         vectors_retired=retired,
         vectors_removed=removed,

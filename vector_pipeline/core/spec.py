@@ -386,6 +386,13 @@ class SearchSpec(_Declared):
         "weights by name: each row by the weighted mean of those that it has.",
         examples=["best", {"question": 0.7, "answer": 0.3}],
     )
+    filters: list[str] | None = Field(
+        default=None,
+        description="Metadata that get an index, by their served names, so that filters on them are fast; built with "
+        "the first ANN index. Left out: the first eight. Every index makes writing slower; a filter may name any "
+        "metadata.",
+        examples=[["category", "asked"]],
+    )
     seconds: float = Field(
         default=10.0,
         gt=0,

@@ -224,6 +224,7 @@ def of_search_index(report: SearchIndexReport) -> Metadata:
         "index_bytes": sum(f.index_bytes for f in report.fields),
         "seconds": _rounded(report.seconds),
         "fields": fields,
+        "indexed_for_filters": ", ".join(report.filters) or "none",
     } | ({"warning": report.warning} if report.warning is not None else {})
 
 

@@ -61,7 +61,9 @@ def _candidates(order: AnnOrder, limit: int) -> int:
     return max(least, for_each * limit)
 
 
-def choose_scan(connection: psycopg.Connection, order: AnnOrder | None, wanted: int, seconds: float) -> None:
+def choose_scan(
+    connection: psycopg.Connection, order: AnnOrder | None, wanted: int, seconds: float, *, filtered: bool = False
+) -> None:
     """Has PostgreSQL walk the field's ANN index, where it has one, until the end of the transaction.
 
     Left to itself the planner reads and sorts all vectors of more than 500 numbers up to several thousand of them: they
@@ -70,6 +72,7 @@ def choose_scan(connection: psycopg.Connection, order: AnnOrder | None, wanted: 
     Args:
         wanted: vectors to be met.
         seconds: after which a statement is cancelled.
+        filtered: how many documents are left depends on the filter's values, so that a plan made without them won't do.
     """
     connection.execute(
         """
@@ -78,7 +81,8 @@ def choose_scan(connection: psycopg.Connection, order: AnnOrder | None, wanted: 
                set_config('hnsw.max_scan_tuples', %s, true),
                set_config('hnsw.scan_mem_multiplier', %s, true),
                set_config('enable_sort', %s, true),
-               set_config('statement_timeout', %s, true)
+               set_config('statement_timeout', %s, true),
+               set_config('plan_cache_mode', %s, true)
         """,
         (
             "strict_order" if order is None or order.is_exact else "relaxed_order",
@@ -87,6 +91,7 @@ def choose_scan(connection: psycopg.Connection, order: AnnOrder | None, wanted: 
             str(min(_MOST_SCAN_MEMORY, 1 + wanted // _USUALLY_SCANNED)),
             "on" if order is None else "off",
             str(max(1, int(1000 * seconds))),
+            "force_custom_plan" if filtered else "auto",
         ),
     )
 
@@ -238,7 +243,8 @@ class FieldSearch:
             raise TimeIsOver(_NOTHING)
         try:
             with self._connection.pipeline():
-                choose_scan(self._connection, order, wanted, seconds)
+                filtered = self._restriction.condition is not None
+                choose_scan(self._connection, order, wanted, seconds, filtered=filtered)
                 cursor: psycopg.Cursor[tuple[Any, ...]] = self._connection.execute(query, parameters)
             return cursor.fetchall()
         except psycopg.errors.QueryCanceled:

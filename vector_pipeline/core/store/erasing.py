@@ -14,6 +14,7 @@ from vector_pipeline.core.source.digest import Digest, read_digest
 from vector_pipeline.core.source.plan import ReadingPlan
 from vector_pipeline.core.store import (
     claims,
+    filter_indexes,
     generations,
     key_ranges,
     names,
@@ -138,6 +139,7 @@ def vacuum(connection: psycopg.Connection, index: RegisteredIndex) -> None:
     for identifier in (_documents(index), sql.Identifier("vector_pipeline", "quarantine")):
         # Statistics quote values of columns; those of hashes and vectors tell nobody anything.
         connection.execute(sql.SQL("VACUUM (ANALYZE, INDEX_CLEANUP ON) {}").format(identifier))
+    filter_indexes.rebuild(connection, index)
 
 
 def _documents(index: RegisteredIndex) -> sql.Identifier:

@@ -93,6 +93,10 @@ class MetadataColumn:
     in_utc: bool = False
 
     @property
+    def is_indexable(self) -> bool:
+        return self.kind is not Kind.OTHER
+
+    @property
     def way(self) -> str:
         """In a word, how its values are compared; columns of two kinds may be compared in one way."""
         return self._way.name
