@@ -389,7 +389,7 @@ class SearchSpec(_Declared):
     filters: list[str] | None = Field(
         default=None,
         description="Metadata that get an index, by their served names, so that filters on them are fast; built with "
-        "the first ANN index. Left out: the first eight. Every index makes writing slower; a filter may name any "
+        "the first ANN index. Left out: the first four. Every index makes writing slower; a filter may name any "
         "metadata.",
         examples=[["category", "asked"]],
     )

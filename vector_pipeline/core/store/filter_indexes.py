@@ -21,7 +21,7 @@ from vector_pipeline.core.store.names import bounded
 from vector_pipeline.core.store.registry import RegisteredIndex
 
 _PREFIX = "documents_filter_"
-_MOST_UNDECLARED = 8
+_MOST_UNDECLARED = 4
 # The more values are sampled, the better the planner knows of filters that leave one document of a thousand.
 _STATISTICS = 300
 
