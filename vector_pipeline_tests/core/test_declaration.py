@@ -112,6 +112,12 @@ WRONG: dict[str, tuple[IndexSpec, str, str, str]] = {
         "'question' is not a field that is embedded",
         "name one of: best, text",
     ),
+    "an index for filters on a text": (
+        faq_spec(search={"filters": ["link", "question"]}),
+        "search.filters",
+        "'question' is no served metadata",
+        "name some of: link, asked",
+    ),
     "a name that serves twice": (
         faq_spec(**_document(QUESTION, metadata={"question": "link"})),
         "document.metadata.question",
