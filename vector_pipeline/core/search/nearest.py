@@ -9,6 +9,7 @@ farther.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -90,7 +91,7 @@ def choose_scan(
             str(min(_MOST_SCANNED, max(_USUALLY_SCANNED, _SCANNED_FOR_EACH * wanted))),
             str(min(_MOST_SCAN_MEMORY, 1 + wanted // _USUALLY_SCANNED)),
             "on" if order is None else "off",
-            str(max(1, int(1000 * seconds))),
+            str(math.ceil(1000 * seconds)),  # no earlier than we find that the time is over
             "force_custom_plan" if filtered else "auto",
         ),
     )

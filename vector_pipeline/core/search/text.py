@@ -8,6 +8,7 @@ often, and in which text, a word occurs.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -123,7 +124,7 @@ def matching(
         with connection.transaction():
             connection.execute(
                 "SELECT set_config('statement_timeout', %s, true), set_config('plan_cache_mode', %s, true)",
-                (str(max(1, int(1000 * seconds))), "force_custom_plan"),
+                (str(math.ceil(1000 * seconds)), "force_custom_plan"),
             )
             documents = _about_how_many(connection, index)
             known = _estimates(connection, index, looked_at, asked) if documents > _MANY_DOCUMENTS else None
