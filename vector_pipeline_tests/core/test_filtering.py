@@ -225,6 +225,10 @@ def test_of_twins_the_lowest_key_that_fits_the_filter_is_served(workbench: Workb
         assert _found(index, None, limit=100) == {1, 2, 3, 4, 6, 7, 9}
         assert _found(index, {"link": "new"}, limit=100) == {1, 3, 4, 5, 6, 7, 9}
         assert _found(index, {"link": "old"}, limit=100) == {2}
+        for mode in ("text", "hybrid"):
+            by_words = index.search("asked by many", limit=1, mode=mode, filter={"link": "new"})
+            assert [hit.key for hit in by_words.hits] == ["5"]
+        assert {hit.key for hit in index.similar("1", limit=100, filter={"link": "new"}).hits} == set("345679")
 
 
 def test_an_unknown_column_is_refused_before_the_provider_is_asked(

@@ -226,7 +226,7 @@ def _statement(
             looked_at.ranked, sql.Literal(place + 1)
         )
     if unique_on is not None:
-        condition += sql.SQL(" AND ") + served_once(index, unique_on)
+        condition += sql.SQL(" AND ") + served_once(index, unique_on, restriction)
     return sql.SQL(_BEST).format(
         ranked=looked_at.ranked,
         documents=sql.Identifier(index.schema, "documents"),
