@@ -5,16 +5,18 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TextIO, get_args
 
 import click
 from dotenv import load_dotenv
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from vector_pipeline import display
 from vector_pipeline.core.doctor import diagnose
@@ -106,6 +108,11 @@ _mode = click.option(
 @click.argument("words", metavar="[INDEX] QUERY", nargs=-1, required=True)
 @click.option("--index", "indexes", multiple=True, help="An index to search, instead of INDEX; several: all of them.")
 @click.option("--all", "every", is_flag=True, help="Search every declared index.")
+@click.option(
+    "--queries",
+    type=click.File(encoding="utf-8"),
+    help="A file with a query a line (- is standard input), instead of QUERY; embedded together.",
+)
 @_limit
 @_threshold
 @_field
@@ -117,6 +124,7 @@ def search(
     words: tuple[str, ...],
     indexes: tuple[str, ...],
     every: bool,
+    queries: TextIO | None,
     limit: int | None,
     threshold: float | None,
     fields: tuple[str, ...],
@@ -127,15 +135,17 @@ def search(
 ) -> None:
     """Print the documents of INDEX that fit QUERY best, or those of several indexes: --index or --all."""
     across = every or bool(indexes)
-    if len(words) != (1 if across else 2):
+    if len(words) != (1 if across or queries is not None else 2) or (across and queries is not None):
         raise click.UsageError(
-            "give QUERY alone with --index or --all; a query of several words goes in quotes"
-            if across
-            else "give INDEX and QUERY; a query of several words goes in quotes"
+            "give INDEX and QUERY; INDEX alone with --queries; or QUERY alone with --index or --all. A query of "
+            "several words goes in quotes"
         )
     request = SearchRequest(
         words[-1], limit, threshold, read_field(fields), generation, parsed_texts(filters), mode=mode
     )
+    if queries is not None:
+        _search_many(words[0], [replace(request, query=line.strip()) for line in queries if line.strip()], as_json)
+        return
     if not across:
         with _opened(words[0]) as opened:
             answer = opened.answer(request)
@@ -145,6 +155,27 @@ def search(
     cache = QueryCache(cache_for(read_settings().query_cache, len(declarations)))
     asked = {declaration.spec.name: _when_asked(declaration, cache) for declaration in declarations}
     _print(search_across(asked, request), as_json, display.many_answer)
+
+
+def _search_many(index: str, requests: Sequence[SearchRequest], as_json: bool) -> None:
+    """Prints each answer, or what is wrong with that query; exit status 2 where something is."""
+    with _opened(index) as opened:
+        outcomes = opened.search_many(requests)
+    if as_json:
+        plain = [
+            {"query": request.query, "error": str(outcome)} if isinstance(outcome, Exception) else _plain(outcome)
+            for request, outcome in zip(requests, outcomes, strict=True)
+        ]
+        click.echo(json.dumps(plain, indent=2, ensure_ascii=False))
+    else:
+        for request, outcome in zip(requests, outcomes, strict=True):
+            console.rule(Text(request.query), align="left")
+            if isinstance(outcome, Exception):
+                console.print(Text(str(outcome), "red"))
+            else:
+                console.print(display.search_answer(outcome))
+    if any(isinstance(outcome, Exception) for outcome in outcomes):
+        sys.exit(2)
 
 
 def _when_asked(declaration: Declaration, cache: QueryCache) -> Answering:

@@ -108,6 +108,11 @@ def test_search_verify_and_status_tell_of_a_synced_index() -> None:
         assert (found["merged_by"], found["failures"]) == ("score", [])
     assert "key 1 of genie_documents" in run("search", "--all", "passport", "--threshold", "-1").stdout
     assert "give INDEX and QUERY" in run("search", "passport").stderr
+    Path("queries.txt").write_text(f"{PASSPORT}\n\nWhen is the library open?\n", encoding="utf-8")
+    many = json.loads(run("search", "genie_documents", "--queries", "queries.txt", "--limit", "1", "--json").stdout)
+    assert [answer["hits"][0]["key"] for answer in many] == ["1", "3"]
+    wrong = run("search", "genie_documents", "--queries", "queries.txt", "--field", "title")
+    assert (wrong.exit_code, wrong.stdout.count("'title' is no field")) == (2, 2)
     like = printed("similar", "genie_documents", "1", "--threshold", "-1")
     assert [like["like"], {hit["key"] for hit in like["hits"]}] == ["1", {"2", "3"}]
     assert "no document with the key '9'" in run("similar", "genie_documents", "9").stderr
