@@ -25,6 +25,7 @@ from vector_pipeline.core.estimating import MOST_ROWS
 from vector_pipeline.core.index import VectorIndex, open_index
 from vector_pipeline.core.reports import ParityReport, SyncReport
 from vector_pipeline.core.search import SearchAnswer
+from vector_pipeline.core.search.ann_recall import SAMPLES
 from vector_pipeline.core.search.filters import parsed_texts
 from vector_pipeline.core.search.many import Answering, cache_for, search_across
 from vector_pipeline.core.search.query_cache import QueryCache
@@ -392,6 +393,30 @@ def generations(index: str, decision: str | None, as_json: bool) -> None:
             )
         report = opened.generations()
     _print(report, as_json, display.generations)
+
+
+@main.command()
+@click.argument("index")
+@click.option("--compare", is_flag=True, help="Ask the golden set of two generations: the served and the next one.")
+@click.option("--before", type=int, help="With --compare: number of the one generation, instead of the served one.")
+@click.option("--after", type=int, help="With --compare: number of the other generation.")
+@click.option("--samples", type=click.IntRange(1, 1000), default=SAMPLES, show_default=True, help="Stored vectors.")
+@as_json
+def quality(index: str, compare: bool, before: int | None, after: int | None, samples: int, as_json: bool) -> None:
+    """Measure what the ANN indexes of INDEX miss, and how its golden set is answered; exit status 1 below a floor."""
+    with _opened(index) as opened:
+        if compare or before is not None or after is not None:
+            _print(opened.compare_generations(before, after), as_json, display.golden_comparison)
+            return
+        recall = opened.measure_recall(samples=samples)
+        golden = opened.ask_golden_set() if opened.spec.search.golden_set is not None else None
+    well = not recall.below and not (golden is not None and golden.below)
+    if as_json:
+        found = {"recall": _plain(recall), "golden_set": None if golden is None else _plain(golden), "well": well}
+        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+    else:
+        console.print(display.quality(recall, golden))
+    sys.exit(0 if well else 1)
 
 
 @main.command("accept-schema")

@@ -36,6 +36,13 @@ from vector_pipeline.core.reports import (
     SyncReport,
 )
 from vector_pipeline.core.search import Hit, SearchAnswer, Snippet
+from vector_pipeline.core.search.ann_recall import RecallReport, describe_recall
+from vector_pipeline.core.search.golden_run import (
+    GoldenComparison,
+    GoldenReport,
+    describe_comparison,
+    describe_golden,
+)
 from vector_pipeline.core.search.many import ManyAnswer
 
 if TYPE_CHECKING:
@@ -352,6 +359,36 @@ def _next_try(entry: QuarantineEntry) -> str:
     if entry.ignored_at is not None:
         return f"ignored since {entry.ignored_at.isoformat(timespec='minutes')}"
     return entry.next_attempt_at.isoformat(timespec="minutes") if entry.next_attempt_at else "–"
+
+
+def quality(recall: RecallReport, golden: GoldenReport | None) -> RenderableType:
+    """What ANN indexes miss, a line for each field, and how the golden set was answered, if there is one."""
+    lines: list[RenderableType] = [Text(describe_recall(recall), "red" if recall.below else "green")]
+    if golden is None:
+        lines.append(Text("no golden set is declared (search.golden_set)", "dim"))
+    else:
+        lines.append(Text(describe_golden(golden), "red" if golden.below else "green"))
+        if golden.missed:
+            missed = Table("query of which nothing relevant was found", "relevant", "found first")
+            for one in golden.missed[:_MOST_KEYS]:
+                missed.add_row(one.query, ", ".join(one.relevant), one.problem or ", ".join(one.found[:3]))
+            lines.append(missed)
+    return Group(*lines)
+
+
+def golden_comparison(comparison: GoldenComparison) -> RenderableType:
+    before, after = comparison.before, comparison.after
+    measures = Table("measure", f"generation {before.generation}", f"generation {after.generation}", "change")
+    for (name, then), (_, now) in zip(before.relevance.items(), after.relevance.items(), strict=True):
+        measures.add_row(name, f"{then:.3f}", f"{now:.3f}", f"{now - then:+.3f}")
+    changed = Table("query that is answered otherwise", "relevant", "nDCG@10", "first found before", "after")
+    for one, other in (*comparison.worse[:_MOST_KEYS], *comparison.better[:_MOST_KEYS]):
+        change = f"{one.relevance.ndcg_at_10:.2f} → {other.relevance.ndcg_at_10:.2f}"
+        changed.add_row(
+            one.query, ", ".join(one.relevant), change, ", ".join(one.found[:3]), ", ".join(other.found[:3])
+        )
+    told = Text(describe_comparison(comparison), "bold")
+    return Group(told, measures, changed) if changed.row_count else Group(told, measures)
 
 
 def model_drift(drift: ModelDrift) -> RenderableType:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from click.testing import CliRunner, Result
 
 from vector_pipeline.cli import main
 from vector_pipeline.core.settings import SourceSettings, TargetSettings
+from vector_pipeline.core.spec import GoldenFloorSpec
+from vector_pipeline.declarations import find_declaration
 from vector_pipeline_tests.dagster_instances import copy_instance, make_empty_instance
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.workbench import Workbench
@@ -195,6 +198,32 @@ def test_canary_tells_whether_the_model_is_the_same_and_accepts_a_change(workben
     assert "has changed under its name" in " ".join(drifted.stdout.split())
     assert run("canary", "genie_documents", "--accept").exit_code == 0
     assert run("canary", "genie_documents").exit_code == 0
+
+
+@pytest.mark.usefixtures("workbench")
+def test_quality_tells_how_the_golden_set_is_answered_and_exits_with_1_below_a_floor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("sync", "genie_documents")
+    declared = find_declaration("genie_documents")
+    golden = tmp_path / "golden.csv"
+    golden.write_text(f"query,key\n{PASSPORT},1\n")
+    search = declared.spec.search.model_copy(
+        update={"golden_set": "golden.csv", "golden_floor": GoldenFloorSpec(recall_at_1=0.6)}
+    )
+    judged = replace(declared, spec=declared.spec.model_copy(update={"search": search}))
+    monkeypatch.setattr("vector_pipeline.cli.find_declaration", {"genie_documents": judged}.__getitem__)
+    well = run("quality", "genie_documents")
+    assert well.exit_code == 0
+    assert "question: searched exactly" in well.output
+    assert "nDCG@10 1.00" in well.output
+    golden.write_text(f"query,key\n{PASSPORT},1\nWhen is the library open?,2\n")
+    badly = run("quality", "genie_documents", "--json")
+    assert badly.exit_code == 1
+    assert json.loads(badly.stdout)["golden_set"]["below"] == ["recall_at_1 is 0.500, below 0.6"]
+    alone = run("quality", "genie_documents", "--compare")
+    assert alone.exit_code == 2
+    assert "one generation alone" in " ".join(alone.output.split())
 
 
 @pytest.mark.usefixtures("workbench")

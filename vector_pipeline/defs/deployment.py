@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from vector_pipeline.orchestration.compare_search_job import compare_search_job
 from vector_pipeline.orchestration.resources import indexes_from_environment
 from vector_pipeline.orchestration.search_job import search_job
 
@@ -14,7 +15,7 @@ def deployment() -> dg.Definitions:
             # No asset hands another anything through Dagster; the search job's hits need not be kept on disk.
             "io_manager": dg.mem_io_manager,
         },
-        jobs=[search_job],
+        jobs=[search_job, compare_search_job],
         # A step of its own process would cost two seconds each; a run's steps share one.
         executor=dg.in_process_executor,
     )

@@ -13,6 +13,7 @@ from dagster._core.definitions.sensor_definition import SensorExecutionData
 from vector_pipeline.core.index import VectorIndex
 from vector_pipeline.core.spec import IndexSpec
 from vector_pipeline.declarations import Declaration
+from vector_pipeline.orchestration.compare_search_job import compare_search_job
 from vector_pipeline.orchestration.index_context import IndexContext
 from vector_pipeline.orchestration.index_definitions import build_index_definitions
 from vector_pipeline.orchestration.resources import indexes_from_environment
@@ -46,7 +47,7 @@ class Location:
     def definitions(self) -> dg.Definitions:
         shared = dg.Definitions(
             resources={"indexes": indexes_from_environment(), "io_manager": dg.mem_io_manager},
-            jobs=[search_job],
+            jobs=[search_job, compare_search_job],
             executor=dg.in_process_executor,
         )
         return dg.Definitions.merge(build_index_definitions(self.index), shared)

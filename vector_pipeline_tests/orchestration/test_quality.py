@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from vector_pipeline.orchestration import compare_search_job
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.orchestration.location import QUIET, Location
 from vector_pipeline_tests.workbench import question_only
@@ -113,3 +114,28 @@ def test_the_night_measures_and_so_does_a_job_at_any_time(judged: Location, job:
     name = {"nightly": nightly, "on demand": "faq_quality"}[job]
     result = definitions.resolve_job_def(name).execute_in_process(instance=judged.instance, run_config=QUIET)
     assert {evaluation.check_name for evaluation in result.get_asset_check_evaluations()} == {"recall", "golden_set"}
+
+
+@pytest.mark.parametrize("previews", [True, False])
+def test_one_query_is_asked_of_several_generations_and_shown_side_by_side(
+    judged: Location, golden: Path, monkeypatch: pytest.MonkeyPatch, previews: bool
+) -> None:
+    judged.settle()
+    judged.spec = question_only(
+        search=searched(golden),
+        document={"text": {"question": "answer"}, "previews": previews},
+        generations={"switch": "approval"},
+    )
+    judged.settle()
+    monkeypatch.setattr(compare_search_job, "find_declaration", {"faq": judged.index.declaration}.__getitem__)
+    asked = {"index": "faq", "query": "question number 3?", "limit": 2, "threshold": -1.0, "modes": ["vector", "text"]}
+    job = judged.definitions.resolve_job_def("compare_search_job")
+    result = job.execute_in_process(
+        instance=judged.instance, run_config={"ops": {"compare_search": {"config": asked}}} | QUIET
+    )
+    first = result.output_for_node("compare_search")[0]
+    [output] = [event for event in result.all_events if event.is_successful_output]
+    shown = {name: value.value for name, value in output.step_output_data.metadata.items()}
+    assert (first["key"], first["generation 1, vector"]["rank"]) == ("3", 1)
+    assert "| 3     | 1 (1.000)" in str(shown["side_by_side"])
+    assert ("question number 3?" in str(shown)) == previews

@@ -1,8 +1,8 @@
 """A golden set asked of an index, as search is declared for it: how good its answers are, by one generation and by
 another.
 
-Every question is embedded anew each time: a hundred of them are some two thousand tokens, far less than a cent, and
-an answer from stored vectors would not tell that the provider gives other ones by now. The threshold is left aside,
+No vector of a question is kept for the next time: a hundred of them are some two thousand tokens, far less than a
+cent, and an answer by kept ones would not tell that the provider gives others by now. The threshold is left aside,
 since these are measures of the order.
 """
 
