@@ -124,7 +124,7 @@ def _text(hit: Hit) -> str:
 
 
 @dg.job(
-    description="Ask one query of several generations, in several modes or by several fields, and see the answers side by side.",
+    description="Ask one query of several generations, in several modes or by several fields: answers side by side.",
     executor_def=dg.in_process_executor,
 )
 def compare_search_job() -> None:

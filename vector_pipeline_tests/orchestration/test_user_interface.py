@@ -6,6 +6,7 @@ documentation are taken anew.
 
 from __future__ import annotations
 
+import csv
 import os
 import shutil
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ import pytest
 
 from vector_pipeline.core.reports import SyncReport
 from vector_pipeline.core.settings import EmbeddingSettings, Settings, SourceSettings, TargetSettings
+from vector_pipeline.core.spec import LocalProviderSpec
 from vector_pipeline.declarations import find_declaration
 from vector_pipeline.definitions import defs
 from vector_pipeline.embedded import demo_rows
@@ -51,10 +53,12 @@ CHROMIUM_ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-DOCUMENTED = ("lineage", "plots", "checks", "mass-deletion", "lag", "generation-check")
+DOCUMENTED = ("lineage", "plots", "checks", "mass-deletion", "lag", "generation-check", "golden-comparison")
 ROWS = 2_500
 FIRST = 1_500
 """Rows that are there from the beginning, where the others are added later."""
+FEW = 300
+"""Rows where a real model embeds them."""
 KEPT = 500
 """Rows that are left after a mass deletion."""
 PARTITIONS = ("00000000000000000000", "00000000000000001001", "00000000000000002001")
@@ -121,6 +125,62 @@ def test_a_generation_that_waits_for_approval_is_shown_with_its_progress_and_the
             wait_until_it_answers(address)
             with _browser(chromium, address, tmp_path) as operator:
                 _look_at_generations(operator)
+
+
+@pytest.mark.long
+def test_two_generations_are_compared_on_a_golden_set_where_somebody_decides_on_the_switch(
+    mysql_database: SourceSettings, pg_database: TargetSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chromium = _chromium()
+    home = _dagster_home(tmp_path)
+    with MisbehavingProvider(dimensions=64) as provider:
+        for name, value in _environment(mysql_database, pg_database, provider, home).items():
+            monkeypatch.setenv(name, value)
+        workbench = Workbench(mysql_database, pg_database, EmbeddingSettings(host=provider.url, model="numbers"))
+        with dg.DagsterInstance.get() as instance, webserver(PROJECT, tmp_path / "webserver.log") as address:
+            set_pool_limits(instance)
+            location = Location(workbench, instance, find_declaration(INDEX).spec)
+            _declare_the_local_model(location, tmp_path / "golden.csv")
+            job = location.definitions.resolve_job_def(f"{INDEX}_compare_generations")
+            run = job.execute_in_process(instance=instance)
+            wait_until_it_answers(address)
+            with _browser(chromium, address, tmp_path) as operator:
+                operator.open(f"/assets/{INDEX}/next_generation?view=checks")
+                operator.page.get_by_text("generation", exact=True).first.click()
+                operator.sees_part("new model: nDCG@10")
+                operator.sees("golden_set")
+                operator.photograph("golden-comparison", CHECKS)
+                operator.open(f"/assets/{INDEX}/search_index?view=checks")
+                operator.sees("recall")
+                operator.photograph("recall", CHECKS)
+                operator.open(f"/runs/{run.run_id}")
+                operator.sees_part("answered_better")
+                operator.photograph("comparison-run")
+
+
+def _declare_the_local_model(location: Location, golden: Path) -> None:
+    """From vectors at random to those of a model, asked with every third word left out, and waiting for approval."""
+    with _connection(location.workbench.source) as connection:
+        demo_rows.load(connection)
+    table = demo_rows.TABLE
+    location.workbench.mysql(f"DELETE FROM {table} WHERE id > {FEW}")
+    rows = location.workbench.mysql(f"SELECT id, genie_question FROM {table} WHERE id <= {FEW} AND MOD(id, 5) = 0")
+    with golden.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("query", "key"))
+        for key, question in rows:
+            words = [word for place, word in enumerate(question.split()) if place % 3 != 1]
+            writer.writerow((" ".join(words), key))
+    spec = location.spec
+    location.spec = spec.model_copy(update={"search": spec.search.model_copy(update={"golden_set": str(golden)})})
+    location.settle()
+    location.spec = location.spec.model_copy(
+        update={
+            "embedding": spec.embedding.model_copy(update={"provider": LocalProviderSpec()}),
+            "generations": spec.generations.model_copy(update={"switch": "approval"}),
+        }
+    )
+    location.settle()
 
 
 def _declare_another_model(location: Location) -> None:
