@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_DIGITS = {"s": 2, "×": 2, "ms": 1, "/s": 1, "cores": 2, "%": 1}
+_DIGITS = {"s": 2, "×": 2, "ms": 1, "/s": 1, "cores": 2, "%": 1, "of 1": 3}
 
 
 @dataclass(frozen=True)

@@ -103,6 +103,9 @@ _mode = click.option(
     type=click.Choice(get_args(SearchMode)),
     help="By nearness of vectors, by words (asks no provider), or by both.",
 )
+_rerank = click.option(
+    "--rerank/--no-rerank", default=None, help="Whether the declared reranker orders the hits; it does."
+)
 
 
 @main.command()
@@ -120,6 +123,7 @@ _mode = click.option(
 @_generation
 @_filter
 @_mode
+@_rerank
 @as_json
 def search(
     words: tuple[str, ...],
@@ -132,6 +136,7 @@ def search(
     generation: int | None,
     filters: tuple[str, ...],
     mode: SearchMode | None,
+    rerank: bool | None,
     as_json: bool,
 ) -> None:
     """Print the documents of INDEX that fit QUERY best, or those of several indexes: --index or --all."""
@@ -142,7 +147,7 @@ def search(
             "several words goes in quotes"
         )
     request = SearchRequest(
-        words[-1], limit, threshold, read_field(fields), generation, parsed_texts(filters), mode=mode
+        words[-1], limit, threshold, read_field(fields), generation, parsed_texts(filters), mode=mode, rerank=rerank
     )
     if queries is not None:
         _search_many(words[0], [replace(request, query=line.strip()) for line in queries if line.strip()], as_json)

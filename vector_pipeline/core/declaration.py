@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator
+from urllib.parse import urlsplit
 
 import pymysql
 
@@ -92,7 +93,24 @@ def _golden_problems(spec: IndexSpec) -> Iterator[DeclarationProblem]:
         )
 
 
+def _is_plain_url(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+        url.port  # noqa: B018 - raises ValueError for a port that is no number
+    except ValueError:
+        return False
+    is_plain = text.isascii() and text.isprintable() and " " not in text
+    return is_plain and url.scheme in ("http", "https") and bool(url.hostname) and "@" not in url.netloc
+
+
 def _text_search_problems(spec: IndexSpec) -> Iterator[DeclarationProblem]:
+    rerank = spec.search.rerank
+    if rerank is not None and not _is_plain_url(rerank.url):
+        yield DeclarationProblem(
+            "search.rerank.url",
+            "it is no http(s) URL, or has a user or a password in it",
+            "give the endpoint, as in http://models.internal:8000/v1/rerank, and the key by api_key_variable",
+        )
     declared = spec.search.text
     if declared is None:
         return

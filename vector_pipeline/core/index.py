@@ -782,6 +782,7 @@ class VectorIndex:
         generation: int | None = None,
         filter: Filter | Mapping[str, Any] | None = None,
         mode: SearchMode | None = None,
+        rerank: bool | None = None,
     ) -> SearchAnswer:
         """The best documents; what is left out comes from the declaration, then from the environment.
 
@@ -793,8 +794,9 @@ class VectorIndex:
             generation: the one to search, by its number; the served one if left out.
             filter: conditions on metadata, such as `{"category": "health"}`; see `core.search.filters`.
             mode: `vector`, `text` (by words; asks no provider) or `hybrid` (both).
+            rerank: whether the declared reranker orders the hits; it does if left out.
         """
-        return self.answer(SearchRequest(query, limit, threshold, field, generation, filter, mode))
+        return self.answer(SearchRequest(query, limit, threshold, field, generation, filter, mode, rerank))
 
     @_in_our_words
     def answer(self, request: SearchRequest) -> SearchAnswer:

@@ -359,6 +359,25 @@ class HybridSpec(_Declared):
     text: float = Field(default=1.0, gt=0, description="Weight of the ranking by words.")
 
 
+class RerankSpec(_Declared):
+    """A cross-encoder that orders the best hits anew, behind a rerank endpoint (Cohere, Jina, vLLM,
+    text-embeddings-inference). Where it fails, the answer comes without it and says so."""
+
+    url: str = Field(description="The endpoint.", examples=["http://models.internal:8000/v1/rerank"])
+    model: str | None = Field(default=None, description="Model name; left out for a server that has one.")
+    api_key_variable: str | None = Field(
+        default=None, description="Name of the environment variable that holds the key; none is sent if left out."
+    )
+    texts_field: Literal["documents", "texts"] = Field(
+        default="documents",
+        description="The request's field for the texts: `documents`, or `texts` for text-embeddings-inference.",
+    )
+    candidates: int = Field(
+        default=50, ge=1, le=1000, description="So many of the best are read by it; never fewer than `limit`."
+    )
+    timeout_seconds: float = Field(default=3.0, gt=0, le=60, description="Time limit of its answer as a whole.")
+
+
 class SearchSpec(_Declared):
     """Defaults of a search that does not say otherwise."""
 
@@ -372,6 +391,7 @@ class SearchSpec(_Declared):
         "by words works and reads every document.",
     )
     hybrid: HybridSpec = Field(default_factory=HybridSpec)
+    rerank: RerankSpec | None = Field(default=None, description="A reranker for the best hits; none if left out.")
 
     limit: int = Field(default=5, ge=1, le=1000, description="Number of hits.")
     threshold: float | None = Field(

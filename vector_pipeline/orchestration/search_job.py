@@ -40,6 +40,7 @@ class SearchConfig(dg.Config):
         default=None, description="Conditions on metadata, such as {category: health}; see README.md, Filters."
     )
     mode: str | None = Field(default=None, description="`vector`, `text` or `hybrid`; the index's own if left out.")
+    rerank: bool | None = Field(default=None, description="Whether the declared reranker orders the hits; it does.")
 
 
 @dg.op
@@ -53,6 +54,7 @@ def search(context: dg.OpExecutionContext, config: SearchConfig, indexes: Indexe
         config.generation,
         config.filter,
         mode=cast("SearchMode | None", config.mode),
+        rerank=config.rerank,
     )
     if config.indexes:
         return _search_across(context, config.indexes, request, indexes)
@@ -70,6 +72,7 @@ def search(context: dg.OpExecutionContext, config: SearchConfig, indexes: Indexe
             "hits": hits,
             "found": len(answer.hits),
             "mode": answer.mode,
+            "reranked": answer.reranked,
             "threshold": answer.threshold,
             **_notes(answer.notes),
             "seconds": answer.seconds,

@@ -10,7 +10,7 @@ from vector_pipeline.core.errors import IndexSpecError, ProviderUnavailableError
 from vector_pipeline.core.search.request import SearchRequestError
 from vector_pipeline.core.spec import IndexSpec
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
-from vector_pipeline_tests.workbench import Workbench, faq_spec
+from vector_pipeline_tests.workbench import Workbench, faq_spec, sync_all
 
 ROWS = [
     (1, "How do I renew a passport?", "Bring the old one to the Immigration office.", "en"),
@@ -235,3 +235,31 @@ def test_a_filter_holds_for_what_is_found_by_words(library: Workbench, mode: str
     library.mysql("UPDATE faq SET link = 'licences' WHERE id = 3")
     library.sync(spec)
     assert keys(library, spec, "renew a passport", filter={"link": "licences"}) == ["3"]
+
+
+def _files_with(workbench: Workbench, word: str) -> int:
+    """How many of the indexes over words have this one in their file."""
+    workbench.postgres("CHECKPOINT")
+    [(count,)] = workbench.postgres(
+        """
+        SELECT count(*) FROM pg_class
+        WHERE starts_with(relname, 'documents_words_')
+          AND position(convert_to(%s, 'UTF8') IN pg_read_binary_file(pg_relation_filepath(oid))) > 0
+        """,
+        [word],
+    )
+    return int(count)
+
+
+def test_the_words_of_an_erased_row_leave_the_index(library: Workbench) -> None:
+    spec = text_spec()
+    library.mysql("UPDATE faq SET answer = 'about zebrafish' WHERE id = 2")
+    library.sync(spec)
+    with library.index(spec) as index:
+        index.refresh_search_index()
+        assert _files_with(library, "zebrafish") == 1
+        library.mysql("DELETE FROM faq WHERE id = 2")
+        sync_all(index)
+        index.erase(["2"])
+        assert _files_with(library, "zebrafish") == 0
+        assert [hit.key for hit in index.search("fish ikan").hits] == ["4"]

@@ -15,10 +15,11 @@ from vector_pipeline.core.search.answer import Hit
 from vector_pipeline.core.search.fusion import Ranking, fuse
 from vector_pipeline.core.search.nearest import Neighbours
 from vector_pipeline.core.search.request import SearchRequestError
+from vector_pipeline.core.search.reranking import rerank
 from vector_pipeline.core.search.statement import EVERYTHING, Restriction
 from vector_pipeline.core.search.text import Match, Matches, Words
 from vector_pipeline.core.search.text_hits import load_hits, with_snippets
-from vector_pipeline.core.spec import HybridSpec, TextSearchSpec
+from vector_pipeline.core.spec import HybridSpec, RerankSpec, TextSearchSpec
 from vector_pipeline.core.store.registry import RegisteredIndex
 
 # So many of each ranking are fused: a document that is far behind in both is no hit anyway.
@@ -35,6 +36,7 @@ class Found:
     hits: tuple[Hit, ...]
     complete: bool
     notes: tuple[str, ...] = ()
+    reranked: bool = False
 
 
 class WordSearch:
@@ -143,6 +145,13 @@ def by_both(search: WordSearch, near: Callable[[], Neighbours], limit: int, weig
     hits = {hit.key: hit for hit in loaded} | by_vectors
     merged = [_merged(hits[key], by_word.get(key), score) for key, score in best.items() if key in hits]
     return Found(search.marked(merged), neighbours.complete and matches.complete, notes)
+
+
+def reranked(found: Found, declared: RerankSpec, query: str, limit: int) -> Found:
+    """The best of what was found by the reranker's judgement; as they were, with a note, where it gave none."""
+    judged = rerank(declared, query, found.hits)
+    notes = found.notes if judged.note is None else (*found.notes, judged.note)
+    return replace(found, hits=judged.hits[:limit], notes=notes, reranked=judged.note is None)
 
 
 def _merged(hit: Hit, match: Match | None, score: float) -> Hit:

@@ -10,7 +10,7 @@ from typing import Any, get_args
 from vector_pipeline.core.declaration import BEST_FIELD
 from vector_pipeline.core.errors import SearchRequestError
 from vector_pipeline.core.search.filters import Filter
-from vector_pipeline.core.spec import SearchMode, SearchSpec
+from vector_pipeline.core.spec import RerankSpec, SearchMode, SearchSpec
 from vector_pipeline.core.store.registry import RegisteredIndex
 
 __all__ = ["FieldChoice", "SearchRequest", "SearchRequestError", "SimilarRequest", "Wanted", "read_field", "resolve"]
@@ -33,6 +33,7 @@ class SearchRequest:
             one.
         filter: on metadata, as `filters` reads it; documents that it leaves out are not found.
         mode: by what to search.
+        rerank: whether a reranker orders the hits.
     """
 
     query: str
@@ -42,6 +43,7 @@ class SearchRequest:
     generation: int | None = None
     filter: Filter | Mapping[str, Any] | None = None
     mode: SearchMode | None = None
+    rerank: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ class Wanted:
     fields: tuple[str, ...]
     weights: Mapping[str, float] | None = None
     mode: SearchMode = "vector"
+    rerank: RerankSpec | None = None
 
 
 def resolve(
@@ -96,7 +99,19 @@ def resolve(
     mode = (request.mode or declared.mode) if isinstance(request, SearchRequest) else "vector"
     if mode not in get_args(SearchMode):
         raise SearchRequestError(f"{mode!r} is no way to search; use {', '.join(get_args(SearchMode))}")
-    return Wanted(limit, threshold, tuple(weights), weights if is_mean else None, mode)
+    return Wanted(
+        limit, threshold, tuple(weights), weights if is_mean else None, mode, _reranker(request, index, declared)
+    )
+
+
+def _reranker(
+    request: SearchRequest | SimilarRequest, index: RegisteredIndex, declared: SearchSpec
+) -> RerankSpec | None:
+    if isinstance(request, SimilarRequest) or request.rerank is False:
+        return None
+    if request.rerank and declared.rerank is None:
+        raise SearchRequestError(f"index {index.name!r} declares no reranker; declare search.rerank")
+    return declared.rerank
 
 
 def _choice(request: SearchRequest | SimilarRequest, index: RegisteredIndex, declared: SearchSpec) -> FieldChoice:

@@ -12,7 +12,7 @@ import psycopg
 from vector_pipeline.core.errors import VectorPipelineError
 from vector_pipeline.core.search.answer import SearchAnswer
 from vector_pipeline.core.search.by_fields import by_best_field, by_weighted_mean
-from vector_pipeline.core.search.by_mode import Found, WordSearch, by_both, by_words, candidates_for
+from vector_pipeline.core.search.by_mode import Found, WordSearch, by_both, by_words, candidates_for, reranked
 from vector_pipeline.core.search.likeness import vectors_of_document
 from vector_pipeline.core.search.nearest import Aim, FieldSearch, Neighbours, QueryVector
 from vector_pipeline.core.search.query_cache import Outcome, QueryCache
@@ -89,7 +89,10 @@ class Searcher:
         served = read_served(target, self._spec.name, request.generation)
         wanted = resolve(request, served.index, self._spec.search, self._threshold)
         restriction = restrict(target, served.index, served.accepted, request.filter)
-        found = self._found(target, served, wanted, restriction, request.query, prepared)
+        deep = wanted if wanted.rerank is None else replace(wanted, limit=max(wanted.limit, wanted.rerank.candidates))
+        found = self._found(target, served, deep, restriction, request.query, prepared)
+        if wanted.rerank is not None:
+            found = reranked(found, wanted.rerank, request.query, wanted.limit)
         return SearchAnswer(
             served.index.name,
             request.query,
@@ -99,7 +102,8 @@ class Searcher:
             time.monotonic() - started,
             found.complete,
             wanted.mode,
-            notes=found.notes,
+            found.reranked,
+            found.notes,
             scale=served.scale,
         )
 
