@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from vector_pipeline.core.index import VectorIndex
-from vector_pipeline.core.search.request import SearchRequestError
+from vector_pipeline.core.search.request import SearchRequest, SearchRequestError
 from vector_pipeline.core.spec import IndexSpec
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.workbench import Workbench, faq_spec, question_only
@@ -237,11 +237,11 @@ def test_an_unknown_column_is_refused_before_the_provider_is_asked(
     workbench.create_faq(2)
     workbench.sync()
     asked = provider.requests
-    with (
-        workbench.index() as index,
-        pytest.raises(SearchRequestError, match=r"filter by link \(text\), asked \(date and"),
-    ):
-        index.search("a query", filter={"colour": "red"})
+    with workbench.index() as index:
+        with pytest.raises(SearchRequestError, match=r"filter by link \(text\), asked \(date and"):
+            index.search("a query", filter={"colour": "red"})
+        [refused] = index.search_many([SearchRequest("a query", filter={"colour": "red"})])
+        assert isinstance(refused, SearchRequestError)
     assert provider.requests == asked
 
 

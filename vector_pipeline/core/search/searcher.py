@@ -209,6 +209,7 @@ class Searcher:
 
     def _needs_a_vector(self, request: SearchRequest, served: Served) -> bool:
         try:
+            restrict(self._target(), served.index, served.accepted, request.filter)
             return resolve(request, served.index, self._spec.search, self._threshold).mode != "text"
         except SearchRequestError:
             return False
