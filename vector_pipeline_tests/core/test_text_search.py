@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from vector_pipeline.core.errors import IndexSpecError, ProviderUnavailableError
+from vector_pipeline.core.search import text
 from vector_pipeline.core.search.request import SearchRequestError
 from vector_pipeline.core.spec import IndexSpec
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
@@ -263,3 +264,19 @@ def test_the_words_of_an_erased_row_leave_the_index(library: Workbench) -> None:
         index.erase(["2"])
         assert _files_with(library, "zebrafish") == 0
         assert [hit.key for hit in index.search("fish ikan").hits] == ["4"]
+
+
+def test_in_large_tables_a_word_that_nobody_has_hides_no_document_with_the_others(
+    library: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text, "_MANY_DOCUMENTS", 0)
+    monkeypatch.setattr(text, "_MOST_RANKED", 1)
+    spec = text_spec(declared=ENGLISH)
+    library.sync(spec)
+    with library.index(spec) as index:
+        index.refresh_search_index()
+        everything = index.search("zebra renew")
+        monkeypatch.setattr(text, "_MOST_OF_ALL", 2)
+        capped = index.search("zebra renew")
+    assert ({hit.key for hit in everything.hits}, everything.complete) == ({"1", "3", "5"}, True)
+    assert (len(capped.hits), capped.complete) == (2, False)

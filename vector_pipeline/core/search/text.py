@@ -27,6 +27,8 @@ from vector_pipeline.core.store.registry import RegisteredIndex
 # rank it takes 75 microseconds (measured), so that this many are ranked in half a second.
 _MANY_DOCUMENTS = 20_000
 _MOST_RANKED = 5_000
+# Of documents that have common words alone, no more are ranked; the answer then says that it is not complete.
+_MOST_OF_ALL = 20_000
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Match:
 
 @dataclass(frozen=True)
 class Matches:
-    """Found documents, best first; not `complete` where the time was over, and none was found for that."""
+    """Found documents, best first; not `complete` where more have the words than are ranked, or the time was over."""
 
     found: tuple[Match, ...]
     complete: bool = True
@@ -128,28 +130,34 @@ def matching(
             )
             documents = _about_how_many(connection, index)
             known = _estimates(connection, index, looked_at, asked) if documents > _MANY_DOCUMENTS else None
-            chosen = range(len(asked.terms)) if known is None else by_rarity(known, _MOST_RANKED)
-            rows = connection.execute(
-                _statement(index, looked_at, asked, unique_on, restriction),
-                {
-                    **restriction.parameters,
-                    "text_any": any_of((form for place in chosen for form in asked.terms[place]), looked_at.labels),
-                    "text_required": list(asked.required),
-                    "text_terms": [place for place, term in enumerate(asked.terms) for _ in term],
-                    "text_lexemes": [any_of([lexeme]) for lexeme in asked.lexemes],
-                    "text_known": [
-                        known[place] if known else 0.0 for place, term in enumerate(asked.terms) for _ in term
-                    ],
-                    "text_weights": _weights(index, declared),
-                    "text_documents": documents,
-                    "text_limit": limit,
-                },
-            ).fetchall()
+            everything = range(len(asked.terms))
+            chosen = everything if known is None else by_rarity(known, _MOST_RANKED)
+            search = _statement(index, looked_at, asked, unique_on, restriction)
+            parameters = {
+                **restriction.parameters,
+                "text_required": list(asked.required),
+                "text_terms": [place for place, term in enumerate(asked.terms) for _ in term],
+                "text_lexemes": [any_of([lexeme]) for lexeme in asked.lexemes],
+                "text_known": [known[place] if known else 0.0 for place, term in enumerate(asked.terms) for _ in term],
+                "text_weights": _weights(index, declared),
+                "text_documents": documents,
+                "text_most": _MOST_OF_ALL,
+                "text_limit": limit,
+            }
+            rows = connection.execute(search, parameters | _of(asked, chosen, looked_at)).fetchall()
+            if len(rows) < limit and len(chosen) < len(everything):
+                rows = connection.execute(search, parameters | _of(asked, everything, looked_at)).fetchall()
     except psycopg.errors.QueryCanceled:
         if time.monotonic() < deadline:
             raise  # somebody else's doing
         return Matches((), complete=False)
-    return Matches(tuple(Match(key, score, rank) for rank, (key, score) in enumerate(rows, start=1)))
+    found = tuple(Match(key, score, rank) for rank, (key, score, _) in enumerate(rows, start=1))
+    return Matches(found, complete=not rows or rows[0][2] < _MOST_OF_ALL)
+
+
+def _of(asked: Words, places: Sequence[int], looked_at: _LookedAt) -> dict[str, str]:
+    """The parameter that has documents with one of these words looked at."""
+    return {"text_any": any_of((form for place in places for form in asked.terms[place]), looked_at.labels)}
 
 
 @dataclass(frozen=True)
@@ -245,7 +253,8 @@ _BEST = """
     matched AS MATERIALIZED (
         SELECT d.key, d.sort_key, {ranked} AS words
         FROM {documents} d
-        WHERE {condition}),
+        WHERE {condition}
+        LIMIT %(text_most)s),
     everything AS (
         SELECT greatest(count(*), %(text_documents)s) AS documents, greatest(avg(length(words)), 1) AS length
         FROM matched),
@@ -264,7 +273,8 @@ _BEST = """
               GROUP BY t.term) c, everything e)
     SELECT f.key,
            (sum(r.weight * f.times / (f.times + 1.2 * (0.25 + 0.75 * f.length / e.length)))
-            / (SELECT sum(weight) FROM rarity))::float8 AS score
+            / (SELECT sum(weight) FROM rarity))::float8 AS score,
+           (SELECT count(*) FROM matched) AS ranked
     FROM found f
     JOIN rarity r ON r.term = f.term, everything e
     GROUP BY f.key, f.sort_key
