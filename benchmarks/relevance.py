@@ -48,7 +48,8 @@ _METHOD = (
     "English, Malay and across; the question alone is embedded, by the local model, and searched for words. No "
     "threshold. `simple` is what is declared by default; with default weights `hybrid` has to find as much among the "
     "first five as the better of its two parts (round weights, chosen on these same queries). Below each: "
-    "PostgreSQL's own ts_rank_cd for one of the words, and for all of them (websearch_to_tsquery), which a whole question hardly ever meets."
+    "PostgreSQL's own ts_rank_cd for one of the words, and for all of them (websearch_to_tsquery), which a "
+    "whole question hardly ever meets."
 )
 
 
