@@ -151,7 +151,9 @@ def test_two_generations_are_compared_on_a_golden_set_where_somebody_decides_on_
                 operator.sees("golden_set")
                 operator.photograph("golden-comparison", CHECKS)
                 operator.open(f"/assets/{INDEX}/search_index?view=checks")
-                operator.sees("recall")
+                operator.page.get_by_text("recall", exact=True).first.click()
+                operator.sees("recall_at_10")
+                operator.sees("ann_median_ms")
                 operator.photograph("recall", CHECKS)
                 operator.open(f"/runs/{run.run_id}")
                 operator.sees_part("answered_better")
@@ -172,8 +174,11 @@ def _declare_the_local_model(location: Location, golden: Path) -> None:
             words = [word for place, word in enumerate(question.split()) if place % 3 != 1]
             writer.writerow((" ".join(words), key))
     spec = location.spec
-    location.spec = spec.model_copy(update={"search": spec.search.model_copy(update={"golden_set": str(golden)})})
+    search = spec.search.model_copy(update={"golden_set": str(golden), "ann_from_vectors": FEW // 2})
+    location.spec = spec.model_copy(update={"search": search})
     location.settle()
+    for _ in range(2):  # two points make a plot
+        assert location.materialize("search_index", checks=["recall"]).success
     location.spec = location.spec.model_copy(
         update={
             "embedding": spec.embedding.model_copy(update={"provider": LocalProviderSpec()}),
