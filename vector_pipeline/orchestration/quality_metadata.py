@@ -50,7 +50,8 @@ def recall_result(report: RecallReport) -> dg.AssetCheckResult:
         if latencies:
             shown[f"{name}_median_ms"] = round(max(one.median for one in latencies), 3)
             shown[f"{name}_p95_ms"] = round(max(one.p95 for one in latencies), 3)
-    return dg.AssetCheckResult(passed=not report.below, description=describe_recall(report), metadata=shown)
+    told = "\n".join(f"- {line}" for line in describe_recall(report).splitlines())
+    return dg.AssetCheckResult(passed=not report.below, description=told, metadata=shown)
 
 
 def golden_result(report: GoldenReport, *, quoting: bool = True) -> dg.AssetCheckResult:
