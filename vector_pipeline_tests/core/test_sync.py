@@ -169,6 +169,7 @@ def test_a_range_grown_in_the_middle_is_cut_without_losing_or_paying_anything(
         assert max(state.rows for state in index.ranges()) <= 200
 
 
+@pytest.mark.long
 def test_a_range_in_the_middle_is_cut_into_any_number_of_pieces(workbench: Workbench) -> None:
     spec = question_only(range_size=10)
     workbench.create_faq(20)

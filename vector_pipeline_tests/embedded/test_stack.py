@@ -120,6 +120,7 @@ def test_data_and_addresses_are_kept_between_starts(folder: Path) -> None:
         assert cursor.fetchall() == ((1,),)
 
 
+@pytest.mark.long
 def test_two_that_bring_it_up_at_once_get_the_same_stack(folder: Path) -> None:
     with ThreadPoolExecutor() as pool:
         both = [pool.submit(embedded.up, folder, with_mysql=True) for _ in range(2)]
@@ -141,6 +142,7 @@ def test_a_server_that_was_killed_comes_back_on_its_port(folder: Path) -> None:
         connection.ping(reconnect=False)
 
 
+@pytest.mark.long
 def test_when_everything_was_killed_it_comes_up_again(folder: Path) -> None:
     first = embedded.up(folder, with_mysql=True)
     with postgres(first.target) as connection:
@@ -152,6 +154,7 @@ def test_when_everything_was_killed_it_comes_up_again(folder: Path) -> None:
         assert connection.execute("SELECT one FROM kept").fetchall() == [(1,)]
 
 
+@pytest.mark.long
 def test_a_lock_whose_number_another_process_has_by_now_is_overcome(folder: Path) -> None:
     embedded.up(folder, with_mysql=False)
     embedded.down(folder)
@@ -168,6 +171,7 @@ def test_a_lock_whose_number_another_process_has_by_now_is_overcome(folder: Path
         stranger.wait()
 
 
+@pytest.mark.long
 def test_a_port_that_was_taken_meanwhile_is_avoided(folder: Path) -> None:
     first = embedded.up(folder, with_mysql=True)
     embedded.down(folder)
@@ -206,6 +210,7 @@ def test_a_mysql_named_in_the_environment_is_used_instead(folder: Path, monkeypa
     assert "s3cret" not in (folder / "environment").read_text()
 
 
+@pytest.mark.long
 def test_the_addresses_that_a_stack_gave_do_not_hide_its_own_mysql(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

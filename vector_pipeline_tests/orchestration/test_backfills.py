@@ -68,6 +68,7 @@ def assert_each_text_was_paid_once(provider: MisbehavingProvider) -> None:
     assert stats["texts"] - probes == stats["distinct_texts"] - bool(probes)
 
 
+@pytest.mark.long
 def test_one_run_over_more_than_a_hundred_ranges_tells_of_each(location: Location) -> None:
     location.spec = faq_spec(range_size=2)
     location.workbench.create_faq(240)
@@ -156,6 +157,7 @@ def test_a_backfill_and_the_sensors_run_meet_on_a_range_that_has_grown_past_twic
     assert_each_text_was_paid_once(provider)
 
 
+@pytest.mark.long
 def test_a_backfill_takes_emptied_ranges_along(location: Location) -> None:
     location.workbench.create_faq(500)
     location.settle()
@@ -171,6 +173,7 @@ def test_a_backfill_takes_emptied_ranges_along(location: Location) -> None:
     assert_equal(location)
 
 
+@pytest.mark.long
 def test_two_runs_over_the_same_ranges_at_once_end_equal_and_pay_each_text_once(
     location: Location, provider: MisbehavingProvider
 ) -> None:

@@ -45,6 +45,7 @@ def test_a_sync_tells_what_it_did_and_a_second_one_that_there_is_nothing_to_do(l
         assert index.verify().equal
 
 
+@pytest.mark.long
 def test_a_sync_of_three_changes_counts_three_changes(location: Location) -> None:
     location.workbench.create_faq(250)
     sync(location)
@@ -96,6 +97,7 @@ def test_a_declaration_that_its_file_shows_to_be_wrong_is_refused_before_anythin
     assert location.instance.get_runs() == []
 
 
+@pytest.mark.long
 def test_nobody_sees_a_warning_of_dagster(location: Location) -> None:
     location.workbench.create_faq(3)
     done = subprocess.run([sys.executable, "-c", SYNC_FAQ], capture_output=True, text=True, check=False)
@@ -110,6 +112,7 @@ def test_the_pool_of_the_provider_gets_its_limit(location: Location) -> None:
     assert embeddings.op.pool == EMBEDDING_POOL
 
 
+@pytest.mark.long
 def test_an_index_that_was_removed_is_built_anew_past_the_partitions_that_dagster_still_lists(
     location: Location,
 ) -> None:

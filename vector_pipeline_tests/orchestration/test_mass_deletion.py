@@ -61,6 +61,7 @@ def test_the_job_that_approves_lets_the_next_looks_delete(emptied: Location) -> 
     assert emptied.check("deletion_guard").passed
 
 
+@pytest.mark.long
 def test_the_job_that_rejects_keeps_the_documents_and_syncing_resumes_when_the_rows_are_back(
     emptied: Location,
 ) -> None:

@@ -84,6 +84,7 @@ def test_a_changed_model_is_built_and_switched_to_by_the_sensor(synced: Location
     assert shown(synced).passed
 
 
+@pytest.mark.long
 def test_a_run_that_builds_tells_how_far_it_is(synced: Location) -> None:
     declare(synced, SHORTER)
     [request] = synced.tick().run_requests or ()
@@ -95,6 +96,7 @@ def test_a_run_that_builds_tells_how_far_it_is(synced: Location) -> None:
     assert observations[0].asset_observation_data.asset_observation.metadata["built_percent"].value == 100
 
 
+@pytest.mark.long
 def test_nothing_is_requested_while_the_build_runs(synced: Location) -> None:
     declare(synced, SHORTER)
     synced.tick()

@@ -83,6 +83,7 @@ def test_an_emptied_range_stays(workbench: Workbench) -> None:
         assert index.verify().equal
 
 
+@pytest.mark.long
 def test_a_range_that_was_filled_beyond_what_can_be_digested_is_cut_all_the_same(
     workbench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
