@@ -12,13 +12,16 @@ import json
 import threading
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from vector_pipeline_tests.misbehaving_answers import GIVE_NOTHING, POISON, answer, to_json
 
 EXPIRED = "This request could not be executed before the completion window expired."
+
+
+_OVER = ("completed", "failed", "expired", "cancelled")
 
 
 @dataclass(frozen=True)
@@ -38,12 +41,15 @@ def _found(thing: dict[str, Any]) -> Reply:
 
 @dataclass(frozen=True)
 class _Trouble:
-    """What is wrong with the next request of a kind. `done` tells whether it takes effect all the same."""
+    """What is wrong with the next request of a kind. `done` tells whether it takes effect all the same, `body` is what
+    is answered as if all were well."""
 
     status: int | None = None
+    body: bytes | None = None
     done: bool = False
     lines: int = 0
     held: bool = False
+    times: int = 1
 
 
 class OfflineDesk:
@@ -75,6 +81,14 @@ class OfflineDesk:
     def refuse_next(self, kind: str, status: int) -> None:
         """The next request of a kind is answered with an error."""
         self._troubles[kind] = _Trouble(status)
+
+    def answer_next(self, kind: str, body: bytes, *, done: bool = False, times: int = 1) -> None:
+        """The next request of a kind, or so many, are answered with that, and status 200.
+
+        Args:
+            done: it has its effect before that.
+        """
+        self._troubles[kind] = _Trouble(body=body, done=done, times=times)
 
     def hold_next(self, kind: str) -> None:
         """The next request of a kind has its effect and no answer; `holding` is set when it is there."""
@@ -113,9 +127,11 @@ class OfflineDesk:
                 case ("POST", "batches"):
                     reply = self._do("create", lambda: self._create(json.loads(body)))
                 case ("GET", "batches"):
-                    reply = _found(self._listed(parse_qs(parts.query)))
+                    reply = self._do("list", lambda: self._listed(parse_qs(parts.query)))
                 case ("GET", "batches", name) if name in self.batches:
                     reply = self._do("retrieve", lambda: self.batches[name])
+                case ("POST", "batches", name, "cancel") if self.batches.get(name, {}).get("status") in _OVER:
+                    reply = Reply(409, to_json({"error": {"message": "Cannot cancel what is over.", "code": None}}))
                 case ("POST", "batches", name, "cancel") if name in self.batches:
                     self.batches[name]["status"] = "cancelling"
                     reply = _found(self.batches[name])
@@ -127,8 +143,12 @@ class OfflineDesk:
         trouble = self._troubles.pop(kind, None)
         if trouble is None:
             return _found(act())
+        if trouble.times > 1:
+            self._troubles[kind] = replace(trouble, times=trouble.times - 1)
         if trouble.done:
             act()
+        if trouble.body is not None:
+            return Reply(200, trouble.body)
         if trouble.held:
             self.holding.set()
             return Reply(200, b"", held=True)
@@ -155,6 +175,8 @@ class OfflineDesk:
         trouble = self._troubles.pop("content", None)
         if trouble is None:
             return Reply(200, content)
+        if trouble.body is not None:
+            return Reply(200, trouble.body)
         if trouble.held:
             self.holding.set()
             return Reply(200, b"", held=True)

@@ -6,6 +6,7 @@ the end of the batch's debt. So an ingestion that breaks off goes on with what i
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -18,7 +19,7 @@ from vector_pipeline.core.embedding.honesty import Judgement, VectorSpaceLength,
 from vector_pipeline.core.embedding.offline import BatchApi, RemoteBatch
 from vector_pipeline.core.embedding.prices import cost_of
 from vector_pipeline.core.embedding.provider import EmbeddedBatch, Vectors
-from vector_pipeline.core.errors import DimensionMismatchError
+from vector_pipeline.core.errors import DimensionMismatchError, DishonestAnswerError
 from vector_pipeline.core.store import offline_batches, quarantine, vectors
 from vector_pipeline.core.store.locks import Lock, in_transaction
 from vector_pipeline.core.store.offline_batches import OfflineBatch, OwedText
@@ -40,25 +41,41 @@ def ingest(
 
     Raises:
         ProviderUnavailableError: a file breaks off; what came before is stored.
+        DishonestAnswerError: lines can't be read that texts may be waiting for; all others are stored. The files stay
+            at the provider: what lies there is paid for.
     """
-    reasons: dict[str, int] = {}
+    reasons: Counter[str] = Counter()
+    unreadable = 0
     for outcomes in _parts(api, remote):
-        for outcome in outcomes:
-            if outcome.not_tried:
-                reasons[outcome.not_tried] = reasons.get(outcome.not_tried, 0) + 1
-        _store(connection, index, batch, [outcome for outcome in outcomes if not outcome.not_tried])
-    usual = max(reasons, key=lambda reason: reasons[reason]) if reasons else ""
+        readable = [outcome for outcome in outcomes if outcome is not None]
+        unreadable += len(outcomes) - len(readable)
+        not_tried = {outcome.content_hash: outcome.not_tried for outcome in readable if outcome.not_tried}
+        # What is owed no more may be erased: not even what was said of it is kept.
+        reasons.update(not_tried[one] for one in offline_batches.owed(connection, batch.batch, sorted(not_tried)))
+        _store(connection, index, batch, [outcome for outcome in readable if not outcome.not_tried])
+    if unreadable and (owed := offline_batches.count_owed_by(connection, batch.batch)):
+        raise DishonestAnswerError(
+            f"{unreadable:,} lines of the files of batch {batch.batch} ({remote.batch_id}) can't be read, and {owed:,} "
+            "texts have no other; they are read again with the next run, or `vector-pipeline batch "
+            f"{index.name} forget` gives the texts back"
+        )
+    [(usual, _)] = reasons.most_common(1) or [("", 0)]
     offline_batches.end(connection, index, batch, remote.status, api.without_secrets(remote.problems or usual))
     for file_id in (remote.input_file, remote.output_file, remote.error_file):
         api.delete_file(file_id)
 
 
-def _parts(api: BatchApi, remote: RemoteBatch) -> Iterator[list[Outcome]]:
-    part: list[Outcome] = []
+def _parts(api: BatchApi, remote: RemoteBatch) -> Iterator[list[Outcome | None]]:
+    """What the lines say, some at a time; None for one that can't be read."""
+    part: list[Outcome | None] = []
     for file_id in filter(None, (remote.output_file, remote.error_file)):
         for line in api.read_lines(file_id):
-            if (outcome := read_outcome(line, api.explain)) is not None:
-                part.append(outcome)
+            try:
+                outcome = read_outcome(line, api.explain)
+            except DishonestAnswerError:
+                part.append(None)
+            else:
+                part += [outcome] if outcome is not None else []
             if len(part) >= _OUTCOMES_AT_ONCE:
                 yield part
                 part = []

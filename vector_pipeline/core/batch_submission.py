@@ -19,7 +19,12 @@ from vector_pipeline.core.embedding.batch_file import request_line
 from vector_pipeline.core.embedding.offline import BatchApi, BatchLimits
 from vector_pipeline.core.embedding.prices import cost_of
 from vector_pipeline.core.embedding.tokens import TokenCounter
-from vector_pipeline.core.errors import BudgetSpentError, ProviderError, ProviderUnavailableError
+from vector_pipeline.core.errors import (
+    BudgetSpentError,
+    DishonestAnswerError,
+    ProviderError,
+    ProviderUnavailableError,
+)
 from vector_pipeline.core.reports import SubmittedBatches
 from vector_pipeline.core.source.key_ranges import KeyRange
 from vector_pipeline.core.store import offline_batches, quarantine, spending, vectors
@@ -159,7 +164,8 @@ class Submission:
         try:
             remote = self._api.create(file_id, mark)
         except ProviderError as error:
-            if isinstance(error, ProviderUnavailableError) and error.status != 429:
+            unknown = isinstance(error, ProviderUnavailableError | DishonestAnswerError)
+            if unknown and getattr(error, "status", None) != 429:
                 raise  # it may have been made: `recover` looks for it
             offline_batches.end(self._connection, self._index, batch, None, f"not accepted: {error}")
             self._api.delete_file(file_id)

@@ -25,6 +25,8 @@ T = TypeVar("T")
 _CLOCKS = timedelta(hours=1)
 _LISTED_AT_ONCE = 100
 _MOST_PROBLEMS = 5
+# A vector of 4,096 numbers takes some 100,000 bytes, a text of 8,192 tokens in an error no more.
+_LONGEST_LINE = 16_000_000
 _MARK = "vector_pipeline"
 _BROKEN_OFF: tuple[type[Exception], ...] = (openai.APIError, *HTTP_ERRORS)
 
@@ -54,7 +56,10 @@ class OpenAIBatches:
 
     def upload(self, lines: BinaryIO, name: str) -> str:
         """Uploads a file of requests. Returns its id."""
-        return self._ask(lambda: self._client.files.create(file=(name, lines), purpose="batch").id)
+        file_id: object = self._ask(lambda: self._client.files.create(file=(name, lines), purpose="batch").id)
+        if not isinstance(file_id, str):
+            raise DishonestAnswerError(f"{self._who} has no Batch API: it names no file")
+        return file_id
 
     def create(self, file_id: str, mark: str) -> RemoteBatch:
         """Makes a batch of an uploaded file; `find` finds it by the mark."""
@@ -74,7 +79,11 @@ class OpenAIBatches:
         oldest = (since - _CLOCKS).timestamp()
 
         def look() -> RemoteBatch | None:
+            seen: set[str] = set()
             for batch in self._client.batches.list(limit=_LISTED_AT_ONCE):  # the newest first
+                if batch.id in seen:  # a server that knows no pages gives the first one for ever
+                    return None
+                seen.add(batch.id)
                 if (batch.metadata or {}).get(_MARK) == mark:
                     return self._told(batch)
                 if batch.created_at < oldest:
@@ -96,6 +105,7 @@ class OpenAIBatches:
 
         Raises:
             ProviderUnavailableError: it breaks off; the lines before were whole.
+            DishonestAnswerError: it has no lines.
         """
         rest = b""
         with ExitStack() as closing:
@@ -104,6 +114,8 @@ class OpenAIBatches:
             while (piece := self._ask(lambda: next(pieces, None))) is not None:
                 *lines, rest = (rest + piece).split(b"\n")
                 yield from (line for line in lines if line.strip())
+                if len(rest) > _LONGEST_LINE:
+                    raise DishonestAnswerError(f"{self._who} gives what is no file of lines for {file_id}")
         if rest.strip():
             yield rest
 
@@ -124,20 +136,24 @@ class OpenAIBatches:
         return without_secrets(text, self._secrets)
 
     def _told(self, batch: Batch) -> RemoteBatch:
-        if not isinstance(batch, Batch):  # the client gives what is no JSON as text
+        # The client gives what is no JSON as text, and asks for no field that it declares.
+        if not isinstance(batch, Batch) or not all(
+            isinstance(getattr(batch, name, None), str) for name in ("id", "status")
+        ):
             raise DishonestAnswerError(f"{self._who} has no Batch API: its answer is no batch")
-        counts, errors = batch.request_counts, (batch.errors.data or []) if batch.errors else []
+        errors = (batch.errors.data or []) if batch.errors else []
         problems = [
             f"{f'line {error.line}: ' if error.line is not None else ''}{error.message or error.code}"
             for error in errors[:_MOST_PROBLEMS]
         ]
+        completed = getattr(batch.request_counts, "completed", None)
         return RemoteBatch(
             batch.id,
             batch.status,
             batch.input_file_id,
             batch.output_file_id,
             batch.error_file_id,
-            counts.completed if counts else 0,
+            completed if type(completed) is int else 0,
             self.without_secrets("; ".join(problems)),
         )
 
@@ -154,4 +170,6 @@ class OpenAIBatches:
         except _BROKEN_OFF as error:
             words = self.without_secrets(str(error.__cause__ or error)) or type(error).__name__
             problem = ProviderUnavailableError(f"{self._who} cannot be reached or broke off: {words}")
+        except (AttributeError, TypeError, ValueError) as error:  # how the client takes an answer of another shape
+            problem = DishonestAnswerError(f"{self._who} answered what can't be read ({type(error).__name__})")
         raise problem

@@ -46,11 +46,19 @@ def request_line(content_hash: ContentHash, text: str, body: Mapping[str, object
 
 
 def read_outcome(line: bytes, explain: Explain) -> Outcome | None:
-    """What a line of an output or error file says; None where it speaks of no text of ours."""
+    """What a line of an output or error file says; None where it speaks of no text of ours.
+
+    Raises:
+        DishonestAnswerError: it is no such line.
+    """
     try:
         told = json.loads(line)
-        content_hash = ContentHash(bytes.fromhex(told["custom_id"]))
+        custom_id = told["custom_id"]
     except (ValueError, KeyError, TypeError, RecursionError):
+        raise DishonestAnswerError("a line of a batch's file can't be read") from None
+    try:
+        content_hash = ContentHash(bytes.fromhex(custom_id))
+    except (ValueError, TypeError):
         return None
     response, error = told.get("response"), told.get("error")
     if not isinstance(response, Mapping):

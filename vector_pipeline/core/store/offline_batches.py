@@ -19,6 +19,7 @@ from vector_pipeline.core.documents.rendering import ContentHash
 from vector_pipeline.core.embedding.offline import RemoteBatch
 from vector_pipeline.core.reports import BatchReport
 from vector_pipeline.core.store import spending, vectors
+from vector_pipeline.core.store.quarantine import storable
 from vector_pipeline.core.store.registry import RegisteredIndex
 
 SUBMITTING, UNDER_WAY, ENDED = "submitting", "under way", "ended"
@@ -32,6 +33,7 @@ class OfflineBatch:
 
     batch: int
     generation: int
+    space: int
     mark: str
     standing: str
     price: Decimal | None
@@ -121,7 +123,7 @@ def living(connection: psycopg.Connection, index: RegisteredIndex) -> list[Offli
     with connection.cursor(row_factory=class_row(OfflineBatch)) as cursor:
         return cursor.execute(
             """
-            SELECT batch, generation, mark, standing, price, day, reserved, file_id, batch_id, created_at,
+            SELECT batch, generation, space, mark, standing, price, day, reserved, file_id, batch_id, created_at,
                    extract(epoch FROM now() - uploaded_at)::float8 AS seconds_since_upload
             FROM vector_pipeline.offline_batches
             WHERE index_id = %s AND standing <> %s
@@ -186,7 +188,7 @@ def end(
             SET standing = %s, given_back = %s, status = coalesce(%s, status), message = %s, ended_at = now()
             WHERE batch = %s AND standing <> %s
             """,
-            (ENDED, given_back, status, message or None, batch.batch, ENDED),
+            (ENDED, given_back, status, storable(message) or None, batch.batch, ENDED),
         ).rowcount
         if ended and batch.reserved:
             spending.release(connection, index, batch.reserved, batch.day)
@@ -234,6 +236,15 @@ def erase_unneeded(connection: psycopg.Connection, index: RegisteredIndex) -> No
             """,
             (index.index_id, space, unneeded),
         )
+
+
+def count_owed_by(connection: psycopg.Connection, batch: int) -> int:
+    """How many texts one batch owes."""
+    row = connection.execute(
+        "SELECT count(*) FROM vector_pipeline.offline_batch_texts WHERE batch = %s", (batch,)
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def waiting_ranges(connection: psycopg.Connection, index: RegisteredIndex) -> set[int]:

@@ -69,7 +69,7 @@ def put(connection: psycopg.Connection, index: RegisteredIndex, refusals: Sequen
                     "space": index.generation.space.number,
                     "hash": refusal.content_hash,
                     "reason": refusal.reason,
-                    "message": _storable(refusal.message[:_LONGEST_MESSAGE]),
+                    "message": storable(refusal.message),
                     "first": FIRST_PAUSE,
                     "longest": LONGEST_PAUSE,
                 }
@@ -78,9 +78,10 @@ def put(connection: psycopg.Connection, index: RegisteredIndex, refusals: Sequen
         )
 
 
-def _storable(message: str) -> str:
-    """The message as PostgreSQL can store it: foreign words may hold NUL characters and halves of surrogate pairs."""
-    return message.replace("\0", "").encode("utf-8", "replace").decode()
+def storable(message: str) -> str:
+    """The beginning of a message as PostgreSQL can store it: foreign words may hold NUL characters and halves of
+    surrogate pairs."""
+    return message[:_LONGEST_MESSAGE].replace("\0", "").encode("utf-8", "replace").decode()
 
 
 def release(connection: psycopg.Connection, index: RegisteredIndex, hashes: Sequence[bytes]) -> None:
