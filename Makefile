@@ -31,7 +31,7 @@ test: setup  ## all checks and all tests but the long ones
 	$(BIN)/mypy
 	$(BIN)/dg check yaml
 	$(BIN)/dg check defs
-	$(BIN)/python -m pytest -m "not long" -n 2 --dist worksteal
+	$(BIN)/python -m pytest -m "not long" -n 3 --dist worksteal
 
 test-long: setup  ## the tests that take minutes
 	$(BIN)/python -m pytest -m long

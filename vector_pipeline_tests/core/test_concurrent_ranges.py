@@ -157,6 +157,7 @@ def test_two_backfills_and_the_sensor_at_once_while_ranges_grow_end_equal_and_pa
     assert stats["texts"] - probes == stats["distinct_texts"] - bool(probes)
 
 
+@pytest.mark.long
 def test_of_two_syncs_at_once_one_is_killed_and_the_other_goes_on(
     mysql_database: SourceSettings, pg_database: TargetSettings
 ) -> None:

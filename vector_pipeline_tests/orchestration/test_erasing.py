@@ -59,6 +59,7 @@ def test_no_byte_of_an_erased_row_is_left_in_the_files_of_the_local_dagster(
     assert workbench.postgres("SELECT count(*) FROM faq.documents") == [(4,)]
 
 
+@pytest.mark.long
 def test_no_table_of_postgresql_has_a_text_of_an_erased_row_where_dagster_is_stored_there_too(
     workbench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,6 +109,7 @@ def test_what_a_provider_said_of_some_text_goes_from_errors(
     assert _files_with(instance_folder, "HTTP 503")
 
 
+@pytest.mark.long
 def test_previews_keep_their_other_rows_and_other_indexes_theirs(location: Location) -> None:
     other = Location(location.workbench, location.instance, faq_spec("other"))
     _with_a_secret(location.workbench)
@@ -129,6 +131,7 @@ def _preview(location: Location, asset: str) -> str:
     return str(event.asset_materialization.metadata["preview"].value)
 
 
+@pytest.mark.long
 def test_a_refused_text_goes_from_the_check_that_shows_it(location: Location, provider: MisbehavingProvider) -> None:
     del provider
     location.workbench.create_faq(5)

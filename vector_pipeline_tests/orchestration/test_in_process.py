@@ -56,6 +56,7 @@ def test_a_sync_of_three_changes_counts_three_changes(location: Location) -> Non
     assert (report.inserted, report.updated, report.deleted, report.texts_embedded) == (1, 1, 1, 3)
 
 
+@pytest.mark.long
 def test_the_instance_shows_the_runs_the_ranges_and_the_rows(location: Location) -> None:
     location.workbench.create_faq(250)
     sync(location)
@@ -68,6 +69,7 @@ def test_the_instance_shows_the_runs_the_ranges_and_the_rows(location: Location)
     assert location.instance.get_latest_materialization_event(location.index.key("search_index")) is not None
 
 
+@pytest.mark.long
 def test_progress_is_told_window_by_window(location: Location) -> None:
     location.spec = faq_spec(automation={"ranges_per_run": 2})
     location.workbench.create_faq(250)
@@ -126,6 +128,7 @@ def test_an_index_that_was_removed_is_built_anew_past_the_partitions_that_dagste
         assert index.verify().equal
 
 
+@pytest.mark.long
 def test_a_range_that_fails_keeps_no_other_from_being_synced(location: Location) -> None:
     location.spec = faq_spec(automation={"ranges_per_run": 2}, source={"table": "copies", "primary_key": "id"})
     location.workbench.create_faq(450)

@@ -70,6 +70,7 @@ def test_while_the_budget_is_spent_runs_are_requested_for_changed_rows_alone(
     assert provider.requests == asked
 
 
+@pytest.mark.long
 def test_embedding_goes_on_by_itself_the_next_day(paused: Location) -> None:
     for _ in range(4):
         paused.workbench.let_a_day_pass()

@@ -123,6 +123,7 @@ def test_a_switch_that_has_to_be_approved_waits_and_says_so_until_the_job_has_ru
     assert shown(synced).passed
 
 
+@pytest.mark.long
 def test_rolling_back_is_a_job_after_which_the_earlier_generation_is_synced_and_no_other_built(
     synced: Location,
 ) -> None:
@@ -141,6 +142,7 @@ def test_rolling_back_is_a_job_after_which_the_earlier_generation_is_synced_and_
         assert index.verify().equal
 
 
+@pytest.mark.long
 def test_a_model_that_cannot_be_used_fails_its_own_runs_alone_and_is_tried_again_with_growing_pauses(
     synced: Location,
 ) -> None:

@@ -102,6 +102,7 @@ def test_what_cannot_be_taken_in_is_tried_again_after_a_growing_pause(
     assert "after a pause" in why
 
 
+@pytest.mark.long
 def test_a_generation_that_waits_for_a_batch_is_not_built_by_run_after_run(
     location: Location, provider: MisbehavingProvider
 ) -> None:

@@ -53,6 +53,7 @@ def test_what_a_provider_says_is_cut_to_its_status(
     assert _files_with(instance_folder, SECRET) == []
 
 
+@pytest.mark.long
 def test_what_a_provider_says_of_a_quarantined_text_is_for_the_command_line_alone(
     private: Location, instance_folder: Path
 ) -> None:

@@ -116,6 +116,7 @@ def test_the_night_measures_and_so_does_a_job_at_any_time(judged: Location, job:
     assert {evaluation.check_name for evaluation in result.get_asset_check_evaluations()} == {"recall", "golden_set"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("previews", [True, False])
 def test_one_query_is_asked_of_several_generations_and_shown_side_by_side(
     judged: Location, golden: Path, monkeypatch: pytest.MonkeyPatch, previews: bool

@@ -112,11 +112,12 @@ def test_when_all_is_in_step_nothing_is_requested(location: Location) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        "UPDATE faq SET answer = 'another answer' WHERE id = 150",
-        "DELETE FROM faq WHERE id = 150",
-        "INSERT INTO faq VALUES (-5, 'late', 'commit', NULL, NULL)",
+        pytest.param("UPDATE faq SET answer = 'another answer' WHERE id = 150", id="update"),
+        pytest.param("DELETE FROM faq WHERE id = 150", id="delete", marks=pytest.mark.long),
+        pytest.param(
+            "INSERT INTO faq VALUES (-5, 'late', 'commit', NULL, NULL)", id="insert below", marks=pytest.mark.long
+        ),
     ],
-    ids=["update", "delete", "insert below"],
 )
 def test_a_change_in_an_old_range_arrives_by_a_run_of_that_range_alone(location: Location, change: str) -> None:
     location.workbench.create_faq(300)
@@ -129,6 +130,7 @@ def test_a_change_in_an_old_range_arrives_by_a_run_of_that_range_alone(location:
         assert index.verify().equal
 
 
+@pytest.mark.long
 def test_new_rows_get_ranges_that_come_after_the_old_ones(location: Location) -> None:
     location.workbench.create_faq(300)
     location.settle()
@@ -159,6 +161,7 @@ def test_dagster_is_told_of_changed_rows_once(location: Location) -> None:
     assert event.tags == {"dagster/data_version": digests[location.partitions()[1]]}
 
 
+@pytest.mark.long
 def test_an_instance_made_anew_is_told_of_all_rows_again(location: Location) -> None:
     location.workbench.create_faq(300)
     location.settle()
@@ -219,6 +222,7 @@ def test_a_run_that_somebody_started_in_the_ui_is_not_overtaken(location: Locati
     assert requested == {(first, first), (third, third)}
 
 
+@pytest.mark.long
 def test_a_failed_range_runs_alone_the_next_time_and_sinks_no_neighbour(location: Location) -> None:
     location.workbench.create_faq(300)
     with location.opened() as index:
@@ -259,6 +263,7 @@ def test_a_failed_range_is_left_alone_for_a_growing_pause(location: Location) ->
     assert [later / earlier for earlier, later in itertools.pairwise(pauses)] == pytest.approx([2, 2], rel=0.2)
 
 
+@pytest.mark.long
 def test_a_range_that_is_in_step_again_is_tried_at_once_when_it_changes(location: Location) -> None:
     location.workbench.create_faq(50)
     location.settle()
@@ -268,6 +273,7 @@ def test_a_range_that_is_in_step_again_is_tried_at_once_when_it_changes(location
         assert location.run(request).success
 
 
+@pytest.mark.long
 def test_a_provider_that_was_down_is_forgotten_without_a_run_for_each_range(
     location: Location, provider: MisbehavingProvider
 ) -> None:
@@ -318,6 +324,7 @@ def test_a_source_that_is_down_gives_one_clear_message(location: Location, monke
     assert caught.value.__suppress_context__  # the driver's traceback would bury it
 
 
+@pytest.mark.long
 def test_a_source_that_was_down_is_looked_at_again_without_a_pile_of_runs(
     location: Location, monkeypatch: pytest.MonkeyPatch
 ) -> None:
