@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import tempfile
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from datetime import date
 from decimal import Decimal
 
 import psycopg
 
+from vector_pipeline.core.documents.rendering import ContentHash
 from vector_pipeline.core.embedding.batch_file import request_line
 from vector_pipeline.core.embedding.offline import BatchApi, BatchLimits
 from vector_pipeline.core.embedding.prices import cost_of
@@ -60,6 +61,16 @@ class _File:
         self.lines.write(line)
         self._bytes += len(line)
         self.texts.append(text)
+
+    def keep(self, hashes: Set[ContentHash]) -> None:
+        """Leaves only the requests for these texts."""
+        if len(hashes) < len(self.texts):
+            with self.lines as before:
+                before.seek(0)
+                kept = [line for text, line in zip(self.texts, before, strict=True) if text.content_hash in hashes]
+            self.lines = tempfile.TemporaryFile()  # noqa: SIM115 - as above
+            self.lines.writelines(kept)
+            self.texts = [text for text in self.texts if text.content_hash in hashes]
 
     def close(self) -> None:
         self.lines.close()
@@ -149,10 +160,12 @@ class Submission:
             hashes = [text.content_hash for text in file.texts]
             # Entered, and so left alone by runs, when they are claimed no more.
             claimed = release(self._connection, self._index.index_id, space, claims.holder, hashes)
-            # What is claimed no more was erased meanwhile: what comes of it is not to be stored.
-            texts = [text for text in file.texts if text.content_hash in claimed]
+            # What is claimed no more was erased meanwhile: it is not to be sent any more.
+            file.keep(claimed)
+            if not file.texts:
+                return
             day, reserved = self._set_aside(file.tokens)
-            number = offline_batches.add(self._connection, self._index, mark, texts, self._price, day, reserved)
+            number = offline_batches.add(self._connection, self._index, mark, file.texts, self._price, day, reserved)
         [batch] = [one for one in offline_batches.living(self._connection, self._index) if one.batch == number]
         file.lines.seek(0)
         try:

@@ -8,9 +8,12 @@ from io import BytesIO
 
 import pytest
 
+from vector_pipeline.core.batch_submission import Submission
 from vector_pipeline.core.embedding.offline import BatchLimits
 from vector_pipeline.core.embedding.openai_compatible import OpenAICompatibleProvider
 from vector_pipeline.core.errors import DishonestAnswerError, ProviderError
+from vector_pipeline.core.store import connection as store_connection
+from vector_pipeline.core.store import key_ranges, registry
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.offline_desk import OfflineDesk
 from vector_pipeline_tests.workbench import Workbench, question_only, sync_all
@@ -127,6 +130,64 @@ def test_a_batch_that_the_provider_does_not_know_keeps_no_other_from_being_taken
         with pytest.raises(ProviderError):
             index.ingest_batches()
         assert {one.number: one.embedded for one in index.batches()} == {1: 0, 2: 5}
+
+
+def test_a_text_that_is_erased_while_it_is_at_a_batch_api_is_in_the_ledger(
+    workbench: Workbench, desk: OfflineDesk
+) -> None:
+    workbench.create_faq(5)
+    with workbench.index(question_only(embedding={"price_per_million_tokens": 1000.0})) as index:
+        submitted = index.submit_batches()
+        workbench.mysql("DELETE FROM faq WHERE id = 3")
+        index.erase(["3"])
+        desk.finish(usage=False)
+        index.ingest_batches()
+        spent, batch = index.status().spent, index.batches()[0]
+    assert (spent.texts, spent.tokens, batch.tokens) == (5, submitted.tokens, submitted.tokens)
+    assert spent.cost == batch.cost == pytest.approx(submitted.cost)
+
+
+@pytest.mark.parametrize("erased_first", [True, False])
+def test_what_a_batch_api_says_of_an_erased_text_is_kept_nowhere(
+    workbench: Workbench, desk: OfflineDesk, erased_first: bool
+) -> None:
+    workbench.create_faq(1)
+    with workbench.index(question_only()) as index:
+        index.submit_batches()
+        desk.finish("expired", answered=0)
+        error_file = desk.batches["batch_1"]["error_file_id"]
+        desk.files[error_file] = desk.files[error_file].replace(b"This request", b"question number 1?")
+        workbench.mysql("DELETE FROM faq WHERE id = 1")
+        if erased_first:
+            index.erase(["1"])
+        index.ingest_batches()
+        workbench.postgres("ANALYZE vector_pipeline.offline_batches")
+        index.erase(["1"])
+    for table in ("vector_pipeline.offline_batches", "pg_stats"):
+        assert workbench.postgres(f"SELECT 1 FROM {table} t WHERE strpos(t::text, 'question number 1?') > 0") == []
+
+
+def test_a_text_that_is_erased_before_its_batch_is_sent_is_not_in_it(
+    workbench: Workbench, desk: OfflineDesk, provider: MisbehavingProvider
+) -> None:
+    workbench.create_faq(5)
+    api = OpenAICompatibleProvider(provider.url, "numbers").batches()
+
+    def count_and_erase(text: str) -> int:
+        if "number 4" in text:
+            workbench.mysql("DELETE FROM faq WHERE id = 3")
+            with workbench.index(question_only()) as index:
+                index.erase(["3"])
+        return 1
+
+    with workbench.index(question_only()) as index, store_connection.connect(workbench.target) as connection:
+        index.detect()
+        list(index.sync_documents([state.partition for state in index.ranges()]))
+        registered = registry.load(connection, "faq")
+        assert registered is not None
+        submission = Submission(connection, registered, api, count_and_erase, None, None, BatchLimits())
+        assert submission.run(key_ranges.load_ranges(connection, registered)).texts == 4
+    assert sorted(request["body"]["input"][16] for request in desk.requests) == ["1", "2", "4", "5"]
 
 
 def test_cancelling_leaves_a_batch_alone_that_is_over_and_ends_the_others(

@@ -136,7 +136,8 @@ def vacuum(connection: psycopg.Connection, index: RegisteredIndex) -> None:
         # Without being told so, PostgreSQL leaves the few dead entries in an index for later.
         connection.execute(sql.SQL("VACUUM (INDEX_CLEANUP ON) {}").format(identifier))
     text_index.rebuild(connection, index)
-    for identifier in (_documents(index), sql.Identifier("vector_pipeline", "quarantine")):
+    with_words = [sql.Identifier("vector_pipeline", table) for table in ("quarantine", "offline_batches")]
+    for identifier in (_documents(index), *with_words):
         # Statistics quote values of columns; those of hashes and vectors tell nobody anything.
         connection.execute(sql.SQL("VACUUM (ANALYZE, INDEX_CLEANUP ON) {}").format(identifier))
     filter_indexes.rebuild(connection, index)

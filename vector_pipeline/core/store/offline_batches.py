@@ -17,6 +17,7 @@ from psycopg.rows import class_row
 
 from vector_pipeline.core.documents.rendering import ContentHash
 from vector_pipeline.core.embedding.offline import RemoteBatch
+from vector_pipeline.core.embedding.prices import cost_of
 from vector_pipeline.core.reports import BatchReport
 from vector_pipeline.core.store import spending, vectors
 from vector_pipeline.core.store.quarantine import storable
@@ -24,6 +25,7 @@ from vector_pipeline.core.store.registry import RegisteredIndex
 
 SUBMITTING, UNDER_WAY, ENDED = "submitting", "under way", "ended"
 _MOST_REPORTED = 20
+_ERASED = "what was said of it is erased"
 
 
 @dataclass(frozen=True)
@@ -218,24 +220,38 @@ def count_owed(connection: psycopg.Connection, index: RegisteredIndex) -> int:
 
 
 def erase_unneeded(connection: psycopg.Connection, index: RegisteredIndex) -> None:
-    """Takes texts that no passage has out of their batches: what comes of them is not stored.
+    """Takes texts that no passage has out of their batches: what comes of them is not stored. It will be paid for, so
+    that its estimate goes into the ledger, which is too much for a batch that fails.
+
+    What was said of batches goes as well, since it may quote a text.
 
     Call it in a transaction that holds the vectors alone.
     """
-    space = index.generation.space.number
-    rows = connection.execute(
-        "SELECT content_hash FROM vector_pipeline.offline_batch_texts WHERE index_id = %s AND space = %s",
-        (index.index_id, space),
-    ).fetchall()
-    owed_texts = [content_hash for (content_hash,) in rows]
-    if unneeded := sorted(set(owed_texts) - vectors.still_needed(connection, index, owed_texts)):
-        connection.execute(
+    erased = connection.execute(
+        sql.SQL(
             """
-            DELETE FROM vector_pipeline.offline_batch_texts
-            WHERE index_id = %s AND space = %s AND content_hash = ANY(%s)
-            """,
-            (index.index_id, space, unneeded),
+            WITH erased AS (
+                DELETE FROM vector_pipeline.offline_batch_texts v
+                WHERE v.index_id = %s AND v.space = %s AND {}
+                RETURNING batch, tokens)
+            SELECT b.batch, b.price, b.day, count(*), sum(e.tokens)
+            FROM erased e JOIN vector_pipeline.offline_batches b USING (batch)
+            GROUP BY b.batch ORDER BY b.batch
+            """
+        ).format(vectors.no_passage_has(connection, index)),
+        (index.index_id, index.generation.space.number),
+    ).fetchall()
+    for batch, price, day, texts, tokens in erased:
+        cost = None if price is None else cost_of(tokens, price)
+        connection.execute(
+            "UPDATE vector_pipeline.offline_batches SET tokens = tokens + %s, cost = cost + %s WHERE batch = %s",
+            (tokens, cost, batch),
         )
+        spending.add(connection, index, spending.Usage(texts, texts, tokens, tokens, cost), day)
+    connection.execute(
+        "UPDATE vector_pipeline.offline_batches SET message = %s WHERE index_id = %s AND message <> %s",
+        (_ERASED, index.index_id, _ERASED),
+    )
 
 
 def count_owed_by(connection: psycopg.Connection, batch: int) -> int:

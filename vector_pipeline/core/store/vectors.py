@@ -293,7 +293,7 @@ def remove_expired(connection: psycopg.Connection, index: RegisteredIndex, kept_
         in_transaction(connection, Lock.VECTORS, index.index_id)
         return connection.execute(
             sql.SQL("DELETE FROM {retired} v WHERE v.retired_at < now() - %s AND {no_text}").format(
-                no_text=_no_passage_has(connection, index), **_tables(index)
+                no_text=no_passage_has(connection, index), **_tables(index)
             ),
             (kept_for,),
         ).rowcount
@@ -307,7 +307,7 @@ def erase_unneeded(connection: psycopg.Connection, index: RegisteredIndex) -> in
     return sum(
         connection.execute(
             sql.SQL("DELETE FROM {} v WHERE {}").format(
-                sql.Identifier(index.schema, table), _no_passage_has(connection, index)
+                sql.Identifier(index.schema, table), no_passage_has(connection, index)
             )
         ).rowcount
         for table in (index.vectors, index.retired_vectors)
@@ -317,7 +317,7 @@ def erase_unneeded(connection: psycopg.Connection, index: RegisteredIndex) -> in
 def still_needed(
     connection: psycopg.Connection, index: RegisteredIndex, hashes: Sequence[ContentHash]
 ) -> set[ContentHash]:
-    """Which of the texts a passage has, of any generation in the index's space: those that `_no_passage_has` leaves."""
+    """Which of the texts a passage has, of any generation in the index's space: those that `no_passage_has` leaves."""
     rows = connection.execute(
         sql.SQL(" UNION ").join(
             sql.SQL(
@@ -335,7 +335,7 @@ def still_needed(
     return {content_hash for (content_hash,) in rows}
 
 
-def _no_passage_has(connection: psycopg.Connection, index: RegisteredIndex) -> sql.Composed:
+def no_passage_has(connection: psycopg.Connection, index: RegisteredIndex) -> sql.Composed:
     """SQL over vectors (alias v): the text is in no field of any generation, neither as it is now nor as it is found.
 
     Two conditions, each with its index: those that wait for their vector, and those that are found by one.
