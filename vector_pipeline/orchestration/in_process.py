@@ -76,7 +76,7 @@ def sync_in_process(declaration: Declaration, on_progress: OnProgress | None = N
     started = time.monotonic()
     declaration.refuse_if_wrong()
     index = IndexContext(declaration)
-    definitions = _definitions(index)
+    job = _job_of_all_assets(index)
     sums = _Sums()
     synced: list[str] = []
     with (
@@ -92,7 +92,7 @@ def sync_in_process(declaration: Declaration, on_progress: OnProgress | None = N
             selection = [index.key(DOCUMENTS), index.key(EMBEDDINGS)]
             opened.note_attempt(window.dirty)
             try:
-                sums.add(_run(definitions, instance, selection, index.run_tags | window.tags), index)
+                sums.add(_run(job, instance, selection, index.run_tags | window.tags), index)
             except (ProviderError, SourceUnavailableError, TargetUnavailableError, MassDeletionHeldError):
                 raise  # the next window would only wait for the same server, or the same person
             except VectorPipelineError as error:
@@ -103,25 +103,26 @@ def sync_in_process(declaration: Declaration, on_progress: OnProgress | None = N
                 on_progress(len(synced), total)
         if opened.next_generation_work() in TO_BE_BUILT:
             try:
-                sums.add(_run(definitions, instance, [index.key(NEXT_GENERATION)], index.run_tags), index)
+                sums.add(_run(job, instance, [index.key(NEXT_GENERATION)], index.run_tags), index)
             except VectorPipelineError as error:
                 failure = failure or error
         if opened.search_index_is_due():
-            _run(definitions, instance, [index.key(SEARCH_INDEX)], index.run_tags)
+            _run(job, instance, [index.key(SEARCH_INDEX)], index.run_tags)
     if failure is not None:
         raise failure
     return _report(declaration.spec.name, sums, synced, time.monotonic() - started)
 
 
-def _definitions(index: IndexContext) -> dg.Definitions:
-    """The index's own, and what its runs need. Users of the command line have no use for Dagster's own warnings."""
+def _job_of_all_assets(index: IndexContext) -> Any:
+    """Runs any of the index's assets. Users of the command line have no use for Dagster's own warnings."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)
         warnings.simplefilter("ignore", dg.PreviewWarning)
-        return dg.Definitions.merge(
+        definitions = dg.Definitions.merge(
             build_index_definitions(index),
             dg.Definitions(resources={"indexes": indexes_from_environment()}, executor=dg.in_process_executor),
         )
+        return definitions.resolve_implicit_global_asset_job_def()
 
 
 def _dirty_windows(instance: dg.DagsterInstance, index: IndexContext, opened: VectorIndex) -> list[Window]:
@@ -145,9 +146,8 @@ def _dirty_windows(instance: dg.DagsterInstance, index: IndexContext, opened: Ve
 
 
 def _run(
-    definitions: dg.Definitions, instance: dg.DagsterInstance, selection: Sequence[dg.AssetKey], tags: dict[str, str]
+    job: Any, instance: dg.DagsterInstance, selection: Sequence[dg.AssetKey], tags: dict[str, str]
 ) -> dg.ExecuteInProcessResult:
-    job: Any = definitions.resolve_implicit_global_asset_job_def()
     try:
         result: dg.ExecuteInProcessResult = job.execute_in_process(
             instance=instance, asset_selection=list(selection), tags=tags, run_config=_QUIET

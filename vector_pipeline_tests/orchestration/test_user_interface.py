@@ -274,7 +274,8 @@ def _look_at_lineage(operator: Operator) -> None:
         operator.sees(kind)
     operator.sees("3 partitions", times=3)
     operator.sees("100% filled", times=3)
-    operator.sees("2 / 2 Passed", times=3)
+    operator.sees("2 / 2 Passed", times=2)
+    operator.sees("3 / 3 Passed")
     operator.misses("Unsynced")  # what follows by itself must not look as if there were something to do
     operator.photograph("lineage", LINEAGE)
 
@@ -305,7 +306,7 @@ def _look_at_checks(operator: Operator) -> None:
         "rows": ("declaration", "detectors"),
         "documents": ("deletion_guard", "freshness"),
         "embeddings": ("no_quarantine",),
-        "search_index": ("vector_honesty", "parity"),
+        "search_index": ("vector_honesty", "parity", "recall"),
     }
     for asset, checks in expected.items():
         operator.open(f"/assets/{INDEX}/{asset}?view=checks")
