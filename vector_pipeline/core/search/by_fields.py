@@ -59,7 +59,8 @@ def by_weighted_mean(
                 field: neighbours.hits[-1].score if field in deeper else threshold
                 for field, neighbours in found.items()
             }
-            enough = len(hits) >= limit and (depth >= _DEEPEST or hits[limit - 1].score >= _mean(frontier, weights))
+            # A document that has but one of the fields has the score by that as its mean.
+            enough = len(hits) >= limit and (depth >= _DEEPEST or hits[limit - 1].score >= max(frontier.values()))
             if enough or not deeper or not complete:
                 return _ranked(hits[:limit], complete=complete)
             depth *= _DEEPER

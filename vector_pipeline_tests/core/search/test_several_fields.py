@@ -57,6 +57,19 @@ def test_a_weighted_mean_is_of_the_fields_that_a_document_has(workbench: Workben
     assert (hit.key, hit.score, hit.field_scores) == ("7", pytest.approx(1), {"question": pytest.approx(1)})
 
 
+def test_documents_with_one_field_are_not_lost_behind_many_with_a_worse_mean(workbench: Workbench) -> None:
+    texts = [f"text number {i}" for i in range(200)]
+    by_nearness = [texts[place] for place in np.argsort(-_similarities("a query", texts))]
+    with_both = [(i, "a query", by_nearness[-1]) for i in range(1, 61)]
+    with_one = [(i, by_nearness[0], None) for i in range(61, 66)]
+    workbench.create_faq()
+    workbench.mysql("INSERT INTO faq (id, question, answer) VALUES (%s, %s, %s)", with_both + with_one)
+    workbench.sync()
+    with workbench.index() as index:
+        hits = index.search("a query", field={"question": 1, "answer": 1}, limit=5).hits
+    assert {hit.key for hit in hits} == {"61", "62", "63", "64", "65"}
+
+
 def test_as_many_documents_as_wanted_are_above_the_threshold_by_their_mean(workbench: Workbench) -> None:
     workbench.create_faq(ROWS)
     workbench.sync()
