@@ -132,6 +132,13 @@ def _text_search_problems(spec: IndexSpec) -> Iterator[DeclarationProblem]:
             f"{declared.language_column!r} is not served metadata",
             f"name one of: {', '.join(metadata)}" if metadata else "serve the column under document.metadata",
         )
+    for value in declared.languages:
+        if {"\0", "%"} & set(value):
+            yield DeclarationProblem(
+                f"search.text.languages.{value}",
+                "the value has a % or a NUL in it",
+                "name languages by values without, such as en",
+            )
     if (declared.language_column is None) != (not declared.languages):
         yield DeclarationProblem(
             "search.text.languages",

@@ -51,6 +51,15 @@ WRONG: dict[str, tuple[IndexSpec, str, str, str]] = {
         "has no column 'frage'",
         "name one of its columns: id, question, answer, link, asked",
     ),
+    "a sign that no statement takes": (
+        faq_spec(
+            **_document(QUESTION, metadata={"link": "link"}),
+            search={"text": {"language_column": "link", "languages": {"100%": "english"}}},
+        ),
+        "search.text.languages.100%",
+        "has a % or a NUL in it",
+        "such as en",
+    ),
     "no such metadata column": (
         faq_spec(**_document(QUESTION, metadata={"source": "quelle"})),
         "document.metadata.source",
