@@ -42,6 +42,7 @@ def keys(workbench: Workbench, spec: IndexSpec, query: str, **options: Any) -> l
 
 
 ENGLISH = {"language": "english"}
+HYBRID_IN_HALF_A_SECOND = {"threshold": -1.0, "mode": "hybrid", "text": ENGLISH, "seconds": 0.5}
 
 
 def test_documents_are_found_by_their_words_the_rarest_counting_most(library: Workbench) -> None:
@@ -112,7 +113,7 @@ def test_in_hybrid_the_threshold_holds_for_vectors_and_words_need_none(library: 
 def test_while_the_provider_is_down_hybrid_answers_by_words_and_says_so(
     library: Workbench, provider: MisbehavingProvider
 ) -> None:
-    spec = text_spec("hybrid", ENGLISH)
+    spec = text_spec(search=HYBRID_IN_HALF_A_SECOND)
     library.sync(spec)
     provider.stop()
     with library.index(spec) as index:
@@ -122,6 +123,32 @@ def test_while_the_provider_is_down_hybrid_answers_by_words_and_says_so(
     assert [hit.key for hit in answer.hits] == ["2"]
     assert not answer.complete
     assert "found by words alone" in answer.notes[0]
+
+
+def test_what_the_provider_takes_is_no_time_of_the_search_by_words(
+    library: Workbench, provider: MisbehavingProvider
+) -> None:
+    spec = text_spec(search=HYBRID_IN_HALF_A_SECOND)
+    library.sync(spec)
+    provider.delay_seconds = 0.6
+    with library.index(spec) as index:
+        answer = index.search("fish")
+    assert [hit.key for hit in answer.hits if hit.text_rank == 1] == ["2"]
+    assert answer.complete
+
+
+def test_a_query_that_postgresql_could_not_take_is_refused(library: Workbench) -> None:
+    spec = text_spec()
+    library.sync(spec)
+    complaints = {
+        " ".join(f"word{place}" for place in range(2000)): "at most 10000 are searched for",
+        " ".join(f"-word{place}" for place in range(51)) + " fish": "more than 50 phrases in quotes",
+        "fish \ud800": "half of a character is missing",
+    }
+    with library.index(spec) as index:
+        for query, complaint in complaints.items():
+            with pytest.raises(SearchRequestError, match=complaint):
+                index.search(query)
 
 
 def test_a_snippet_marks_the_words_and_is_safe_on_a_page(library: Workbench) -> None:

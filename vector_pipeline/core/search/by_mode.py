@@ -67,14 +67,20 @@ class WordSearch:
         self._fields = fields
         self._unique_on = unique_on
         self._restriction = restriction
-        self._deadline = time.monotonic() + seconds
+        self._seconds = seconds
+        self.begin()
+
+    def begin(self) -> None:
+        """Has the time count from now: what a provider took before is no time of PostgreSQL's."""
+        self._deadline = time.monotonic() + self._seconds
 
     @cached_property
     def words(self) -> Words:
         """The query's words.
 
         Raises:
-            SearchRequestError: the server hasn't got a declared configuration.
+            SearchRequestError: the server hasn't got a declared configuration, or the query has more than is searched
+                for.
         """
         try:
             return text.read_words(self._connection, self._declared, self._query)
@@ -123,12 +129,14 @@ def by_both(search: WordSearch, near: Callable[[], Neighbours], limit: int, weig
     """The best by words and vectors; by words alone, with a note, where the provider is down.
 
     Args:
-        near: finds `candidates_for(limit)` documents by vectors.
+        near: finds `candidates_for(limit)` documents by vectors; lets the search by words begin once it has the query's
+            vector.
     """
     notes = _without_words(search)
     try:
         neighbours = near()
     except ProviderUnavailableError as error:
+        search.begin()
         neighbours = Neighbours((), complete=False)
         notes += (f"found by words alone: {error}",)
     matches = search.matches(candidates_for(limit))

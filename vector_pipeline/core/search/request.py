@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from vector_pipeline.core.declaration import BEST_FIELD
 from vector_pipeline.core.errors import SearchRequestError
-from vector_pipeline.core.search.filters import Filter
+from vector_pipeline.core.search.filters import Filter, shown
 from vector_pipeline.core.spec import RerankSpec, SearchMode, SearchSpec
 from vector_pipeline.core.store.registry import RegisteredIndex
 
@@ -87,6 +87,7 @@ def resolve(
     """
     if isinstance(request, SearchRequest) and not request.query.strip():
         raise SearchRequestError("the query is empty; ask with at least one word")
+    _refuse_halves_of_characters(request.query if isinstance(request, SearchRequest) else request.key)
     limit = declared.limit if request.limit is None else request.limit
     for given in (request.threshold, declared.threshold):
         if given is not None:
@@ -102,6 +103,14 @@ def resolve(
     return Wanted(
         limit, threshold, tuple(weights), weights if is_mean else None, mode, _reranker(request, index, declared)
     )
+
+
+def _refuse_halves_of_characters(text: str) -> None:
+    """What JSON and command lines can bring, and neither PostgreSQL nor a provider can take."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise SearchRequestError(f"{shown(text)} is no proper text: half of a character is missing") from None
 
 
 def _reranker(

@@ -117,8 +117,9 @@ class Searcher:
         prepared: _Prepared,
     ) -> Found:
         if wanted.mode == "vector":
-            near = self._near(target, served, wanted, restriction, query, prepared)
-            return Found(near.hits, near.complete)
+            vector = self._vector(served, query, prepared)
+            found = self._nearest(target, served, wanted, restriction, dict.fromkeys(wanted.fields, vector))
+            return Found(found.hits, found.complete)
         words = WordSearch(
             target,
             served.index,
@@ -132,25 +133,13 @@ class Searcher:
         if wanted.mode == "text":
             return by_words(words, wanted.limit)
         deeper = replace(wanted, limit=candidates_for(wanted.limit))
-        return by_both(
-            words,
-            lambda: self._near(target, served, deeper, restriction, query, prepared),
-            wanted.limit,
-            self._spec.search.hybrid,
-        )
 
-    def _near(
-        self,
-        target: psycopg.Connection,
-        served: Served,
-        wanted: Wanted,
-        restriction: Restriction,
-        query: str,
-        prepared: _Prepared,
-    ) -> Neighbours:
-        """The documents near to the query's vector."""
-        vector = self._vector(served, query, prepared)
-        return self._nearest(target, served, wanted, restriction, dict.fromkeys(wanted.fields, vector))
+        def near() -> Neighbours:
+            vector = self._vector(served, query, prepared)
+            words.begin()
+            return self._nearest(target, served, deeper, restriction, dict.fromkeys(deeper.fields, vector))
+
+        return by_both(words, near, wanted.limit, self._spec.search.hybrid)
 
     def _similar(self, request: SimilarRequest) -> SearchAnswer:
         started = time.monotonic()

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
+from vector_pipeline.core.errors import SearchRequestError
 from vector_pipeline.core.search.statement import EVERYTHING, Restriction, served_once
 from vector_pipeline.core.search.written_query import WrittenQuery, any_of, by_rarity, read_query
 from vector_pipeline.core.spec import TextSearchSpec
@@ -29,6 +30,11 @@ _MANY_DOCUMENTS = 20_000
 _MOST_RANKED = 5_000
 # Of documents that have common words alone, no more are ranked; the answer then says that it is not complete.
 _MOST_OF_ALL = 20_000
+
+# Planning takes time with the square of the phrases (3,000: ten seconds), and a tsquery of 20,000 words is more than
+# PostgreSQL's stack holds.
+_LONGEST_QUERY = 10_000
+_MOST_CONDITIONS = 50
 
 
 @dataclass(frozen=True)
@@ -66,8 +72,21 @@ class Matches:
 
 
 def read_words(connection: psycopg.Connection, declared: TextSearchSpec, query: str) -> Words:
-    """The words of a query, but for those that a configuration leaves out of account."""
+    """The words of a query, but for those that a configuration leaves out of account.
+
+    Raises:
+        SearchRequestError: it has more than is searched for.
+    """
+    if len(query) > _LONGEST_QUERY:
+        raise SearchRequestError(
+            f"the query has {len(query)} characters; by words at most {_LONGEST_QUERY} are searched for: shorten it, "
+            "or search by vectors alone"
+        )
     written = read_query(query)
+    if len(written.phrases) + len(written.without) > _MOST_CONDITIONS:
+        raise SearchRequestError(
+            f"the query has more than {_MOST_CONDITIONS} phrases in quotes and words with a minus; leave some out"
+        )
     forms: dict[int, set[str]] = defaultdict(set)
     for place, lexeme in connection.execute(
         """
