@@ -7,7 +7,7 @@ for each run, and making one takes longer than most of the runs here.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,16 @@ from sqlalchemy.engine import Engine
 
 
 @contextmanager
-def instance_in(folder: Path) -> Iterator[dg.DagsterInstance]:
-    """The instance whose files are in the folder, or a new one there."""
+def instance_in(folder: Path, overrides: Mapping[str, Any] | None = None) -> Iterator[dg.DagsterInstance]:
+    """The instance whose files are in the folder, or a new one there; `overrides` are of its configuration."""
     storage = {
         "module": "dagster._core.storage.event_log",
         "class": "ConsolidatedSqliteEventLogStorage",
         "config": {"base_dir": str(folder / "events")},
     }
-    with dg.instance_for_test(temp_dir=str(folder), overrides={"event_log_storage": storage}) as instance:
+    with dg.instance_for_test(
+        temp_dir=str(folder), overrides={"event_log_storage": storage, **(overrides or {})}
+    ) as instance:
         yield instance
 
 

@@ -45,6 +45,7 @@ class _Trouble:
     is answered as if all were well."""
 
     status: int | None = None
+    message: str = ""
     body: bytes | None = None
     done: bool = False
     lines: int = 0
@@ -78,9 +79,9 @@ class OfflineDesk:
         """
         self._troubles[kind] = _Trouble(done=done, lines=lines)
 
-    def refuse_next(self, kind: str, status: int) -> None:
+    def refuse_next(self, kind: str, status: int, message: str | None = None) -> None:
         """The next request of a kind is answered with an error."""
-        self._troubles[kind] = _Trouble(status)
+        self._troubles[kind] = _Trouble(status, message or f"no {kind} now")
 
     def answer_next(self, kind: str, body: bytes, *, done: bool = False, times: int = 1) -> None:
         """The next request of a kind, or so many, are answered with that, and status 200.
@@ -153,7 +154,7 @@ class OfflineDesk:
             self.holding.set()
             return Reply(200, b"", held=True)
         if trouble.status is not None:
-            return Reply(trouble.status, to_json({"error": {"message": f"no {kind} now", "code": None}}))
+            return Reply(trouble.status, to_json({"error": {"message": trouble.message, "code": None}}))
         return Reply(200, b"", sent=0)
 
     def _upload(self, content_type: str, body: bytes) -> dict[str, Any]:

@@ -33,11 +33,11 @@ def build_batch_jobs(index: IndexContext) -> list[dg.JobDefinition]:
     def ingest(context: dg.OpExecutionContext, opened: VectorIndex) -> None:
         ended = opened.ingest_batches()
         batches = opened.batches()
-        context.add_output_metadata(of_batches(batches))
+        context.add_output_metadata(of_batches(batches, quoting=index.declaration.spec.document.previews))
         for batch in batches[:ended]:
             context.log.info("batch %d is %s: %d texts embedded", batch.number, batch.status, batch.embedded)
             if batch.given_back:
-                context.log.warning("%d texts of it are given back: %s", batch.given_back, batch.message)
+                context.log.warning("%d texts of it are given back; this run's metadata say why", batch.given_back)
 
     def cancel(context: dg.OpExecutionContext, opened: VectorIndex) -> None:
         context.log.info("%d batches are being cancelled", opened.cancel_batches())

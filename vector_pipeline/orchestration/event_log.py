@@ -2,7 +2,7 @@
 
 Whatever shows texts of rows is a Markdown table with a column `key`; the table stays, without the rows of those keys.
 Beside these a provider may have quoted what was sent to it, in an error that doesn't say of which row: of all such
-errors of the index its words go.
+errors of the index its words go, and of offline batches. What such a run has printed repeats them: it is removed.
 
 Dagster has no way to change an event, so the tables of its storage are edited: events are JSON, and stand in the log
 itself, in the last materialization of an asset and in the last evaluation of a check.
@@ -77,14 +77,46 @@ def erase_from_event_log(instance: dg.DagsterInstance, index: IndexContext, keys
             f"Dagster keeps its events in a {type(storage).__name__}, which can't be edited: previews may still show "
             "the rows; wipe the materializations of the index's assets in the UI"
         )
-    shown = {cell(key) for key in keys}
+    eraser = _Eraser(instance, index, {cell(key) for key in keys}, set(instance.get_run_ids(_runs_of(index))))
     erased = 0
     for connect, places in _databases(storage):
-        changed = sum(_erase_in(connect, place, index, shown) for place in places)
+        changed = sum(_erase_in(connect, place, eraser) for place in places)
         erased += changed
         if changed:
             _clear_out(connect, places)
     return erased
+
+
+def _runs_of(index: IndexContext) -> dg.RunsFilter:
+    return dg.RunsFilter(tags=index.run_tags)
+
+
+@dataclass(frozen=True)
+class _Eraser:
+    """What is erased of an index. `keys` are as tables show them, `runs` those of the index's jobs."""
+
+    instance: dg.DagsterInstance
+    index: IndexContext
+    keys: Set[str]
+    runs: Set[str]
+
+    def without_texts(self, stored: str) -> str | None:
+        """The event without the rows of these keys; None where it has none, or is not of the index.
+
+        What the event's run has printed is removed if the event has words of a provider.
+        """
+        event = json.loads(stored)
+        found = list(_objects(event))
+        run_id = event.get("run_id")
+        if run_id not in self.runs and not any(_names(part, self.index) for part in found):
+            return None
+        # All of them: each is changed where it stands.
+        rows = [_erase_rows_from(part, self.keys) for part in found]
+        words = [_erase_words_from(part) for part in found]
+        if any(words) and run_id:
+            # Before the event is changed, by which it would be found again if this breaks off.
+            self.instance.compute_log_manager.delete_logs(prefix=[run_id])
+        return json.dumps(event) if any(rows + words) else None
 
 
 def _databases(storage: SqlEventLogStorage) -> Iterator[tuple[Connect, Sequence[_Place]]]:
@@ -95,7 +127,7 @@ def _databases(storage: SqlEventLogStorage) -> Iterator[tuple[Connect, Sequence[
             yield partial(storage.run_connection, run_id), _PLACES[:1]
 
 
-def _erase_in(connect: Connect, place: _Place, index: IndexContext, keys: Set[str]) -> int:
+def _erase_in(connect: Connect, place: _Place, eraser: _Eraser) -> int:
     changed, last = 0, 0
     while True:
         # A transaction for some events: whoever else writes events waits for no more.
@@ -104,12 +136,12 @@ def _erase_in(connect: Connect, place: _Place, index: IndexContext, keys: Set[st
                 db.select(place.table.c.id, place.event)
                 .where(place.table.c.id > last)
                 .where(place.event.contains(_TABLE) | place.event.contains(_ERROR))
-                .where(place.event.contains(index.prefix, autoescape=True))
+                .where(place.event.contains(eraser.index.prefix, autoescape=True))
                 .order_by(place.table.c.id)
                 .limit(_EVENTS_AT_ONCE)
             ).fetchall()
             for row_id, stored in rows:
-                without = _without_texts(stored, index, keys)
+                without = eraser.without_texts(stored)
                 if without is not None:
                     # A newer event that has come in its place meanwhile is another one.
                     same = db.and_(place.table.c.id == row_id, place.event == stored)
@@ -121,29 +153,24 @@ def _erase_in(connect: Connect, place: _Place, index: IndexContext, keys: Set[st
         last = rows[-1][0]
 
 
-def _without_texts(stored: str, index: IndexContext, keys: Set[str]) -> str | None:
-    """The event without the rows of these keys; None where it has none, or is not of the index."""
-    event = json.loads(stored)
-    found = list(_objects(event))
-    if not any(_names(part, index) for part in found):
-        return None
-    # All of them: each is changed where it stands.
-    changed = [_erase_from(part, keys) for part in found]
-    return json.dumps(event) if any(changed) else None
+def _erase_rows_from(part: dict[str, Any], keys: Set[str]) -> bool:
+    """Changes a table of an event. Returns whether there was anything to change."""
+    if part.get("__class__") != _TABLE or not isinstance(part.get("md_str"), str):
+        return False
+    return _replace(part, "md_str", _table_without(part["md_str"], keys))
 
 
-def _erase_from(part: dict[str, Any], keys: Set[str]) -> bool:
-    """Changes a table or an error of an event. Returns whether there was anything to change."""
-    if part.get("__class__") == _TABLE and isinstance(part.get("md_str"), str):
-        name, without = "md_str", _table_without(part["md_str"], keys)
-    elif part.get("__class__") == _ERROR and part.get("cls_name") in _PROVIDER_ERRORS:
-        name, without = "message", without_words(part["message"])
-    else:
+def _erase_words_from(part: dict[str, Any]) -> bool:
+    """Changes an error of an event. Returns whether there was anything to change."""
+    if part.get("__class__") != _ERROR or part.get("cls_name") not in _PROVIDER_ERRORS:
         return False
-    if part[name] == without:
-        return False
-    part[name] = without
-    return True
+    return _replace(part, "message", without_words(part["message"]))
+
+
+def _replace(part: dict[str, Any], name: str, value: str) -> bool:
+    changed = bool(part[name] != value)
+    part[name] = value
+    return changed
 
 
 def _objects(value: Any) -> Iterator[dict[str, Any]]:
@@ -168,10 +195,12 @@ def _names(part: dict[str, Any], index: IndexContext) -> bool:
 def _table_without(markdown: str, keys: Set[str]) -> str:
     head, *lines = markdown.split("\n")
     columns = _cells(head)
-    if "key" not in columns:
-        return markdown
-    place = columns.index("key")
-    return "\n".join([head, *(line for line in lines if keys.isdisjoint(_cells(line)[place : place + 1]))])
+    if "key" in columns:
+        place = columns.index("key")
+        lines = [line for line in lines if keys.isdisjoint(_cells(line)[place : place + 1])]
+    elif columns[-1:] == ["message"]:  # of offline batches, below a rule
+        lines[1:] = ["|".join([*_BAR.split(line)[:-2], " ", ""]) for line in lines[1:]]
+    return "\n".join([head, *lines])
 
 
 def _cells(line: str) -> list[str]:

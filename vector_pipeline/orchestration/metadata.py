@@ -120,8 +120,12 @@ def of_submission(submitted: SubmittedBatches) -> Metadata:
     }
 
 
-def of_batches(batches: Sequence[BatchReport]) -> Metadata:
-    """The latest batches, as a table, and what those have done together that are not under way any more."""
+def of_batches(batches: Sequence[BatchReport], *, quoting: bool) -> Metadata:
+    """The latest batches, as a table, and what those have done together that are not under way any more.
+
+    Args:
+        quoting: whether the provider's words are shown, which may quote a text.
+    """
     ended = [batch for batch in batches if batch.ended_at is not None]
     return {
         "batches_under_way": len(batches) - len(ended),
@@ -142,7 +146,7 @@ def of_batches(batches: Sequence[BatchReport]) -> Metadata:
                     one.quarantined,
                     one.given_back,
                     one.tokens,
-                    one.message or "",
+                    (one.message or "") if quoting or not one.message else "(not shown: see vector-pipeline batch)",
                 )
                 for one in batches
             ],

@@ -12,6 +12,7 @@ import pytest
 from vector_pipeline.orchestration import search_job
 from vector_pipeline.orchestration.in_process import sync_in_process
 from vector_pipeline_tests.at_once import AtOnce
+from vector_pipeline_tests.dagster_instances import instance_in
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.orchestration.location import QUIET, Location
 from vector_pipeline_tests.workbench import Workbench, faq_spec
@@ -186,3 +187,31 @@ def _wait_until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it never came to it"
         time.sleep(0.02)
+
+
+def test_what_a_provider_said_of_a_batch_goes_from_its_run_and_from_what_the_run_printed(
+    workbench: Workbench, instance_folder: Path, tmp_path: Path, provider: MisbehavingProvider
+) -> None:
+    printing = {"module": "dagster._core.storage.local_compute_log_manager", "class": "LocalComputeLogManager"}
+    printed = {"compute_logs": printing | {"config": {"base_dir": str(tmp_path / "printed")}}}
+    workbench.create_faq(3)
+    with instance_in(instance_folder, printed) as instance:
+        location = Location(workbench, instance)
+        desk = provider.offline
+        assert _run_loudly(location, "submit_batch")
+        desk.finish("expired", answered=0)
+        error_file = desk.batches["batch_1"]["error_file_id"]
+        desk.files[error_file] = desk.files[error_file].replace(b"This request", SECRET.encode())
+        assert _run_loudly(location, "ingest_batches")
+        desk.refuse_next("upload", 503, f"cannot take {SECRET}")
+        assert not _run_loudly(location, "submit_batch")
+        assert any("printed" in file for file in _files_with(tmp_path, SECRET))
+        workbench.mysql("DELETE FROM faq WHERE id = 3")
+        assert _erase(location, "3").success
+    assert _files_with(tmp_path, SECRET) == []
+
+
+def _run_loudly(location: Location, job: str) -> bool:
+    """Runs a job of the index, which logs to its standard error as runs do. Returns whether it succeeds."""
+    definition = location.definitions.resolve_job_def(f"faq_{job}")
+    return definition.execute_in_process(instance=location.instance, raise_on_error=False).success
