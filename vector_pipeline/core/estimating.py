@@ -30,7 +30,7 @@ from vector_pipeline.core.source.size import count_rows
 from vector_pipeline.core.source.throttle import Throttle
 from vector_pipeline.core.spec import IndexSpec
 from vector_pipeline.core.store import generations as store_generations
-from vector_pipeline.core.store import key_ranges, registry, spending, vectors
+from vector_pipeline.core.store import key_ranges, offline_batches, quarantine, registry, spending, vectors
 from vector_pipeline.core.store.fingerprint import WantedSpace
 from vector_pipeline.core.store.registry import RegisteredIndex
 
@@ -164,10 +164,19 @@ def _add_read(
         before = lacking.rows_read
         with snapshot(source):
             for texts in _chunks(_texts(source, plan, rendering, key_range, lacking)):
-                stored = vectors.with_a_vector(target, space, list(texts)) if space is not None else set()
-                for content_hash in texts.keys() - stored:
+                for content_hash in texts.keys() - _not_to_be_sent(target, space, list(texts)):
                     lacking.add(content_hash, texts[content_hash])
         throttle.spend(lacking.rows_read - before)
+
+
+def _not_to_be_sent(
+    target: psycopg.Connection, space: RegisteredIndex | None, hashes: Sequence[ContentHash]
+) -> set[ContentHash]:
+    """Those of the texts that have a vector, wait in the quarantine, or are in an offline batch."""
+    if space is None:
+        return set()
+    stored = vectors.with_a_vector(target, space, hashes)
+    return stored | quarantine.paused(target, space, hashes) | offline_batches.awaited(target, space, hashes)
 
 
 def _texts(

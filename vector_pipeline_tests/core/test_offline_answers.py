@@ -16,7 +16,7 @@ from vector_pipeline.core.store import connection as store_connection
 from vector_pipeline.core.store import key_ranges, registry
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.offline_desk import OfflineDesk
-from vector_pipeline_tests.workbench import Workbench, question_only, sync_all
+from vector_pipeline_tests.workbench import Workbench, faq_spec, question_only, sync_all
 
 HTML = b"<html><body>Please sign in</body></html>\n"
 TWO_BATCHES = BatchLimits(requests=5)
@@ -199,3 +199,26 @@ def test_cancelling_leaves_a_batch_alone_that_is_over_and_ends_the_others(
         desk.batches["batch_1"]["status"] = "failed"
         assert index.cancel_batches() == 1
     assert desk.batches["batch_2"]["status"] == "cancelling"
+
+
+def test_what_was_paid_for_a_generation_that_is_gone_serves_another_one_of_its_model(
+    workbench: Workbench, desk: OfflineDesk
+) -> None:
+    workbench.create_faq(5)
+    workbench.sync(question_only())
+    with workbench.index(faq_spec()) as index:
+        assert (index.submit_batches().generation, desk.requests[0]["body"]["model"]) == (2, "numbers")
+        workbench.postgres("UPDATE vector_pipeline.embedding_indexes SET building_generation = NULL")
+        workbench.postgres("DELETE FROM vector_pipeline.generations WHERE generation = 2")
+        desk.finish()
+        assert index.ingest_batches() == 1
+        assert index.batches()[0].embedded == 5
+        assert index.estimate().texts == 0
+
+
+def test_an_estimate_counts_no_text_that_is_in_a_batch(workbench: Workbench) -> None:
+    workbench.create_faq(5)
+    with workbench.index(question_only()) as index:
+        index.submit_batches()
+        workbench.mysql("UPDATE faq SET question = 'another' WHERE id = 3")
+        assert index.estimate().texts == 1
