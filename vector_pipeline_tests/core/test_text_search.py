@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from psycopg import sql
 
 from vector_pipeline.core.errors import IndexSpecError, ProviderUnavailableError
 from vector_pipeline.core.search import text
 from vector_pipeline.core.search.request import SearchRequestError
 from vector_pipeline.core.spec import IndexSpec
+from vector_pipeline.core.store import text_index
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.workbench import Workbench, faq_spec, sync_all
 
@@ -149,6 +151,17 @@ def test_a_query_that_postgresql_could_not_take_is_refused(library: Workbench) -
         for query, complaint in complaints.items():
             with pytest.raises(SearchRequestError, match=complaint):
                 index.search(query)
+
+
+def test_snippets_are_left_out_where_the_time_is_over(library: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = sql.SQL("(SELECT 'simple'::regconfig FROM pg_sleep(60))")
+    monkeypatch.setattr(text_index, "language", lambda *_: slow)
+    spec = text_spec(search={"threshold": -1.0, "mode": "text", "text": ENGLISH, "seconds": 0.3})
+    library.sync(spec)
+    with library.index(spec) as index:
+        answer = index.search("fish")
+    assert [(hit.key, hit.snippet) for hit in answer.hits] == [("2", None)]
+    assert "no snippets" in answer.notes[0]
 
 
 def test_a_snippet_marks_the_words_and_is_safe_on_a_page(library: Workbench) -> None:

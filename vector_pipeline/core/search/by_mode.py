@@ -27,6 +27,7 @@ _FEWEST_CANDIDATES = 50
 _CANDIDATES_FOR_EACH = 4
 
 NO_WORDS = "the query has no word to search for: those that it has are too common, or are to be left out"
+NOT_MARKED = "no snippets: the time of the search was over before the words were marked in the texts"
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class WordSearch:
         connection: in autocommit mode, outside of a transaction.
         fields: those whose texts have to have the words.
         unique_on: the column of a text; of documents with the same value only the one with the lowest key is served.
-        seconds: the longest that looking for documents may take.
+        seconds: the longest that looking for documents, and for the words in them, may take.
     """
 
     def __init__(
@@ -108,10 +109,18 @@ class WordSearch:
         """These documents."""
         return load_hits(self._connection, self._index, matches, self._fields) if matches else []
 
-    def marked(self, hits: Sequence[Hit]) -> tuple[Hit, ...]:
-        """The hits with their snippets."""
+    def marked(self, hits: Sequence[Hit]) -> tuple[Sequence[Hit], tuple[str, ...]]:
+        """The hits with their snippets; as they were, with a note, where the time is over before."""
         columns = text.columns_of(self._index, self._fields)
-        return tuple(with_snippets(self._connection, self._index, self._declared, self.words, hits, columns))
+        seconds = self._deadline - time.monotonic()
+        if hits and seconds <= 0:
+            return hits, (NOT_MARKED,)
+        try:
+            return with_snippets(self._connection, self._index, self._declared, self.words, hits, columns, seconds), ()
+        except psycopg.errors.QueryCanceled:
+            if time.monotonic() < self._deadline:
+                raise  # somebody else's doing
+            return hits, (NOT_MARKED,)
 
 
 def candidates_for(limit: int) -> int:
@@ -122,7 +131,8 @@ def candidates_for(limit: int) -> int:
 def by_words(search: WordSearch, limit: int) -> Found:
     """The documents that have most of the words."""
     matches = search.matches(limit)
-    return Found(search.marked(search.hits(matches.found)), matches.complete, _without_words(search))
+    hits, notes = search.marked(search.hits(matches.found))
+    return Found(tuple(hits), matches.complete, _without_words(search) + notes)
 
 
 def by_both(search: WordSearch, near: Callable[[], Neighbours], limit: int, weights: HybridSpec) -> Found:
@@ -152,7 +162,8 @@ def by_both(search: WordSearch, near: Callable[[], Neighbours], limit: int, weig
     loaded = search.hits([match for match in matches.found if match.key in best and match.key not in by_vectors])
     hits = {hit.key: hit for hit in loaded} | by_vectors
     merged = [_merged(hits[key], by_word.get(key), score) for key, score in best.items() if key in hits]
-    return Found(search.marked(merged), neighbours.complete and matches.complete, notes)
+    marked, unmarked = search.marked(merged)
+    return Found(tuple(marked), neighbours.complete and matches.complete, notes + unmarked)
 
 
 def reranked(found: Found, declared: RerankSpec, query: str, limit: int) -> Found:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -73,11 +74,16 @@ def with_snippets(
     asked: Words,
     hits: Sequence[Hit],
     columns: Mapping[str, str],
+    seconds: float,
 ) -> list[Hit]:
-    """The hits with the words marked in them.
+    """The hits with the words marked in them. Marking those of a long text takes a fifth of a second.
 
     Args:
         columns: the texts that are searched: served name → column of the documents.
+        seconds: the longest that it may take, above 0 where there are hits.
+
+    Raises:
+        psycopg.errors.QueryCanceled: it took longer.
     """
     if not asked.terms or not hits:
         return list(hits)
@@ -87,18 +93,21 @@ def with_snippets(
         )
         for column in columns.values()
     )
-    rows = connection.execute(
-        sql.SQL("SELECT d.key, {} FROM {} d WHERE d.key = ANY(%(keys)s)").format(
-            sql.SQL(", ").join(headlines), sql.Identifier(index.schema, "documents")
-        ),
-        {
-            "marks": START + STOP,
-            "words": any_of(asked.lexemes),
-            "options": OPTIONS,
-            "keys": [hit.key for hit in hits],
-        },
-    ).fetchall()
-    snippets = {key: choose_snippet(dict(zip(columns, found, strict=True))) for key, *found in rows}
+    # One transaction to PostgreSQL, at whose end the limit ends.
+    with connection.pipeline():
+        connection.execute("SELECT set_config('statement_timeout', %s, true)", (str(math.ceil(1000 * seconds)),))
+        cursor = connection.execute(
+            sql.SQL("SELECT d.key, {} FROM {} d WHERE d.key = ANY(%(keys)s)").format(
+                sql.SQL(", ").join(headlines), sql.Identifier(index.schema, "documents")
+            ),
+            {
+                "marks": START + STOP,
+                "words": any_of(asked.lexemes),
+                "options": OPTIONS,
+                "keys": [hit.key for hit in hits],
+            },
+        )
+    snippets = {key: choose_snippet(dict(zip(columns, found, strict=True))) for key, *found in cursor.fetchall()}
     return [_with_snippet(hit, snippets.get(hit.key)) for hit in hits]
 
 
