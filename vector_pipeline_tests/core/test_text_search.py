@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ from vector_pipeline.core.errors import IndexSpecError, ProviderUnavailableError
 from vector_pipeline.core.search import text
 from vector_pipeline.core.search.request import SearchRequestError
 from vector_pipeline.core.spec import IndexSpec
-from vector_pipeline.core.store import text_index
+from vector_pipeline.core.store import locks, text_index
+from vector_pipeline.core.store.locks import Lock
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.workbench import Workbench, faq_spec, sync_all
 
@@ -44,6 +46,7 @@ def keys(workbench: Workbench, spec: IndexSpec, query: str, **options: Any) -> l
 
 
 ENGLISH = {"language": "english"}
+WORDS_INDEXES = "SELECT relname, relfilenode FROM pg_class WHERE starts_with(relname, 'documents_words_')"
 HYBRID_IN_HALF_A_SECOND = {"threshold": -1.0, "mode": "hybrid", "text": ENGLISH, "seconds": 0.5}
 
 
@@ -304,6 +307,23 @@ def test_the_words_of_an_erased_row_leave_the_index(library: Workbench) -> None:
         index.erase(["2"])
         assert _files_with(library, "zebrafish") == 0
         assert [hit.key for hit in index.search("fish ikan").hits] == ["4"]
+
+
+def test_the_index_is_built_anew_after_a_refresh_that_is_at_work(library: Workbench) -> None:
+    spec = text_spec()
+    library.sync(spec)
+    with library.index(spec) as refreshing, library.index(spec) as erasing, ThreadPoolExecutor(1) as threads:
+        refreshing.refresh_search_index()
+        built = library.postgres(WORDS_INDEXES)
+        pid = erasing._target.info.backend_pid
+        with locks.held(refreshing._target, Lock.SEARCH_INDEX, erasing._registered.index_id):
+            rebuilding = threads.submit(text_index.rebuild, erasing._target, erasing._registered)
+            asks = "SELECT query LIKE '%%pg_try_advisory_lock%%' FROM pg_stat_activity WHERE pid = %s"
+            while not rebuilding.done() and library.postgres(asks, [pid]) != [(True,)]:
+                pass
+            assert library.postgres(WORDS_INDEXES) == built
+        rebuilding.result()
+        assert library.postgres(WORDS_INDEXES) != built
 
 
 def test_in_large_tables_a_word_that_nobody_has_hides_no_document_with_the_others(

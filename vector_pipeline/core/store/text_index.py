@@ -15,7 +15,8 @@ from psycopg import sql
 
 from vector_pipeline.core.errors import DeclarationProblem
 from vector_pipeline.core.spec import SearchSpec, TextSearchSpec
-from vector_pipeline.core.store import generations
+from vector_pipeline.core.store import generations, locks
+from vector_pipeline.core.store.locks import Lock
 from vector_pipeline.core.store.registry import RegisteredIndex
 
 # PostgreSQL refuses words of more than a megabyte in one document (MAXSTRPOS), and a row that can't be indexed could
@@ -133,8 +134,10 @@ def refresh(connection: psycopg.Connection, index: RegisteredIndex, search: Sear
 
 def rebuild(connection: psycopg.Connection, index: RegisteredIndex) -> None:
     """Builds the indexes anew: PostgreSQL never takes a word out of one, also where no document has it any more."""
-    for name, _ in _present(connection, index):
-        connection.execute(sql.SQL("REINDEX INDEX CONCURRENTLY {}").format(sql.Identifier(index.schema, name)))
+    # A refresh takes what is being built for the wreck of a build; the two would wait for each other.
+    with locks.held(connection, Lock.SEARCH_INDEX, index.index_id):
+        for name, _ in _present(connection, index):
+            connection.execute(sql.SQL("REINDEX INDEX CONCURRENTLY {}").format(sql.Identifier(index.schema, name)))
 
 
 def _present(connection: psycopg.Connection, index: RegisteredIndex) -> list[tuple[str, bool]]:
