@@ -9,9 +9,10 @@ from io import BytesIO
 import pytest
 
 from vector_pipeline.core.batch_submission import Submission
+from vector_pipeline.core.batches import alone
 from vector_pipeline.core.embedding.offline import BatchLimits
 from vector_pipeline.core.embedding.openai_compatible import OpenAICompatibleProvider
-from vector_pipeline.core.errors import DishonestAnswerError, ProviderError
+from vector_pipeline.core.errors import DishonestAnswerError, ProviderError, VectorPipelineError
 from vector_pipeline.core.store import connection as store_connection
 from vector_pipeline.core.store import key_ranges, registry
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
@@ -214,6 +215,18 @@ def test_what_was_paid_for_a_generation_that_is_gone_serves_another_one_of_its_m
         assert index.ingest_batches() == 1
         assert index.batches()[0].embedded == 5
         assert index.estimate().texts == 0
+
+
+def test_an_index_is_not_dropped_while_somebody_submits_a_batch(workbench: Workbench) -> None:
+    workbench.create_faq(1)
+    workbench.sync(question_only())
+    with workbench.index(question_only()) as index, store_connection.connect(workbench.target) as connection:
+        registered = registry.load(connection, "faq")
+        assert registered is not None
+        with alone(connection, registered), pytest.raises(VectorPipelineError, match="at work on the offline batches"):
+            index.drop()
+        index.drop()
+    assert workbench.postgres("SELECT count(*) FROM vector_pipeline.embedding_indexes") == [(0,)]
 
 
 def test_an_estimate_counts_no_text_that_is_in_a_batch(workbench: Workbench) -> None:

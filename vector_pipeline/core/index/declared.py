@@ -11,6 +11,7 @@ from vector_pipeline.core import (
     preparation,
     schema_changes,
 )
+from vector_pipeline.core.batches import alone
 from vector_pipeline.core.declaration import key_content_problems, static_problems
 from vector_pipeline.core.embedding.prices import budget_problems
 from vector_pipeline.core.errors import (
@@ -108,9 +109,15 @@ class DeclaredIndex(PaidIndex):
     @in_our_words
     def drop(self) -> None:
         """Removes the index, its vectors included, from PostgreSQL. What is under way at an offline Batch API is
-        cancelled if it can be."""
+        cancelled if it can be.
+
+        Raises:
+            VectorPipelineError: somebody is submitting a batch or taking one in.
+        """
         index = self._registered
-        with suppress(VectorPipelineError):
-            self._batches.cancel()
-        registry.drop(self._target, index, view.view_name(index))
+        # Or a batch could be made, and paid for, of which nobody knows any more.
+        with alone(self._target, index):
+            with suppress(VectorPipelineError):
+                self._batches.cancel()
+            registry.drop(self._target, index, view.view_name(index))
         self._is_prepared = False
