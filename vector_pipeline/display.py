@@ -53,8 +53,23 @@ _MOST_KEYS = 20
 
 
 def sync_report(report: SyncReport) -> RenderableType:
-    if not report.ranges_synced:
-        return Text(f"{report.index}: nothing to sync, every range is in step ({report.seconds:.1f} s)", "green")
+    told: list[RenderableType] = []
+    if report.switched_to is not None:
+        told.append(Text(f"generation {report.switched_to} was built and is served", "green"))
+    if report.building is not None:
+        told.append(_not_served_yet(report.building, report.obstacles))
+    if not report.ranges_synced and not report.texts_needed:
+        what = "no key range was dirty" if told else "nothing to sync, every range is in step"
+        return Group(Text(f"{report.index}: {what} ({report.seconds:.1f} s)", "green"), *told)
+    return Group(_sync_facts(report), *told)
+
+
+def _not_served_yet(number: int, obstacles: Sequence[str]) -> Text:
+    why = "; ".join(obstacles) or "the next sync serves it"
+    return Text(f"generation {number} is not served yet: {why}", "yellow")
+
+
+def _sync_facts(report: SyncReport) -> Table:
     return _facts(
         f"{report.index} synced",
         [
@@ -201,7 +216,13 @@ def generations(report: GenerationsReport) -> RenderableType:
     if report.asked_for is None:
         return Group(listed, Text("what is declared is served", "green"))
     rolled_back = ", which somebody rolled back" if report.rolled_back else ""
-    return Group(listed, Text(f"declared is another one{rolled_back}: {report.asked_for}", "yellow"))
+    told = [Text(f"declared is another one{rolled_back}: {report.asked_for}", "yellow")]
+    building = report.building
+    if building is not None:
+        told.append(_not_served_yet(building.number, report.obstacles))
+    if report.rolled_back or (building is not None and building.ranges_done == building.ranges and report.obstacles):
+        told.append(Text(f"to approve it: vector-pipeline generations {report.index} --switch", "dim"))
+    return Group(listed, *told)
 
 
 def erasure(report: ErasureReport, events: int, dagster_home: Path) -> RenderableType:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 
@@ -24,6 +24,7 @@ from vector_pipeline.core.store import (
     generations,
     key_ranges,
     locks,
+    offline_batches,
     registry,
     schema,
     spending,
@@ -231,12 +232,18 @@ def obstacles(target: psycopg.Connection, served: RegisteredIndex, building: Reg
         )
     if not _is_approved(target, building):
         lacking, lacked = (count_generation(target, generation).unserved for generation in (building, served))
-        if lacking > lacked:
-            found.append(
-                f"its model refuses texts: {lacking:,} have no vector, {lacked:,} in the served generation; see "
-                f"`vector-pipeline quarantine {served.name} --building`, and accept it by approving the switch"
-            )
+        found += _refusals(served.name, lacking, lacked)
     return found
+
+
+def _refusals(name: str, lacking: int, lacked: int) -> list[str]:
+    """An obstacle where more texts have no vector in the generation being built than in the served one."""
+    if lacking <= lacked:
+        return []
+    return [
+        f"its model refuses texts: {lacking:,} have no vector, {lacked:,} in the served generation; see "
+        f"`vector-pipeline quarantine {name} --building`, and accept it by approving the switch"
+    ]
 
 
 def _is_approved(target: psycopg.Connection, index: RegisteredIndex) -> bool:
@@ -351,21 +358,52 @@ def drop_expired(
 
 
 def report(
-    target: psycopg.Connection, index: RegisteredIndex, spec: IndexSpec, wanted: WantedSpace
+    target: psycopg.Connection,
+    index: RegisteredIndex,
+    spec: IndexSpec,
+    wanted: WantedSpace,
+    judgement: Sequence[str] = (),
 ) -> GenerationsReport:
-    """How the generations of an index stand, and what the declaration asks for beside the served one."""
+    """How the generations of an index stand, and what the declaration asks for beside the served one.
+
+    Args:
+        judgement: why answers of the generation being built are not good enough, by the last figures.
+    """
     change = declared_change(target, index, spec, wanted)
     found = []
     for record in generations.load_records(target, index):
         generation = registry.load_generation(target, index, record.number)
         if generation is not None:
             found.append(_report(target, generation, record))
-    return GenerationsReport(
+    told = GenerationsReport(
         index=index.name,
         generations=tuple(found),
         asked_for=None if change is None else str(change),
         rolled_back=change is not None and change.rolled_back,
     )
+    return replace(told, obstacles=tuple(_known_obstacles(target, index, spec, told, judgement)))
+
+
+def _known_obstacles(
+    target: psycopg.Connection,
+    served: RegisteredIndex,
+    spec: IndexSpec,
+    told: GenerationsReport,
+    judgement: Sequence[str],
+) -> list[str]:
+    """Why the generation being built isn't served yet, as far as it is known without reading its rows or asking its
+    golden set."""
+    building = registry.load_building(target, served.name)
+    if building is None or told.building is None:
+        return []
+    if not generations.is_complete(target, served, building):
+        owed = offline_batches.count_owed(target, building)
+        return [f"{owed:,} of its texts wait for an offline batch" if owed else INCOMPLETE]
+    if _is_approved(target, building):
+        return []
+    lacking, lacked = (one.passages - one.passages_served for one in (told.building, told.served))
+    unapproved = [UNAPPROVED] if spec.generations.switch == "approval" else []
+    return [*_refusals(served.name, lacking, lacked), *judgement, *unapproved]
 
 
 def _report(target: psycopg.Connection, index: RegisteredIndex, record: GenerationRecord) -> GenerationReport:

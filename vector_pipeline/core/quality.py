@@ -125,7 +125,13 @@ class Quality:
             _log.warning("the golden set of index %s was not asked: %s", self._spec.name, error)
             return [f"its golden set can't be asked: {error}"] if search.golden_floor.is_declared else []
         standing = self.standing(served, building)
-        return [f"golden set: {one}" for one in standing.below] if standing is not None else []
+        return [] if standing is None else self.known_obstacles(standing)
+
+    def known_obstacles(self, standing: GoldenStanding | None) -> list[str]:
+        """The same by the last figures."""
+        if standing is None:
+            return ["its golden set was not asked yet"] if self._spec.search.golden_floor.is_declared else []
+        return [f"golden set: {one}" for one in standing.below]
 
     def _is_known(self, index: RegisteredIndex, golden_set: GoldenSet) -> bool:
         known = golden_results.load(self._target(), index)

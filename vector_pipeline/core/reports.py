@@ -315,12 +315,14 @@ class GenerationReport:
 @dataclass(frozen=True)
 class GenerationsReport:
     """The generations of an index. `asked_for` is what the declaration asks for that isn't served, None where it is;
-    `rolled_back` says that somebody took that out of service, so that it isn't built again by itself."""
+    `rolled_back` says that somebody took that out of service, so that it isn't built again by itself. `obstacles` are
+    why the one that is being built isn't served yet; where one is and there are none, the next sync serves it."""
 
     index: str
     generations: tuple[GenerationReport, ...]
     asked_for: str | None
     rolled_back: bool
+    obstacles: tuple[str, ...] = ()
 
     @property
     def served(self) -> GenerationReport:
@@ -494,7 +496,11 @@ class SubmittedBatches:
 
 @dataclass(frozen=True)
 class SyncReport:
-    """One sync from detection to search index."""
+    """One sync from detection to search index.
+
+    `switched_to` is the generation that is served since, None where the one before still is; `building` the one that is
+    declared and not served, and `obstacles` why it isn't.
+    """
 
     index: str
     ranges_synced: int
@@ -512,3 +518,6 @@ class SyncReport:
     ranges: tuple[str, ...] = field(default=(), repr=False)
     cost: float | None = None
     paused: str | None = None
+    switched_to: int | None = None
+    building: int | None = None
+    obstacles: tuple[str, ...] = ()

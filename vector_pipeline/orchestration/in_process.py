@@ -3,6 +3,7 @@
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
@@ -14,7 +15,7 @@ from vector_pipeline.core.errors import (
     TargetUnavailableError,
     VectorPipelineError,
 )
-from vector_pipeline.core.generations import TO_BE_BUILT
+from vector_pipeline.core.generations import TO_BE_BUILT, GenerationWork
 from vector_pipeline.core.index import VectorIndex, open_index
 from vector_pipeline.core.reports import SyncReport
 from vector_pipeline.core.settings import read_settings
@@ -22,6 +23,7 @@ from vector_pipeline.declarations import Declaration
 from vector_pipeline.orchestration.assets import DOCUMENTS, EMBEDDINGS, SEARCH_INDEX
 from vector_pipeline.orchestration.index_context import IndexContext
 from vector_pipeline.orchestration.index_definitions import build_index_definitions
+from vector_pipeline.orchestration.metadata import NOT_SERVED_YET
 from vector_pipeline.orchestration.next_generation import NEXT_GENERATION
 from vector_pipeline.orchestration.resources import indexes_from_environment
 from vector_pipeline.orchestration.sensors import changed_digests, new_partitions, rows_events, unknown_partitions
@@ -39,6 +41,7 @@ class _Sums:
         self._numbers: dict[str, int] = {}
         self._costs: list[float | None] = []
         self.paused: str | None = None
+        self.obstacle: str | None = None
 
     def add(self, result: dg.ExecuteInProcessResult, index: IndexContext) -> None:
         """Adds a run. Numbers of its whole run stand at each partition, and are taken once."""
@@ -48,6 +51,8 @@ class _Sums:
             for key, value in found.items():
                 if isinstance(value, dg.IntMetadataValue) and value.value is not None:
                     self._numbers[key] = self._numbers.get(key, 0) + value.value
+            if isinstance(obstacle := found.get(NOT_SERVED_YET), dg.TextMetadataValue):
+                self.obstacle = obstacle.value
             if found.get("texts_embedded") is not None:
                 cost, paused = found.get("cost_usd"), found.get("paused")
                 self._costs.append(cost.value if isinstance(cost, dg.FloatMetadataValue) else None)
@@ -87,6 +92,7 @@ def sync_in_process(declaration: Declaration, on_progress: OnProgress | None = N
         opened.refuse_if_deletions_are_held()
         windows = _dirty_windows(instance, index, opened)
         total = sum(len(window.dirty) for window in windows)
+        served = opened.served_generation()
         failure: VectorPipelineError | None = None
         for window in windows:
             selection = [index.key(DOCUMENTS), index.key(EMBEDDINGS)]
@@ -108,9 +114,10 @@ def sync_in_process(declaration: Declaration, on_progress: OnProgress | None = N
                 failure = failure or error
         if opened.search_index_is_due():
             _run(job, instance, [index.key(SEARCH_INDEX)], index.run_tags)
-    if failure is not None:
-        raise failure
-    return _report(declaration.spec.name, sums, synced, time.monotonic() - started)
+        if failure is not None:
+            raise failure
+        report = _report(declaration.spec.name, sums, synced, time.monotonic() - started)
+        return _with_generations(report, opened, served, sums.obstacle)
 
 
 def _job_of_all_assets(index: IndexContext) -> Any:
@@ -155,6 +162,25 @@ def _run(
     except dg.DagsterError as error:
         raise VectorPipelineError(str(error)) from error
     return result
+
+
+def _with_generations(report: SyncReport, opened: VectorIndex, before: int, obstacle: str | None) -> SyncReport:
+    """Adds which generation is served since, and why the declared one isn't.
+
+    Args:
+        before: the generation that was served at the beginning.
+        obstacle: what the run that built the declared one has found; without it, what is known is told.
+    """
+    served = opened.served_generation()
+    report = replace(report, switched_to=None if served == before else served)
+    # Where what is declared is served, nothing has to be counted.
+    if opened.next_generation_work() is GenerationWork.NONE:
+        return report
+    found = opened.generations()
+    if found.building is None:
+        return report
+    obstacles = found.obstacles if obstacle is None else (obstacle,)
+    return replace(report, building=found.building.number, obstacles=obstacles)
 
 
 def _report(name: str, sums: _Sums, synced: Sequence[str], seconds: float) -> SyncReport:

@@ -27,6 +27,7 @@ from vector_pipeline.core.reports import (
 from vector_pipeline.core.store.quarantine import NOT_HONEST
 
 Metadata = dict[str, Any]
+NOT_SERVED_YET = "not_served_yet_because"
 _MOST_ROWS = 50
 
 
@@ -163,7 +164,7 @@ def of_built_generation(built: BuiltGeneration) -> Metadata:
         "requests": built.requests,
         "seconds": _rounded(built.seconds),
         **_of_cost(built.tokens, built.tokens_estimated, built.cost),
-    } | ({"not_served_yet_because": "; ".join(built.obstacles)} if built.obstacles else {})
+    } | ({NOT_SERVED_YET: "; ".join(built.obstacles)} if built.obstacles else {})
 
 
 def of_generations(report: GenerationsReport) -> Metadata:

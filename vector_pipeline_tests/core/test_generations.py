@@ -130,7 +130,9 @@ def test_where_somebody_has_to_approve_the_switch_it_waits_for_that(workbench: W
     assert standings(workbench, changed) == {1: "served", 2: "being built"}
     with workbench.index(changed) as index:
         assert index.next_generation_work() is GenerationWork.APPROVE
+        assert index.generations().obstacles == built.obstacles
         assert index.approve_generation()
+        assert index.generations().obstacles == ()
     assert standings(workbench, changed) == {1: "kept", 2: "served"}
 
 
@@ -142,6 +144,7 @@ def test_a_model_that_refuses_more_texts_is_not_served_unless_somebody_approves(
     assert not built.switched
     assert "2 have no vector, 0 in the served generation" in built.obstacles[0]
     with workbench.index(faq_spec()) as index:
+        assert index.generations().obstacles == built.obstacles
         assert index.quarantine() == []
         assert [entry.key for entry in index.quarantine(building=True)] == ["5", "6"]
         assert index.approve_generation()

@@ -138,6 +138,8 @@ def test_answers_below_the_floor_keep_a_generation_from_being_served_until_someb
     assert build(workbench, spec).obstacles == ("golden set: recall_at_1 is 0.000, below 0.9",)
     provider.reset()
     assert not build(workbench, spec).switched
+    with workbench.index(spec) as index:
+        assert index.generations().obstacles == ("golden set: recall_at_1 is 0.000, below 0.9",)
     assert provider.stats()["requests"] == 0  # what was asked an hour ago is not asked again
     golden.unlink()
     assert build(workbench, spec).obstacles[0].startswith("its golden set can't be asked: search.golden_set: no file")

@@ -15,7 +15,7 @@ from vector_pipeline.orchestration.in_process import sync_in_process
 from vector_pipeline.orchestration.pools import EMBEDDING_POOL, set_pool_limits
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.orchestration.location import Location
-from vector_pipeline_tests.workbench import faq_spec
+from vector_pipeline_tests.workbench import faq_spec, question_only
 
 SYNC_FAQ = """
 from vector_pipeline.declarations import Declaration
@@ -43,6 +43,19 @@ def test_a_sync_tells_what_it_did_and_a_second_one_that_there_is_nothing_to_do(l
     assert (second.ranges_synced, second.rows_read, second.requests, second.ranges) == (0, 0, 0, ())
     with location.opened() as index:
         assert index.verify().equal
+
+
+def test_a_sync_tells_which_generation_it_has_built_and_why_that_is_not_served_or_that_it_is(
+    location: Location,
+) -> None:
+    location.workbench.create_faq(3)
+    location.workbench.sync(question_only())
+    location.spec = question_only(embedding={"dimensions": 4}, generations={"switch": "approval"})
+    waits = sync(location)
+    assert (waits.switched_to, waits.building, waits.obstacles) == (None, 2, ("nobody has approved it yet",))
+    location.spec = question_only(embedding={"dimensions": 4})
+    switched = sync(location)
+    assert (switched.switched_to, switched.building, switched.obstacles) == (2, None, ())
 
 
 @pytest.mark.long

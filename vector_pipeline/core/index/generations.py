@@ -34,7 +34,8 @@ class IndexOfGenerations(SearchedIndex):
     @in_our_words
     def generations(self) -> GenerationsReport:
         """How the generations of the index stand."""
-        return generations.report(self._target, self._registered, self.spec, self._wanted)
+        judgement = self._quality.known_obstacles(self.golden_standing())
+        return generations.report(self._target, self._registered, self.spec, self._wanted, judgement)
 
     @in_our_words
     def asked_for(self) -> str | None:
