@@ -74,7 +74,7 @@ def estimate(
         declared_rendering(spec, wanted.model),
         to_read,
         target,
-        declared.space,
+        declared,
         lacking,
         throttle,
     )
@@ -97,11 +97,12 @@ def estimate(
 @dataclass(frozen=True)
 class _Declared:
     """The generation that is declared. `generation` is None where it isn't begun; `space` is the index by a generation
-    with vectors of the same model, None where there are none."""
+    in the same vector space, `unrounded` by one whose vectors will be rounded for it; None where there are none."""
 
     about: str
     generation: RegisteredIndex | None = None
     space: RegisteredIndex | None = None
+    unrounded: RegisteredIndex | None = None
 
 
 def _declared(
@@ -115,9 +116,14 @@ def _declared(
     if change.record is not None:
         generation = registry.load_generation(target, served, change.record.number)
         return _Declared(f"generation {change.record.number}: {change.record.standing.value}", generation, generation)
-    alike = generations.in_the_space(store_generations.load_records(target, served), wanted)
-    space = None if alike is None else registry.load_generation(target, served, alike.number)
-    return _Declared(f"the next generation, which is not begun yet ({change})", None, space)
+    records = store_generations.load_records(target, served)
+    alike = generations.in_the_space(records, wanted)
+    in_full = generations.in_the_space(records, replace(wanted, storage="vector")) if alike is None else None
+    space, unrounded = (
+        None if record is None else registry.load_generation(target, served, record.number)
+        for record in (alike, in_full)
+    )
+    return _Declared(f"the next generation, which is not begun yet ({change})", None, space, unrounded)
 
 
 def _source_rows(target: psycopg.Connection, index: RegisteredIndex) -> int:
@@ -154,7 +160,7 @@ def _add_read(
     rendering: Rendering,
     ranges: Sequence[KeyRange],
     target: psycopg.Connection,
-    space: RegisteredIndex | None,
+    declared: _Declared,
     lacking: Lacking,
     throttle: Throttle,
 ) -> None:
@@ -164,15 +170,17 @@ def _add_read(
         before = lacking.rows_read
         with snapshot(source):
             for texts in _chunks(_texts(source, plan, rendering, key_range, lacking)):
-                for content_hash in texts.keys() - _not_to_be_sent(target, space, list(texts)):
+                for content_hash in texts.keys() - _not_to_be_sent(target, declared, list(texts)):
                     lacking.add(content_hash, texts[content_hash])
         throttle.spend(lacking.rows_read - before)
 
 
-def _not_to_be_sent(
-    target: psycopg.Connection, space: RegisteredIndex | None, hashes: Sequence[ContentHash]
-) -> set[ContentHash]:
-    """Those of the texts that have a vector, wait in the quarantine, or are in an offline batch."""
+def _not_to_be_sent(target: psycopg.Connection, declared: _Declared, hashes: Sequence[ContentHash]) -> set[ContentHash]:
+    """Those of the texts that have a vector, or one to be rounded, wait in the quarantine, or are in an offline
+    batch."""
+    if declared.unrounded is not None:
+        return vectors.with_a_vector(target, declared.unrounded, hashes)
+    space = declared.space
     if space is None:
         return set()
     stored = vectors.with_a_vector(target, space, hashes)

@@ -33,7 +33,13 @@ from vector_pipeline.core.store import (
 )
 from vector_pipeline.core.store.ann_building import Observer
 from vector_pipeline.core.store.contents import count_generation
-from vector_pipeline.core.store.fingerprint import KEY_FACT, WantedSpace, differences, generation_facts
+from vector_pipeline.core.store.fingerprint import (
+    KEY_FACT,
+    WantedSpace,
+    differences,
+    generation_facts,
+    space_facts,
+)
 from vector_pipeline.core.store.generations import GenerationRecord, Standing
 from vector_pipeline.core.store.locks import Lock
 from vector_pipeline.core.store.registry import RegisteredIndex
@@ -57,17 +63,17 @@ def declared_generation(
 
 def known_dimensions(records: Sequence[GenerationRecord], wanted: WantedSpace) -> int | None:
     """The length of the wanted model's vectors, where a generation has such; nobody has to be asked then."""
-    record = in_the_space(records, wanted)
-    return None if record is None else record.native_dimensions
-
-
-def in_the_space(records: Sequence[GenerationRecord], wanted: WantedSpace) -> GenerationRecord | None:
-    """A generation with vectors of the wanted model, where there is one."""
     for record in records:
         facts = wanted.facts(record.native_dimensions)
         if all(record.facts.get(name) == fact for name, fact in facts.items()):
-            return record
+            return record.native_dimensions
     return None
+
+
+def in_the_space(records: Sequence[GenerationRecord], wanted: WantedSpace) -> GenerationRecord | None:
+    """A generation in the wanted vector space, where there is one."""
+    same = (r for r in records if space_facts(r.facts) == wanted.facts(r.native_dimensions))
+    return next(same, None)
 
 
 def refuse_another_key(

@@ -67,6 +67,16 @@ def test_the_declared_next_generation_needs_only_texts_that_the_model_has_not_se
     assert (another.texts, another.model) == (40, "another")
 
 
+@pytest.mark.parametrize(("built", "declared", "texts"), [("vector", "halfvec", 1), ("halfvec", "vector", 5)])
+def test_vectors_that_are_there_in_full_are_rounded_and_need_not_be_paid_again(
+    workbench: Workbench, built: str, declared: str, texts: int
+) -> None:
+    workbench.create_faq(4)
+    workbench.sync(question_only(embedding={"storage": built}))
+    workbench.add_faq([5])
+    assert estimated(workbench, question_only(embedding={"storage": declared})).texts == texts
+
+
 def test_a_generation_that_is_being_built_needs_what_it_still_lacks(workbench: Workbench) -> None:
     workbench.create_faq(40)
     workbench.sync(question_only())

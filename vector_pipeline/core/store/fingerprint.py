@@ -21,6 +21,8 @@ Facts = dict[str, object]
 KEY_FACT = "primary_key"
 TEXTS_FACT = "texts"
 STORAGE_FACT = "storage"
+_POOLING, _QUERY_PREFIX, _DOCUMENT_PREFIX = "pooling", "query prefix", "document prefix"
+_SPACE_FACTS = frozenset({"model", "dimensions", "padded to", _POOLING, _QUERY_PREFIX, _DOCUMENT_PREFIX, STORAGE_FACT})
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,9 @@ class WantedSpace:
         padded_to = None if self.padded_to == native_dimensions else self.padded_to
         facts: Facts = {"model": self.model, "dimensions": self.dimensions, "padded to": padded_to}
         extra = {
-            "pooling": self.pooling,
-            "query prefix": self.query_prefix,
-            "document prefix": self.document_prefix,
+            _POOLING: self.pooling,
+            _QUERY_PREFIX: self.query_prefix,
+            _DOCUMENT_PREFIX: self.document_prefix,
             STORAGE_FACT: None if self.storage == "vector" else self.storage,
         }
         return facts | {name: fact for name, fact in extra.items() if fact}
@@ -70,6 +72,11 @@ def generation_facts(spec: IndexSpec, wanted: WantedSpace, native_dimensions: in
         TEXTS_FACT: [[name, source_column_name(entry)] for name, entry in spec.document.text.items()],
     }
     return wanted.facts(native_dimensions) | facts | text_facts(spec.embedding)
+
+
+def space_facts(facts: Facts) -> Facts:
+    """Those of a generation's facts that make its vector space."""
+    return {name: fact for name, fact in facts.items() if name in _SPACE_FACTS}
 
 
 def read_fingerprint(index: str, fingerprint: str) -> Facts:
