@@ -90,11 +90,21 @@ def _sync_facts(report: SyncReport) -> Table:
 def search_answer(answer: SearchAnswer) -> RenderableType:
     notes = [Text(note, style="yellow") for note in answer.notes]
     if not answer.hits:
-        nothing = f"nothing scores above {answer.threshold:g}; try other words or a lower --threshold"
-        if answer.mode != "vector":
-            nothing = "nothing has these words" + ("" if answer.mode == "text" else f", and {nothing}")
-        return Group(*notes, Text(nothing, style="yellow"))
+        return Group(*notes, Text(_nothing(answer), style="yellow"))
     return Group(*notes, *(_hit(rank, hit) for rank, hit in enumerate(answer.hits, start=1)))
+
+
+def _nothing(answer: SearchAnswer) -> str:
+    """Why there may be no hit, and what to try."""
+    nothing = "nothing that passes the filter" if answer.filtered else "nothing"
+    filters = " another filter," if answer.filtered else ""
+    lower = f"scores above {answer.threshold:g}; try other words,{filters} or a lower --threshold"
+    if answer.mode == "vector":
+        return f"{nothing} {lower}"
+    words = f"{nothing} has these words"
+    if answer.mode == "text":
+        return words + ("; try other words, or another filter" if answer.filtered else "")
+    return f"{words}, and {nothing} {lower}"
 
 
 def place_and_score(rank: int | None, score: float | None) -> str:
@@ -144,6 +154,8 @@ def _hit(rank: int, hit: Hit, of: str = "") -> Panel:
         if value is not None:
             body.append(f"{name}: {value}\n", style="dim")
     behind = "  its vector is of an earlier text" if hit.vector_behind else ""
+    if hit.without_vector:
+        behind = "  a text of it has no vector"
     title = f"{rank}. score {hit.score:.3f} by {hit.field}, key {hit.key}{of}{behind}"
     if hit.text_rank is not None and hit.vector_rank is not None:
         title += f" (by vectors {hit.vector_rank}., by words {hit.text_rank}.)"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from typing import Any
 
+import pytest
 from rich.console import Console, RenderableType
 
 from vector_pipeline import display
 from vector_pipeline.core.reports import SyncReport
+from vector_pipeline.core.search import Hit, SearchAnswer
+from vector_pipeline.core.spec import SearchMode
 
 
 def shown(what: RenderableType) -> str:
@@ -32,3 +35,28 @@ def test_a_sync_says_that_everything_is_in_step_only_where_no_generation_was_bui
     assert below == (
         "faq: no key range was dirty (0.2 s) generation 5 is not served yet: golden set: mrr is 0.500, below 0.7"
     )
+
+
+@pytest.mark.parametrize(
+    ("mode", "filtered", "told"),
+    [
+        ("vector", False, "nothing scores above 0.35; try other words, or a lower --threshold"),
+        ("vector", True, "nothing that passes the filter scores above 0.35; try other words, another filter, or a"),
+        ("text", False, "nothing has these words"),
+        ("text", True, "nothing that passes the filter has these words; try other words, or another filter"),
+        ("hybrid", True, "nothing that passes the filter has these words, and nothing that passes the filter scores"),
+    ],
+)
+def test_an_answer_without_hits_names_the_filter_as_a_reason_where_there_is_one(
+    mode: SearchMode, filtered: bool, told: str
+) -> None:
+    answer = SearchAnswer("faq", "fish", (), 3, 0.35, 0.1, mode=mode, filtered=filtered)
+    assert shown(display.search_answer(answer)).startswith(told)
+
+
+def test_a_document_that_never_had_a_vector_is_not_said_to_have_that_of_an_earlier_text() -> None:
+    hit = Hit("7", 0.5, "question", {"question": "fish"}, {}, vector_behind=True)
+    changed = SearchAnswer("faq", "fish", (hit,), 3, 0.35, 0.1, mode="text")
+    refused = replace(changed, hits=(replace(hit, without_vector=True),))
+    assert "its vector is of an earlier text" in shown(display.search_answer(changed))
+    assert "key 7 a text of it has no vector" in shown(display.search_answer(refused))

@@ -85,6 +85,7 @@ def test_text_mode_asks_no_provider_and_finds_rows_that_it_refused(
     with library.index(spec) as index:
         [hit] = index.search("poison").hits
     assert (hit.key, hit.field, hit.vector_score, hit.vector_behind) == ("2", "question", None, True)
+    assert hit.without_vector
     assert provider.requests == asked
 
 

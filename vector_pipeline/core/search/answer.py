@@ -54,6 +54,8 @@ class Hit:
         field: that of the best passage; the best text, where words alone have found the document.
         vector_behind: the vector is of an earlier text than the one shown, because the new one has no vector yet, or
             never had any.
+        without_vector: one of its texts has no vector, not even of an earlier text; told of documents that words alone
+            have found.
         passage: the best one; None where the vector is behind, is a mean of several, or has not found the document.
         vector_score: 1 − cosine distance of the best passage, None where the document was not found by its vectors. By
             weighted fields it is the weighted mean of `field_scores`.
@@ -78,6 +80,7 @@ class Hit:
     text_rank: int | None = None
     snippet: Snippet | None = None
     field_scores: Mapping[str, float] | None = None
+    without_vector: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,7 @@ class SearchAnswer:
         complete: false where the time was over before all of them were surely found.
         mode: by what was searched.
         reranked: a reranker has ordered the hits.
+        filtered: only documents that pass a filter were looked for.
         notes: what whoever reads the answer should know of it, such as that the reranker was down.
         scale: scores by vectors can be compared between answers with the same scale.
         like: the key of the document that others like it were looked for, instead of a query.
@@ -106,3 +110,4 @@ class SearchAnswer:
     notes: tuple[str, ...] = ()
     scale: str = ""
     like: str | None = None
+    filtered: bool = False

@@ -105,6 +105,7 @@ class Searcher:
             found.reranked,
             found.notes,
             scale=served.scale,
+            filtered=restriction.condition is not None,
         )
 
     def _found(
@@ -160,6 +161,7 @@ class Searcher:
             time.monotonic() - started,
             found.complete,
             scale=served.scale,
+            filtered=restriction.condition is not None,
             like=request.key,
         )
 

@@ -26,10 +26,11 @@ def load_hits(
     rows = connection.execute(
         sql.SQL(
             """
-            SELECT d.key, d.metadata, coalesce(b.behind, false){since}{texts}
+            SELECT d.key, d.metadata, coalesce(b.behind, false){since}, coalesce(b.without, false){texts}
             FROM {documents} d
             LEFT JOIN LATERAL (
-                SELECT bool_or(p.served_hash IS DISTINCT FROM p.content_hash) AS behind
+                SELECT bool_or(p.served_hash IS DISTINCT FROM p.content_hash) AS behind,
+                       bool_or(p.served_hash IS NULL) AS without
                 FROM {passages} p WHERE p.key = d.key AND p.field = ANY(%s)) b ON true
             WHERE d.key = ANY(%s)
             """
@@ -41,11 +42,11 @@ def load_hits(
         ),
         (list(rendering.fields), [match.key for match in matches]),
     ).fetchall()
-    found = {key: (metadata, behind, texts) for key, metadata, behind, *texts in rows}
+    found = {key: (metadata, behind, without, texts) for key, metadata, behind, without, *texts in rows}
     hits = []
     for match in matches:
         if match.key in found:
-            metadata, behind, texts = found[match.key]
+            metadata, behind, without, texts = found[match.key]
             served = dict(zip(rendering.names, texts, strict=True))
             hits.append(
                 Hit(
@@ -57,6 +58,7 @@ def load_hits(
                     behind,
                     text_score=match.score,
                     text_rank=match.rank,
+                    without_vector=without,
                 )
             )
     return hits
