@@ -32,7 +32,7 @@ from vector_pipeline.core.store import registry
 from vector_pipeline.core.store.ann_index import present_orders
 from vector_pipeline_tests import syncing_process
 from vector_pipeline_tests.provider_process import provider_process
-from vector_pipeline_tests.workbench import Workbench, question_only, sync_all
+from vector_pipeline_tests.workbench import Workbench, faq_spec, sync_all
 
 LIMIT = 10
 QUERIES = 200
@@ -105,8 +105,9 @@ def _indexed(place: Workplace, cloud: Cloud) -> Iterator[tuple[Workbench, Vector
 
 
 def _spec() -> IndexSpec:
-    return question_only(
+    return faq_spec(
         range_size=5_000,
+        document={"text": {"question": "question"}, "metadata": {"link": "link", "asked": "asked"}},
         search={"threshold": -1.0, "limit": LIMIT, "ann_build_megabytes": 1_500, "seconds": 60},
         deletion_guard={"share": 1},
     )
