@@ -284,8 +284,8 @@ class _Bench:
             # As the search does, but for good.
             choose_scan(connection, self.order, LIMIT if self.order.is_exact else self._candidates, 60)
             settings = connection.execute(
-                "SELECT name, setting FROM pg_settings WHERE name LIKE 'hnsw.%' OR name LIKE 'enable_%' OR name = "
-                "'plan_cache_mode'"
+                "SELECT name, setting FROM pg_settings WHERE name LIKE 'hnsw.%' OR name LIKE 'enable_%' OR name IN "
+                "('plan_cache_mode', 'jit')"
             ).fetchall()
         for name, setting in settings:
             connection.execute("SELECT set_config(%s, %s, false)", (name, setting))

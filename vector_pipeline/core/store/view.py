@@ -278,6 +278,7 @@ def create_nearest_function(connection: psycopg.Connection, index: RegisteredInd
                 SET hnsw.ef_search = 200
                 SET plan_cache_mode = 'force_custom_plan'
                 SET enable_sort = 'on'
+                SET jit = off
                 SET hnsw.max_scan_tuples = 20000
                 SET hnsw.scan_mem_multiplier = 1
                 AS {}
