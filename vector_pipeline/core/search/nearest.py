@@ -69,8 +69,8 @@ def choose_scan(
 
     Left to itself the planner reads and sorts all vectors of more than 500 numbers up to several thousand of them: they
     are stored out of line (TOAST), and what fetching them costs is not in its estimate. Nor does it know how few are
-    wanted, and might read all documents to join them. Before PostgreSQL 18 a scan that is switched off counts as so dear
-    that the statement would be compiled (JIT), for longer than it runs.
+    wanted, and might read all documents to join them. Before PostgreSQL 18 a scan that is switched off counts as so
+    dear that the statement would be compiled (JIT), for longer than it runs.
 
     Args:
         wanted: vectors to be met.
