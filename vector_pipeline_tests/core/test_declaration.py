@@ -394,7 +394,7 @@ def test_expecting_the_length_that_the_model_has_anyway_changes_nothing(workbenc
         assert without.next_generation_work() is GenerationWork.NONE
         assert expecting.next_generation_work() is GenerationWork.NONE
     with workbench.padded_to(16).index() as padding:
-        assert padding.generations().asked_for == "padded to: None → 16"
+        assert padding.generations().asked_for == "padded to: none → 16"
 
 
 @pytest.mark.parametrize("fingerprint", ['["numbers", null]', "{}", "not JSON"])

@@ -24,6 +24,10 @@ STORAGE_FACT = "storage"
 _POOLING, _QUERY_PREFIX, _DOCUMENT_PREFIX = "pooling", "query prefix", "document prefix"
 _SPACE_FACTS = frozenset({"model", "dimensions", "padded to", _POOLING, _QUERY_PREFIX, _DOCUMENT_PREFIX, STORAGE_FACT})
 
+# What holds where nothing is declared.
+_UNDECLARED = {"dimensions": "the model's own", STORAGE_FACT: "vector", "too long": "split"}
+_QUOTED = frozenset({_QUERY_PREFIX, _DOCUMENT_PREFIX, "template"})
+
 
 @dataclass(frozen=True)
 class WantedSpace:
@@ -97,7 +101,23 @@ def read_fingerprint(index: str, fingerprint: str) -> Facts:
 def differences(built: Facts, declared: Facts) -> dict[str, str]:
     """By fact, `what was built → what is declared`; empty where they are the same."""
     return {
-        name: f"{built.get(name)} → {declared.get(name)}"
+        name: f"{_in_words(name, built.get(name))} → {_in_words(name, declared.get(name))}"
         for name in dict.fromkeys((*built, *declared))
         if built.get(name) != declared.get(name)
     }
+
+
+def _in_words(name: str, fact: object) -> str:
+    """A fact as people read it: a setting that isn't declared is what it is without, and texts whose spaces count are
+    quoted."""
+    if fact is None:
+        return _UNDECLARED.get(name, "none")
+    if isinstance(fact, str):
+        return repr(fact) if name in _QUOTED else fact
+    if name == TEXTS_FACT and isinstance(fact, list):
+        return ", ".join(text if text == column else f"{text} from {column}" for text, column in fact)
+    if isinstance(fact, list):
+        return ", ".join(map(str, fact))
+    if isinstance(fact, dict):
+        return ", ".join(f"{key} {value}" for key, value in fact.items())
+    return str(fact)
