@@ -9,6 +9,10 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
+from dagster._core.storage.asset_check_execution_record import (
+    AssetCheckExecutionRecord,
+    AssetCheckExecutionRecordStatus,
+)
 
 from vector_pipeline.core.deletion_guard import describe
 from vector_pipeline.core.errors import NotYetSyncedError, ProviderError
@@ -113,19 +117,25 @@ def _note(
     *,
     only_if_turned: bool = False,
 ) -> None:
-    """Shows a result without a run, unless it is what the check shows already.
+    """Shows a result without a run, unless it is what the check shows already. A check whose run is under way is left
+    to it: a result noted meanwhile would be newer than the run's, and about what was before it.
 
     Args:
         in_full: the result with what is dear to find out; called only where it is shown.
         only_if_turned: not where it says the same in other words.
     """
     shown = instance.event_log_storage.get_latest_asset_check_execution_by_key([key]).get(key)
-    event = shown.event.dagster_event if shown is not None and shown.event is not None else None
-    last = event.event_specific_data if event is not None else None
+    if shown is not None and _is_under_way(instance, shown):
+        return
+    latest = next(iter(instance.fetch_materializations(key.asset_key, limit=1).records), None)
+    # A planned result whose run has ended without it shows nothing.
+    last = shown.evaluation if shown is not None else None
     if (
-        isinstance(last, dg.AssetCheckEvaluation)
+        shown is not None
+        and isinstance(last, dg.AssetCheckEvaluation)
         and last.passed == found.passed
         and (only_if_turned or last.description == found.description)
+        and _is_of(shown, last, latest)
     ):
         return
     if in_full is not None:
@@ -137,20 +147,37 @@ def _note(
         metadata=found.metadata,
         description=found.description,
         severity=found.severity,
-        target_materialization_data=_latest_materialization(instance, key.asset_key),
+        target_materialization_data=_target(latest),
     )
     instance.report_runless_asset_event(evaluation)
 
 
-def _latest_materialization(
-    instance: dg.DagsterInstance, asset: dg.AssetKey
-) -> AssetCheckEvaluationTargetMaterializationData | None:
+def _is_under_way(instance: dg.DagsterInstance, shown: AssetCheckExecutionRecord) -> bool:
+    if shown.status is not AssetCheckExecutionRecordStatus.PLANNED:
+        return False
+    run = instance.get_run_by_id(shown.run_id)
+    return run is not None and not run.is_finished
+
+
+def _is_of(
+    shown: AssetCheckExecutionRecord, evaluation: dg.AssetCheckEvaluation, latest: dg.EventLogRecord | None
+) -> bool:
+    """Whether Dagster takes a result for one of the latest materialization, and does not show "Not evaluated": as
+    `AssetCheckExecutionRecord.targets_latest_materialization`, which wants the context of a web request.
+
+    Each materialization makes a result be noted once more, at the next look: an event costs some 15 ms.
+    """
+    if latest is None or latest.run_id == shown.run_id:
+        return True
+    target = evaluation.target_materialization_data
+    return latest.timestamp < shown.create_timestamp if target is None else target.storage_id == latest.storage_id
+
+
+def _target(latest: dg.EventLogRecord | None) -> AssetCheckEvaluationTargetMaterializationData | None:
     """What the result is about. Without it Dagster compares times, and where SQLite keeps its events, in whole seconds:
     a result would be taken for older than a materialization of the same second, and shown as "Not evaluated"."""
-    records = instance.fetch_materializations(asset, limit=1).records
-    if not records:
+    if latest is None:
         return None
-    [latest] = records
     return AssetCheckEvaluationTargetMaterializationData(
         storage_id=latest.storage_id, run_id=latest.run_id, timestamp=latest.timestamp
     )

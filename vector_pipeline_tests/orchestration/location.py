@@ -88,11 +88,15 @@ class Location:
         self, *assets: str, checks: list[str] | None = None, tags: dict[str, str] | None = None
     ) -> dg.ExecuteInProcessResult:
         """A run of these assets and checks alone; it may fail."""
-        job = self.definitions.resolve_implicit_global_asset_job_def().get_subset(
+        job = self.job_of(*assets, checks=checks)
+        return job.execute_in_process(instance=self.instance, tags=tags, run_config=QUIET, raise_on_error=False)
+
+    def job_of(self, *assets: str, checks: list[str] | None = None) -> dg.JobDefinition:
+        """The job of these assets and checks alone."""
+        return self.definitions.resolve_implicit_global_asset_job_def().get_subset(
             asset_selection={self.index.key(name) for name in assets},
             asset_check_selection={key for key in self._check_keys() if key.name in (checks or [])},
         )
-        return job.execute_in_process(instance=self.instance, tags=tags, run_config=QUIET, raise_on_error=False)
 
     def check(self, name: str) -> dg.AssetCheckEvaluation:
         """Runs one check."""

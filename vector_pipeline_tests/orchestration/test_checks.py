@@ -2,10 +2,42 @@
 
 from __future__ import annotations
 
-import pytest
+import asyncio
 
-from vector_pipeline_tests.orchestration.location import Location
+import dagster as dg
+import pytest
+from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.execution.api import execute_run
+from dagster._core.loader import LoadingContextForTest
+
+from vector_pipeline_tests.orchestration.location import QUIET, Location
 from vector_pipeline_tests.workbench import faq_spec
+
+NOTED = [
+    ("rows", "declaration"),
+    ("rows", "detectors"),
+    ("documents", "deletion_guard"),
+    ("embeddings", "model_drift"),
+    ("embeddings", "budget"),
+]
+
+
+def not_evaluated(location: Location) -> list[str]:
+    """The checks of which the sensor tells, and whose results Dagster takes for those of an earlier materialization."""
+    keys = [dg.AssetCheckKey(location.index.key(asset), check) for asset, check in NOTED]
+    records = location.instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+    return [
+        key.name
+        for key in keys
+        if not asyncio.run(records[key].targets_latest_materialization(LoadingContextForTest(location.instance)))
+    ]
+
+
+def results(location: Location) -> int:
+    """How many results these checks have had, planned ones among them."""
+    keys = [dg.AssetCheckKey(location.index.key(asset), check) for asset, check in NOTED]
+    storage = location.instance.event_log_storage
+    return sum(len(storage.get_asset_check_execution_history(key, limit=99)) for key in keys)
 
 
 @pytest.fixture
@@ -80,3 +112,35 @@ def test_the_declaration_check_names_field_and_remedy(location: Location) -> Non
     evaluation = location.check("declaration")
     assert not evaluation.passed
     assert "defs/faq/defs.yaml, document.text.question: " in (evaluation.description or "")
+
+
+def test_what_a_look_shows_follows_the_runs_and_is_not_told_twice(location: Location) -> None:
+    location.workbench.create_faq(30)
+    location.settle()
+    assert not_evaluated(location) == []
+    told = results(location)
+    location.tick()
+    assert results(location) == told
+
+
+def test_a_look_leaves_a_check_to_the_run_that_is_under_way(location: Location) -> None:
+    location.workbench.create_faq(30)
+    [request] = location.tick().run_requests or []
+    job = location.job_of("documents", "embeddings", checks=["budget"])
+    run = location.instance.create_run_for_job(job, run_config=QUIET, tags=dict(request.tags))
+    told = results(location)
+    location.tick()
+    assert results(location) == told
+    assert execute_run(InMemoryJob(job), run, location.instance).success
+    location.tick()
+    assert not_evaluated(location) == []
+
+
+def test_a_look_tells_what_a_run_ended_without_telling(location: Location) -> None:
+    location.workbench.create_faq(30)
+    location.tick()
+    run = location.instance.create_run_for_job(location.job_of(checks=["budget"]))
+    told = results(location)
+    location.instance.report_run_failed(run)
+    location.tick()
+    assert results(location) == told + 1
