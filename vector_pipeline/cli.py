@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from vector_pipeline import display
+from vector_pipeline.core.counted import counted
 from vector_pipeline.core.doctor import diagnose
 from vector_pipeline.core.errors import VectorPipelineError
 from vector_pipeline.core.estimating import MOST_ROWS
@@ -306,11 +307,11 @@ def batch(index: str, action: str, as_json: bool) -> None:
 def _acted_on_batches(opened: VectorIndex, action: str) -> str:
     """Does it, and says what came of it."""
     if action == "ingest":
-        return f"{opened.ingest_batches()} batches have ended"
+        return counted(opened.ingest_batches(), "batch has ended", "batches have ended")
     if action == "cancel":
-        return f"{opened.cancel_batches()} batches are being cancelled"
+        return counted(opened.cancel_batches(), "batch is being cancelled", "batches are being cancelled")
     if action == "forget":
-        return f"{opened.forget_batches()} texts are given back"
+        return counted(opened.forget_batches(), "text is given back", "texts are given back")
     return "there is something to take in: ingest" if opened.batches_need_work() else ""
 
 
@@ -332,17 +333,15 @@ def quarantine(
         raise click.UsageError(f"--{'ignore' if ignore else 'unignore'} needs the keys of rows")
     with _opened(index) as opened:
         if retry:
-            messages.print(
-                f"{opened.retry_quarantine(keys or None, building=building)} texts will be tried again by the next sync"
-            )
+            freed = opened.retry_quarantine(keys or None, building=building)
+            messages.print(f"{counted(freed, 'text', 'texts')} will be tried again by the next sync")
         elif ignore:
-            messages.print(
-                f"{opened.ignore_quarantined(keys, building=building)} texts are ignored from now on, until they change"
-            )
+            ignored = opened.ignore_quarantined(keys, building=building)
+            told = counted(ignored, "text is ignored until it changes", "texts are ignored until they change")
+            messages.print(told)
         elif unignore:
-            messages.print(
-                f"{opened.unignore_quarantined(keys, building=building)} texts will be tried again by the next sync"
-            )
+            freed = opened.unignore_quarantined(keys, building=building)
+            messages.print(f"{counted(freed, 'text', 'texts')} will be tried again by the next sync")
         entries = [entry for entry in opened.quarantine(building=building) if not keys or entry.key in keys]
     if as_json:
         click.echo(json.dumps([_plain(entry) for entry in entries], indent=2, ensure_ascii=False))
@@ -363,7 +362,7 @@ def deletions(index: str, decision: str | None, as_json: bool) -> None:
             raise VectorPipelineError(f"index {index!r} holds no mass deletion: there is nothing to decide")
         if decision == "approve":
             count = opened.approve_deletions()
-            messages.print(f"up to {count} documents may be deleted by the next syncs")
+            messages.print(f"up to {counted(count, 'document', 'documents')} may be deleted by the next syncs")
         elif decision == "reject":
             opened.reject_deletions()
         guarded = opened.guarded_deletions()
@@ -393,8 +392,9 @@ def generations(index: str, decision: str | None, as_json: bool) -> None:
         elif decision == "roll back":
             served = opened.roll_back()
             messages.print(
-                f"generation {served.number} is served from now on; it is behind in {served.lag.ranges} key ranges "
-                f"({served.lag.rows} rows at least), which the next sync mends"
+                f"generation {served.number} is served from now on; it is behind in "
+                f"{counted(served.lag.ranges, 'key range', 'key ranges')} "
+                f"({counted(served.lag.rows, 'row', 'rows')} at least), which the next sync mends"
             )
         report = opened.generations()
     _print(report, as_json, display.generations)

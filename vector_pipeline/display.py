@@ -14,19 +14,22 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from vector_pipeline.core.counted import counted
 from vector_pipeline.core.deletion_guard import describe
 from vector_pipeline.core.doctor import Diagnosis
 from vector_pipeline.core.embedding.doctor import ProviderFindings
 from vector_pipeline.core.findings import Finding, Verdict
 from vector_pipeline.core.model_drift import describe as describe_drift
-from vector_pipeline.core.money import in_short, in_usd
+from vector_pipeline.core.money import describe_budget, in_short, in_usd
 from vector_pipeline.core.reports import (
     BatchReport,
+    DailyBudget,
     ErasureReport,
     Estimate,
     GenerationsReport,
     GuardedDeletions,
     IndexStatus,
+    Lag,
     ModelDrift,
     ParityReport,
     QuarantineEntry,
@@ -222,7 +225,7 @@ def generations(report: GenerationsReport) -> RenderableType:
             f"{one.coverage:.1%}",
             str(one.passages),
             str(one.quarantined),
-            f"{one.lag.ranges} ranges",
+            counted(one.lag.ranges, "range", "ranges"),
             in_short(one.spent),
         )
     if report.asked_for is None:
@@ -270,18 +273,33 @@ def _status(status: IndexStatus) -> Table:
             ("model", model),
             ("key ranges", status.ranges),
             ("dirty", Text(str(status.ranges_dirty), style="yellow" if status.ranges_dirty else "green")),
-            ("behind the source", f"{status.lag.rows} rows, {status.lag.seconds:.0f} s"),
+            ("behind the source", _behind(status.lag)),
             ("documents", status.documents),
-            ("found by their current vector", f"{status.coverage:.1%} of {status.passages} texts"),
+            ("found by their current vector", f"{status.coverage:.1%} of {counted(status.passages, 'text', 'texts')}"),
             ("quarantined texts", Text(str(status.quarantined), style="red" if status.quarantined else "green")),
-            *([("wait for an offline batch", f"{status.texts_awaited:,} texts")] if status.texts_awaited else []),
+            *(
+                [("wait for an offline batch", counted(status.texts_awaited, "text", "texts"))]
+                if status.texts_awaited
+                else []
+            ),
             ("last complete look at the source", _ago(status.last_round_at)),
             ("oldest look at a range", _ago(status.oldest_check_at)),
             ("last sync", _ago(status.last_synced_at)),
             ("cost today", _spent(status.spent_today)),
             ("cost so far", _spent(status.spent)),
+            *([("budget", _budget(status.budget))] if status.budget is not None else []),
         ],
     )
+
+
+def _behind(lag: Lag) -> str:
+    if not lag.ranges:
+        return "nothing"
+    return f"at least {counted(lag.rows, 'row', 'rows')}, {lag.seconds:.0f} s"
+
+
+def _budget(budget: DailyBudget) -> Text:
+    return Text(describe_budget(budget), "yellow" if budget.pauses else "")
 
 
 def _spent(spent: Spent) -> str:

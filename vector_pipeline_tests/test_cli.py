@@ -261,7 +261,7 @@ def test_refused_texts_are_listed_ignored_and_tried_again(
         assert listed("--ignore", "2")["2"] is not None
         shown = " ".join(run("quarantine", "genie_documents").stdout.split())
         assert "ignored" in shown
-        assert "1 texts will be tried again" in run("quarantine", "genie_documents", "--retry").stderr
+        assert "1 text will be tried again" in run("quarantine", "genie_documents", "--retry").stderr
         assert "row '2'; `vector-pipeline quarantine" in run("quarantine", "genie_documents", "--retry", "2").stderr
         assert listed("--unignore", "2") == {"2": None}
         provider.reset()
@@ -311,7 +311,7 @@ def test_a_backfill_by_offline_batches_is_submitted_asked_after_and_ingested(
         server.offline.finish()
         assert "there is something to take in" in run("batch", "genie_documents").stderr
         ingested = run("batch", "genie_documents", "ingest")
-        assert "1 batches have ended" in ingested.stderr
+        assert "1 batch has ended" in ingested.stderr
         assert "completed" in ingested.stdout
         assert run("sync", "genie_documents").exit_code == 0
         assert run("verify", "genie_documents").exit_code == 0

@@ -9,7 +9,8 @@ import pytest
 from rich.console import Console, RenderableType
 
 from vector_pipeline import display
-from vector_pipeline.core.reports import SyncReport
+from vector_pipeline.core.counted import counted
+from vector_pipeline.core.reports import DailyBudget, IndexStatus, Lag, SyncReport
 from vector_pipeline.core.search import Hit, SearchAnswer
 from vector_pipeline.core.spec import SearchMode
 
@@ -60,3 +61,18 @@ def test_a_document_that_never_had_a_vector_is_not_said_to_have_that_of_an_earli
     refused = replace(changed, hits=(replace(hit, without_vector=True),))
     assert "its vector is of an earlier text" in shown(display.search_answer(changed))
     assert "key 7 a text of it has no vector" in shown(display.search_answer(refused))
+
+
+def test_a_status_tells_of_at_least_so_many_rows_behind_and_that_a_spent_budget_pauses_embedding() -> None:
+    status = IndexStatus("faq", 2, 1, 9, 1, 1, 0, Lag(1, 1, 5.0), None, None, None, "small", 8, 8)
+    behind = shown(display.statuses([status]))
+    assert "at least 1 row, 5 s" in behind
+    assert "of 1 text │" in behind
+    assert "budget" not in behind
+    paused = replace(status, budget=DailyBudget("faq", 0.5, 0.5, 0.0, True, None))
+    assert "The budget pauses embedding" in shown(display.statuses([paused]))
+
+
+@pytest.mark.parametrize(("count", "told"), [(0, "0 texts are"), (1, "1 text is"), (1234, "1,234 texts are")])
+def test_one_of_a_thing_is_told_in_the_singular(count: int, told: str) -> None:
+    assert counted(count, "text is", "texts are") == told

@@ -13,6 +13,7 @@ from enum import Enum
 import psycopg
 
 from vector_pipeline.core import verify
+from vector_pipeline.core.counted import counted
 from vector_pipeline.core.errors import DeclarationProblem, GenerationError, IndexSpecError
 from vector_pipeline.core.lag import measure_lag
 from vector_pipeline.core.reports import GenerationReport, GenerationsReport, Lag
@@ -233,8 +234,8 @@ def obstacles(target: psycopg.Connection, served: RegisteredIndex, building: Reg
     if wrong:
         key_ranges.have_looked_at_again(target, building, wrong)
         found.append(
-            f"{len(wrong)} rows are not as they should be: {', '.join(map(repr, wrong[:5]))}; the next run builds "
-            "their key ranges again"
+            f"{counted(len(wrong), 'row is', 'rows are')} not as they should be: "
+            f"{', '.join(map(repr, wrong[:5]))}; the next run builds their key ranges again"
         )
     if not _is_approved(target, building):
         lacking, lacked = (count_generation(target, generation).unserved for generation in (building, served))

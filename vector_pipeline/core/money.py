@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import psycopg
 
+from vector_pipeline.core.counted import counted
 from vector_pipeline.core.embedding.prices import price_of
 from vector_pipeline.core.reports import DailyBudget, Spent
 from vector_pipeline.core.spec import IndexSpec
@@ -58,12 +59,12 @@ def describe_budget(found: DailyBudget) -> str:
         )
     return (
         f"The budget pauses embedding: {paid}{flight}, which leaves too little for the next request. "
-        f"{_texts(found.texts_waiting)} wait; documents, deletions and search go on. {ends}"
+        f"{_texts(found.texts_waiting)}; documents, deletions and search go on. {ends}"
     )
 
 
 def _texts(count: int | None) -> str:
-    return "Texts" if count is None else f"{count:,} texts"
+    return "Texts wait" if count is None else counted(count, "text waits", "texts wait")
 
 
 def in_usd(amount: float) -> str:

@@ -430,7 +430,7 @@ class ModelDrift:
 
 @dataclass(frozen=True)
 class IndexStatus:
-    """How an index stands."""
+    """How an index stands. `budget` is None where none is declared, or nothing was synced yet."""
 
     index: str
     ranges: int
@@ -449,6 +449,7 @@ class IndexStatus:
     spent_today: Spent = Spent()
     spent: Spent = Spent()
     texts_awaited: int = 0
+    budget: DailyBudget | None = None
 
     @property
     def coverage(self) -> float:

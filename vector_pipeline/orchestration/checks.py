@@ -14,6 +14,7 @@ from dagster._core.storage.asset_check_execution_record import (
     AssetCheckExecutionRecordStatus,
 )
 
+from vector_pipeline.core.counted import counted
 from vector_pipeline.core.deletion_guard import describe
 from vector_pipeline.core.errors import NotYetSyncedError, ProviderError
 from vector_pipeline.core.index import VectorIndex
@@ -297,11 +298,12 @@ def _no_quarantine(index: IndexContext) -> dg.AssetChecksDefinition:
 def _without_a_vector(entries: Sequence[QuarantineEntry]) -> str:
     tried = [entry for entry in entries if entry.ignored_at is None]
     ignored = len(entries) - len(tried)
+    still = counted(ignored, "that is ignored", "that are ignored")
     if not tried:
-        return "every text has its vector" + (f", but for {ignored} that are ignored" if ignored else "")
+        return "every text has its vector" + (f", but for {still}" if ignored else "")
     rows = ", ".join(f"{entry.key} ({entry.field})" for entry in tried[:20])
-    beside = f", beside {ignored} that are ignored" if ignored else ""
-    return f"{len(tried)} texts without a vector{beside}; rows: {rows}"
+    beside = f", beside {still}" if ignored else ""
+    return f"{counted(len(tried), 'text', 'texts')} without a vector{beside}; rows: {rows}"
 
 
 def _model_drift(index: IndexContext) -> dg.AssetChecksDefinition:
@@ -401,11 +403,12 @@ def tell_progress(log: logging.Logger) -> Callable[[int, int], None]:
 
 def parity_result(report: ParityReport) -> dg.AssetCheckResult:
     """What a proof of parity found, as a check's result."""
-    rows = sum(difference.rows for difference in report.differences)
+    differ = counted(sum(difference.rows for difference in report.differences), "row differs", "rows differ")
+    ranges = counted(len(report.differences), "range", "ranges")
     where = ", ".join(difference.partition for difference in report.differences[:20])
     return dg.AssetCheckResult(
         passed=report.equal,
-        description="equal" if report.equal else f"{rows} rows differ in {len(report.differences)} ranges: {where}",
+        description="equal" if report.equal else f"{differ} in {ranges}: {where}",
         metadata=metadata.of_parity(report),
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 from tabulate import tabulate
 
+from vector_pipeline.core.counted import counted
 from vector_pipeline.core.money import in_short
 from vector_pipeline.core.reports import (
     BatchReport,
@@ -192,7 +193,7 @@ def of_generations(report: GenerationsReport) -> Metadata:
                 f"{one.coverage:.1%}",
                 one.passages,
                 one.quarantined,
-                f"{one.lag.ranges} ranges",
+                counted(one.lag.ranges, "range", "ranges"),
                 in_short(one.spent),
             )
             for one in report.generations

@@ -3,6 +3,7 @@
 import dagster as dg
 from pydantic import Field
 
+from vector_pipeline.core.counted import counted
 from vector_pipeline.orchestration.index_context import IndexContext
 from vector_pipeline.orchestration.resources import IndexesResource
 
@@ -28,15 +29,17 @@ def build_quarantine_jobs(index: IndexContext) -> list[dg.JobDefinition]:
     def retry(context: dg.OpExecutionContext, config: RetryConfig, indexes: IndexesResource) -> None:
         with indexes.open(index.declaration) as opened:
             count = opened.retry_quarantine(config.keys or None)
-        context.log.info("%d texts will be tried again by the next sync", count)
+        context.log.info("%s will be tried again by the next sync", counted(count, "text", "texts"))
 
     @dg.op(name=f"{index.prefix}_ignore", out=dg.Out(dg.Nothing))
     def ignore(context: dg.OpExecutionContext, config: IgnoreConfig, indexes: IndexesResource) -> None:
         with indexes.open(index.declaration) as opened:
             if config.ignored:
-                context.log.info("%d texts are ignored from now on", opened.ignore_quarantined(config.keys))
+                count = opened.ignore_quarantined(config.keys)
+                context.log.info(counted(count, "text is ignored from now on", "texts are ignored from now on"))
             else:
-                context.log.info("%d texts will be tried again", opened.unignore_quarantined(config.keys))
+                count = opened.unignore_quarantined(config.keys)
+                context.log.info("%s will be tried again", counted(count, "text", "texts"))
 
     @dg.job(
         name=f"{index.prefix}_retry_quarantine",

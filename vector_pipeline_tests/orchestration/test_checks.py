@@ -66,7 +66,7 @@ def test_damage_done_by_hand_is_found_and_repaired_by_the_next_sync(synced: Loca
     synced.workbench.postgres(damage)
     evaluation = synced.check("parity")
     assert not evaluation.passed
-    assert evaluation.description == f"1 rows differ in 1 ranges: {synced.partitions()[1]}"
+    assert evaluation.description == f"1 row differs in 1 range: {synced.partitions()[1]}"
     assert "150" in str(evaluation.metadata["differences"].value)
     requests = [request for request in synced.settle() if "dagster/asset_partition_range_start" in request.tags]
     assert len(requests) == 1

@@ -42,7 +42,7 @@ def test_the_check_counts_ignored_texts_and_fails_for_the_others_alone(poisoned:
     assert decide(poisoned, "faq_ignore_quarantine", keys=["2"]).success
     one = poisoned.check("no_quarantine")
     assert not one.passed
-    assert one.description == "1 texts without a vector, beside 1 that are ignored; rows: 4 (question)"
+    assert one.description == "1 text without a vector, beside 1 that is ignored; rows: 4 (question)"
     assert decide(poisoned, "faq_ignore_quarantine", keys=["4"]).success
     none = poisoned.check("no_quarantine")
     assert none.passed

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from psycopg import sql
 
 from vector_pipeline.core import (
     model_drift,
+    money,
     verify,
 )
 from vector_pipeline.core.errors import (
@@ -89,7 +91,11 @@ class WatchedIndex(OpenedIndex):
     @in_our_words
     def status(self) -> IndexStatus:
         """How the index stands; all zeros before its first sync."""
-        return read_status(self._target, registry.load(self._target, self.spec.name), self.spec.name)
+        index, limit = registry.load(self._target, self.spec.name), self.spec.embedding.budget_per_day
+        found = read_status(self._target, index, self.spec.name)
+        if index is None or limit is None:
+            return found
+        return replace(found, budget=money.budget(self._target, index, limit, counting=False))
 
     @in_our_words
     def preview_documents(self, partitions: Sequence[str], limit: int = 5) -> Preview:

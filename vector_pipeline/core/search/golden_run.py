@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
+from vector_pipeline.core.counted import counted
 from vector_pipeline.core.search.answer import SearchAnswer
 from vector_pipeline.core.search.golden_set import GoldenSet
 from vector_pipeline.core.search.relevance import DEPTH, Relevance, judge, mean
@@ -97,13 +98,18 @@ def describe_golden(report: GoldenReport) -> str:
     found = report.relevance
     told = (
         f"nDCG@10 {found.ndcg_at_10:.2f}, recall@5 {found.recall_at_5:.2f}, MRR {found.mrr:.2f} "
-        f"on {len(report.queries)} queries"
+        f"on {counted(len(report.queries), 'query', 'queries')}"
     )
     if report.below:
         told += f": {'; '.join(report.below)}"
     if report.missing_keys:
         named = ", ".join(map(repr, report.missing_keys[:_MOST_NAMED]))
-        told += f". {len(report.missing_keys)} keys of it are not in the index, and count as not found: {named}"
+        missing = counted(
+            len(report.missing_keys),
+            "key of it is not in the index, and counts as not found",
+            "keys of it are not in the index, and count as not found",
+        )
+        told += f". {missing}: {named}"
     return told
 
 
@@ -118,7 +124,7 @@ def describe_comparison(comparison: GoldenComparison) -> str:
 
 
 def describe_change(before: Relevance, after: Relevance, queries: int) -> str:
-    return f"nDCG@10 {before.ndcg_at_10:.2f} → {after.ndcg_at_10:.2f} on {queries} queries"
+    return f"nDCG@10 {before.ndcg_at_10:.2f} → {after.ndcg_at_10:.2f} on {counted(queries, 'query', 'queries')}"
 
 
 def ask_golden_set(
