@@ -29,7 +29,7 @@ QueryVector = np.ndarray[tuple[int], np.dtype[np.float32]]
 """Shape (stored dimensions,)."""
 
 # pgvector walks at least this many candidates; below 40 × limit recall of HNSW drops noticeably.
-_SMALLEST_EF_SEARCH = 200
+_SMALLEST_EF_SEARCH = 400
 _LARGEST_EF_SEARCH = 1000  # pgvector's own limit
 # Where pgvector ends a scan by itself, as if there were no more; memory is in multiples of work_mem.
 _USUALLY_SCANNED = 20_000

@@ -275,7 +275,7 @@ def create_nearest_function(connection: psycopg.Connection, index: RegisteredInd
                 RETURNS TABLE (id text, score double precision)
                 LANGUAGE plpgsql STABLE
                 SET hnsw.iterative_scan = 'strict_order'
-                SET hnsw.ef_search = 200
+                SET hnsw.ef_search = 400
                 SET plan_cache_mode = 'force_custom_plan'
                 SET enable_sort = 'on'
                 SET jit = off
