@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ from rich.text import Text
 from vector_pipeline import display
 from vector_pipeline.core.counted import counted
 from vector_pipeline.core.doctor import diagnose
-from vector_pipeline.core.errors import VectorPipelineError
+from vector_pipeline.core.errors import ConfigurationError, VectorPipelineError
 from vector_pipeline.core.estimating import MOST_ROWS
 from vector_pipeline.core.index import VectorIndex, open_index
 from vector_pipeline.core.reports import ParityReport, SyncReport
@@ -36,6 +37,7 @@ from vector_pipeline.core.spec import SearchMode
 from vector_pipeline.declarations import Declaration, find_declaration, read_declarations
 from vector_pipeline.embedded.folder import StackFolder, default_folder
 from vector_pipeline.log_level import set_up_logging
+from vector_pipeline.serving.settings import read_serving_settings
 
 console = Console()
 messages = Console(stderr=True)
@@ -548,6 +550,28 @@ def dev(port: int | None) -> None:
     from vector_pipeline.embedded.dev import run_dev  # noqa: PLC0415
 
     sys.exit(run_dev(messages, port))
+
+
+@main.command()
+@click.option("--host", help="Address to serve at. Default: VECTOR_PIPELINE_HOST, else 127.0.0.1.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Default: VECTOR_PIPELINE_PORT, else 5000.")
+@click.option("--workers", type=click.IntRange(1), help="Processes. Default: VECTOR_PIPELINE_WORKERS, else 1.")
+@click.option("--tls-cert", type=click.Path(exists=True), help="PEM file of a certificate, to speak HTTPS.")
+@click.option("--tls-key", type=click.Path(exists=True), help="PEM file of its key.")
+def serve(**options: object) -> None:
+    """Serve the HTTP API until Ctrl-C or SIGTERM; requests under way are answered first."""
+    try:
+        from vector_pipeline.serving import server  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise ConfigurationError(
+            f"what serving needs is not installed ({error}): pip install 'vector-pipeline[service]'"
+        ) from None
+    # The processes that answer read the environment themselves.
+    os.environ.update({f"VECTOR_PIPELINE_{name.upper()}": str(given) for name, given in options.items() if given})
+    serving = read_serving_settings()
+    read_settings()
+    messages.print(f"serving at {serving.url}", highlight=False)
+    server.serve(serving)
 
 
 def _sync(index: str, *, quiet: bool) -> SyncReport:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import psycopg
 from pgvector.psycopg import register_vector
 
@@ -28,26 +30,40 @@ def connect(settings: TargetSettings, application: str = "vector-pipeline") -> p
             extension `vector` is missing and may not be created.
     """
     try:
-        connection = psycopg.connect(
-            host=settings.host,
-            port=settings.port,
-            user=settings.user,
-            password=settings.password,
-            dbname=settings.database,
-            autocommit=True,
-            connect_timeout=10,
-            application_name=application,
-            options="-c timezone=UTC -c client_min_messages=warning",
-        )
+        connection = psycopg.connect(**arguments(settings, application))
     except psycopg.OperationalError as error:
         raise _unavailable(settings, str(error).strip()) from None
     try:
-        _register(connection, settings)
-        register_vector_array(connection)
+        prepare(connection, settings)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def arguments(settings: TargetSettings, application: str) -> dict[str, Any]:
+    """What a session is opened with, be it by a pool; `prepare` makes it one of ours."""
+    return {
+        "host": settings.host,
+        "port": settings.port,
+        "user": settings.user,
+        "password": settings.password,
+        "dbname": settings.database,
+        "autocommit": True,
+        "connect_timeout": 10,
+        "application_name": application,
+        "options": "-c timezone=UTC -c client_min_messages=warning",
+    }
+
+
+def prepare(connection: psycopg.Connection, settings: TargetSettings) -> None:
+    """Teaches a session the types of pgvector.
+
+    Raises:
+        TargetUnavailableError: the extension `vector` is missing and may not be created.
+    """
+    _register(connection, settings)
+    register_vector_array(connection)
 
 
 def _register(connection: psycopg.Connection, settings: TargetSettings) -> None:

@@ -1,0 +1,35 @@
+"""The ASGI application, put together: routes, errors, and the end of what it holds open."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from vector_pipeline.serving.contract import healthcheck, search
+from vector_pipeline.serving.deployment import Deployment
+from vector_pipeline.serving.errors import add_error_handlers
+from vector_pipeline.serving.threads import run_blocking
+
+
+def create_app(deployment: Deployment) -> FastAPI:
+    """The application over a deployment, which it closes at its end."""
+
+    @asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await run_blocking("rest", deployment.close)
+
+    app = FastAPI(
+        title="vector-pipeline",
+        summary="Searches vector indexes in PostgreSQL that are kept true to tables in MySQL.",
+        version=version("vector-pipeline"),
+        lifespan=life,
+    )
+    app.state.deployment = deployment
+    add_error_handlers(app)
+    app.include_router(healthcheck.router)
+    app.include_router(search.router)
+    return app

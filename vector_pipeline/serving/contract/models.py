@@ -1,0 +1,78 @@
+"""Bodies of requests and answers of the contract. Names and meanings are fixed: clients depend on them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from vector_pipeline.core.spec import SearchMode
+
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class SearchBody(BaseModel):
+    """A search."""
+
+    model_config = ConfigDict(
+        extra="ignore",
+        json_schema_extra={"examples": [{"query": "how do I renew my card?", "limit": 5, "similarity_threshold": 0.7}]},
+    )
+
+    query: str = Field(min_length=1, max_length=8192, description="What to look for, in any language.")
+    limit: int = Field(default=5, ge=1, le=100, description="The most documents to find.")
+    similarity_threshold: float | None = Field(
+        default=None,
+        ge=-1,
+        le=1,
+        allow_inf_nan=False,
+        description="Documents score strictly above it. Left out or null: SIMILARITY_THRESHOLD of the environment, "
+        "else 0.7.",
+    )
+    index: str | None = Field(default=None, description="The index to search; the one of this API if left out.")
+    field: str | list[str] | dict[str, Weight] | None = Field(
+        default=None,
+        description="What to search by: a field's name, `best`, several names, or weights by name. Left out: as the "
+        "index declares it.",
+    )
+    mode: SearchMode | None = Field(
+        default=None, description="By vectors, by words, or by both. Left out: as the index declares it."
+    )
+    filters: dict[str, Any] | None = Field(
+        default=None, description='Conditions on metadata, as `/v1` takes them: `{"category": "health"}`.'
+    )
+
+
+class FoundDocument(BaseModel):
+    """A document that was found."""
+
+    question: str
+    answer: str
+    link: str
+    date: str
+    similarity_score: float
+    genie_uniqueid: str | None = Field(default=None, description="Only where the table has such a column.")
+
+
+class SearchResults(BaseModel):
+    """What a search has found, best first."""
+
+    results: list[FoundDocument]
+    total_results: int
+
+
+class FoundSource(BaseModel):
+    """Where a part of a context comes from."""
+
+    question: str
+    link: str
+    date: str
+    similarity_score: float
+
+
+class SearchContext(BaseModel):
+    """What a search has found, as a text for a language model."""
+
+    context: str
+    sources: list[FoundSource]
+    total_results: int

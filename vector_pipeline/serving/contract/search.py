@@ -1,0 +1,78 @@
+"""POST /search and POST /search-simple."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from vector_pipeline.core.search import Hit
+from vector_pipeline.core.search.request import SearchRequest
+from vector_pipeline.serving.contract.context import NOTHING_FOUND, as_context
+from vector_pipeline.serving.contract.models import (
+    FoundDocument,
+    FoundSource,
+    SearchBody,
+    SearchContext,
+    SearchResults,
+)
+from vector_pipeline.serving.dependencies import TheDeployment
+from vector_pipeline.serving.deployment import Deployment
+from vector_pipeline.serving.threads import run_blocking
+
+router = APIRouter(tags=["contract"])
+
+
+@router.post("/search", summary="Search for documents", response_model_exclude_unset=True)
+async def search(body: SearchBody, deployment: TheDeployment) -> SearchResults:
+    """The documents nearest to the query, best first."""
+    found = await run_blocking("search", lambda: _found(deployment, body))
+    return SearchResults(results=found, total_results=len(found))
+
+
+@router.post("/search-simple", summary="Search for a language model's context")
+async def search_simple(body: SearchBody, deployment: TheDeployment) -> SearchContext:
+    """The same documents as one text, and where its parts come from."""
+    found = await run_blocking("search", lambda: _found(deployment, body))
+    return SearchContext(
+        context=as_context(found) if found else NOTHING_FOUND,
+        sources=[
+            FoundSource(question=one.question, link=one.link, date=one.date, similarity_score=one.similarity_score)
+            for one in found
+        ],
+        total_results=len(found),
+    )
+
+
+def _found(deployment: Deployment, body: SearchBody) -> list[FoundDocument]:
+    name = deployment.contract_index().spec.name if body.index is None else body.index
+    threshold = body.similarity_threshold
+    answer = deployment.search(
+        name,
+        SearchRequest(
+            body.query,
+            body.limit,
+            deployment.settings.similarity_threshold if threshold is None else threshold,
+            body.field,
+            filter=body.filters,
+            mode=body.mode,
+        ),
+    )
+    return [_document(hit) for hit in answer.hits]
+
+
+def _document(hit: Hit) -> FoundDocument:
+    values = {**hit.metadata, **hit.texts}
+
+    def text(name: str) -> str:
+        value = values.get(name)
+        return "" if value is None else str(value)
+
+    found = FoundDocument(
+        question=text("question"),
+        answer=text("answer"),
+        link=text("link"),
+        date=text("date"),
+        similarity_score=hit.score,
+    )
+    if "genie_uniqueid" in values:
+        found.genie_uniqueid = text("genie_uniqueid")
+    return found

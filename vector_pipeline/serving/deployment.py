@@ -1,0 +1,199 @@
+"""What all routes and tools of a process share: the declared indexes, and the ways to their databases and models.
+
+Everything here blocks and may be called from any thread; routes go through `threads.run_blocking`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import TypeVar
+
+import psycopg
+import pymysql
+
+from vector_pipeline.core.index import VectorIndex, open_index
+from vector_pipeline.core.search import SearchAnswer
+from vector_pipeline.core.search.many import Answering, ManyAnswer, cache_for, search_across
+from vector_pipeline.core.search.query_cache import QueryCache
+from vector_pipeline.core.search.query_vector import ProvidersAsBuilt
+from vector_pipeline.core.search.request import SearchRequest, SimilarRequest
+from vector_pipeline.core.search.searcher import Searcher
+from vector_pipeline.core.settings import Settings
+from vector_pipeline.core.source import connection as source_connection
+from vector_pipeline.core.store import connection as store_connection
+from vector_pipeline.declarations import Declaration, UnknownIndexError
+from vector_pipeline.serving.declared import DeclaredIndexes
+from vector_pipeline.serving.settings import DEFAULT_INDEX, ServingSettings
+from vector_pipeline.serving.target_pool import TargetPool
+
+_CONNECTIONS = 8
+
+_T = TypeVar("_T")
+
+
+class Deployment:
+    """One a process.
+
+    Args:
+        declared: gives the declared indexes, by name; the files of the package, if left out.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        serving: ServingSettings | None = None,
+        declared: Callable[[], Sequence[Declaration]] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.serving = serving or ServingSettings()
+        self.query_cache = QueryCache(cache_for(settings.query_cache, 1))
+        self._declared = declared or DeclaredIndexes()
+        self._closing = ExitStack()
+        self._lock = threading.Lock()
+        self._providers: dict[str, ProvidersAsBuilt] = {}
+        waiting = self.serving.waiting_seconds
+        self.search_pool = TargetPool(settings.target, "vector-pipeline search", self.serving.search_threads, waiting)
+        self.pool = TargetPool(settings.target, "vector-pipeline serve", _CONNECTIONS, waiting)
+
+    def close(self) -> None:
+        """Closes connections and providers."""
+        self.search_pool.close()
+        self.pool.close()
+        self._closing.close()
+
+    def declarations(self) -> list[Declaration]:
+        """All declared indexes, by name; those too that are wrong, which their `problems` tell."""
+        return list(self._declared())
+
+    def declaration(self, name: str) -> Declaration:
+        """The declaration of one index.
+
+        Raises:
+            UnknownIndexError: none has that name.
+        """
+        for declaration in self._declared():
+            if declaration.spec.name == name:
+                return declaration
+        raise UnknownIndexError(f"no index {name!r} is declared")
+
+    def contract_index(self) -> Declaration:
+        """The index of requests that name none.
+
+        Raises:
+            UnknownIndexError: there is no telling which.
+        """
+        if self.serving.contract_index is not None:
+            return self.declaration(self.serving.contract_index)
+        declarations = self._declared()
+        return declarations[0] if len(declarations) == 1 else self.declaration(DEFAULT_INDEX)
+
+    @contextmanager
+    def target(self) -> Iterator[psycopg.Connection]:
+        """A connection to PostgreSQL in autocommit mode that is nobody else's meanwhile. Errors of the driver are told
+        as the core's.
+
+        Raises:
+            TargetUnavailableError: there is none to be had.
+        """
+        with self._in_our_words(), self.pool.connection() as connection:
+            yield connection
+
+    @contextmanager
+    def source(self, index: str) -> Iterator[source_connection.Connection]:
+        """A read-only session at the index's MySQL with its time limit, to be closed with the block. Errors of the
+        driver are told as the core's.
+
+        Raises:
+            SourceUnavailableError: MySQL can't be reached.
+        """
+        declared = self.declaration(index).spec.source
+        with ExitStack() as closing:
+            try:
+                connection = source_connection.connect(self.settings.source, declared.statement_seconds)
+                closing.callback(source_connection.close, connection)
+                yield connection
+            except pymysql.MySQLError as error:
+                asked = f"to read {declared.database or self.settings.source.database}.{declared.table}"
+                raise source_connection.source_error(
+                    self.settings.source, error, asked, declared.statement_seconds
+                ) from None
+
+    def search(self, name: str, request: SearchRequest) -> SearchAnswer:
+        """The documents of an index that fit the request best. See `Searcher.search`.
+
+        Raises:
+            UnknownIndexError, SearchRequestError, NotYetSyncedError, ProviderError, TargetUnavailableError
+        """
+        return self._searched(name, lambda searcher: searcher.search(request))
+
+    def similar(self, name: str, request: SimilarRequest) -> SearchAnswer:
+        """The documents nearest to one that is there. See `Searcher.similar`; raises as `search`."""
+        return self._searched(name, lambda searcher: searcher.similar(request))
+
+    def search_across(self, names: Sequence[str], request: SearchRequest) -> ManyAnswer:
+        """The best hits of several indexes.
+
+        Raises:
+            UnknownIndexError: one isn't declared.
+            EveryIndexFailedError: none has answered.
+        """
+        known = [self.declaration(name).spec.name for name in dict.fromkeys(names)]
+
+        def asked(name: str) -> Answering:
+            def ask(request: SearchRequest) -> SearchAnswer:
+                return self.search(name, request)
+
+            return ask
+
+        return search_across({name: asked(name) for name in known}, request)
+
+    @contextmanager
+    def opened(self, name: str) -> Iterator[VectorIndex]:
+        """The index with connections of its own, for what is no search.
+
+        Raises:
+            UnknownIndexError: none has that name.
+            IndexSpecError: its declaration is wrong.
+        """
+        declaration = self.declaration(name)
+        declaration.refuse_if_wrong()
+        with open_index(
+            declaration.spec,
+            self.settings,
+            origin=declaration.origin,
+            folder=declaration.folder,
+            query_cache=self.query_cache,
+        ) as opened:
+            yield opened
+
+    def _searched(self, name: str, ask: Callable[[Searcher], _T]) -> _T:
+        declaration = self.declaration(name)
+        declaration.refuse_if_wrong()
+        with self._in_our_words(), self.search_pool.connection() as connection:
+            return ask(
+                Searcher(
+                    declaration.spec,
+                    self.settings.similarity_threshold,
+                    lambda: connection,
+                    self._providers_of(declaration),
+                    self.query_cache,
+                )
+            )
+
+    def _providers_of(self, declaration: Declaration) -> ProvidersAsBuilt:
+        """Those of all indexes with the same block `embedding`. They stay open until the end: another thread may be
+        using one whose declaration has just changed."""
+        key = declaration.spec.embedding.model_dump_json()
+        with self._lock:
+            if key not in self._providers:
+                self._providers[key] = ProvidersAsBuilt(declaration.spec, self.settings.embedding, None, self._closing)
+            return self._providers[key]
+
+    @contextmanager
+    def _in_our_words(self) -> Iterator[None]:
+        try:
+            yield
+        except psycopg.Error as error:
+            raise store_connection.target_error(self.settings.target, error) from None

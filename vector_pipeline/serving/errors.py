@@ -1,0 +1,110 @@
+"""Errors of the core as HTTP answers.
+
+What was asked wrongly is told in full: 422, 404. What is wrong with this deployment is told by the name of the service
+and a reference id, under which the log has the rest: 503. Bodies are `{"detail": …}`, here with a `reference` beside.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+import pymysql
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+
+from vector_pipeline.core.errors import (
+    ConfigurationError,
+    NotYetSyncedError,
+    ProviderError,
+    SearchRequestError,
+    SourceKeyError,
+    SourceRefusedError,
+    SourceUnavailableError,
+    SourceValueError,
+    TargetRefusedError,
+    TargetUnavailableError,
+    UnreadableIndexError,
+    VectorPipelineError,
+)
+from vector_pipeline.core.search.many import EveryIndexFailedError
+from vector_pipeline.declarations import UnknownIndexError
+
+MYSQL_UNAVAILABLE = "MySQL service unavailable"
+EMBEDDING_UNAVAILABLE = "Embedding service unavailable"
+SEARCH_ERROR = "Database search error"
+UNAVAILABLE = "Service unavailable"
+
+_SOURCE = (SourceUnavailableError, SourceRefusedError, SourceKeyError, SourceValueError, pymysql.MySQLError)
+_PROVIDER = (ProviderError, ConfigurationError)
+_TARGET = (
+    TargetUnavailableError,
+    TargetRefusedError,
+    NotYetSyncedError,
+    UnreadableIndexError,
+    EveryIndexFailedError,
+    psycopg.Error,
+)
+
+_log = logging.getLogger(__name__)
+
+
+def service_of(error: Exception) -> str:
+    """Which service is to blame, in the words of the API."""
+    if isinstance(error, _SOURCE):
+        return MYSQL_UNAVAILABLE
+    if isinstance(error, _PROVIDER):
+        return EMBEDDING_UNAVAILABLE
+    return SEARCH_ERROR if isinstance(error, _TARGET) else UNAVAILABLE
+
+
+def reference_of(request: Request) -> str:
+    """The id under which the log tells of this request."""
+    given = getattr(request.state, "request_id", None)
+    return given if isinstance(given, str) else uuid.uuid4().hex[:12]
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Lets the app answer the core's errors."""
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(SearchRequestError, _cannot_be_answered)
+    app.add_exception_handler(UnknownIndexError, _unknown)
+    for error in (VectorPipelineError, psycopg.Error, pymysql.MySQLError):
+        app.add_exception_handler(error, _unavailable)
+    app.add_exception_handler(Exception, _a_bug)
+
+
+def problem(location: Sequence[str | int], message: str, kind: str) -> dict[str, Any]:
+    """One thing that is wrong with a request, as FastAPI writes it."""
+    return {"type": kind, "loc": list(location), "msg": message}
+
+
+async def _invalid(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    # Without what was given: it may be no proper text, and it is the client's own.
+    problems = [problem(found["loc"], found["msg"], found["type"]) for found in error.errors()]
+    return JSONResponse({"detail": problems}, 422)
+
+
+async def _cannot_be_answered(_: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": [problem(("body",), str(error), "request")]}, 422)
+
+
+async def _unknown(_: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": str(error)}, 404)
+
+
+async def _unavailable(request: Request, error: Exception) -> JSONResponse:
+    detail, reference = service_of(error), reference_of(request)
+    _log.warning("%s: %s: %s", reference, detail, error)
+    return JSONResponse({"detail": detail, "reference": reference}, 503)
+
+
+async def _a_bug(request: Request, error: Exception) -> JSONResponse:
+    reference = reference_of(request)
+    _log.error("%s: %s", reference, type(error).__name__, exc_info=error)
+    return JSONResponse({"detail": "Internal Server Error", "reference": reference}, 500)
