@@ -36,6 +36,7 @@ from vector_pipeline.core.settings import read_settings
 from vector_pipeline.core.spec import SearchMode
 from vector_pipeline.declarations import Declaration, find_declaration, read_declarations
 from vector_pipeline.embedded.folder import StackFolder, default_folder
+from vector_pipeline.key_commands import keys
 from vector_pipeline.log_level import set_up_logging
 from vector_pipeline.serving.settings import read_serving_settings
 
@@ -632,6 +633,9 @@ def _plain(value: Any) -> dict[str, Any]:
 
 def _as_text(value: object) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+main.add_command(keys)
 
 
 if __name__ == "__main__":

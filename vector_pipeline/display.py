@@ -47,6 +47,7 @@ from vector_pipeline.core.search.golden_run import (
     describe_golden,
 )
 from vector_pipeline.core.search.many import ManyAnswer
+from vector_pipeline.core.store.api_keys import ApiKey
 
 if TYPE_CHECKING:
     from vector_pipeline.embedded.stack import StackStatus
@@ -477,6 +478,31 @@ def stack_status(status: StackStatus) -> RenderableType:
         table.add_row(name, str(server.port), str(server.pid or "–"), str(server.restarts))
     style = "green" if status.healthy else "yellow"
     return Group(Text(f"{status.phase} in {status.folder} {status.message}".strip(), style=style), table)
+
+
+def key_rights(key: ApiKey) -> str:
+    """What a key is good for, in words."""
+    told = " and ".join(key.scopes)
+    told += " on all indexes" if key.indexes is None else f" on {', '.join(key.indexes)}"
+    return told + (f" until {key.expires_at:%Y-%m-%d}" if key.expires_at is not None else "")
+
+
+def api_keys(keys: Sequence[ApiKey]) -> RenderableType:
+    if not keys:
+        return Text("no key was ever made", "yellow")
+    now = datetime.now(UTC)
+    table = Table("name", "begins with", "good for", "made", "last used", "standing")
+    for key in keys:
+        standing = "in use" if key.valid_at(now) else "expired" if key.revoked_at is None else "revoked"
+        table.add_row(
+            key.name,
+            key.hint,
+            key_rights(key),
+            _ago(key.created_at),
+            _ago(key.last_used_at),
+            Text(standing, "green" if standing == "in use" else "dim"),
+        )
+    return table
 
 
 def _facts(title: str, facts: Iterable[tuple[str, object]]) -> Table:

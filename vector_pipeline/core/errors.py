@@ -106,6 +106,10 @@ class GenerationError(VectorPipelineError):
     """What was asked of an index's generations can't be done. Says why, and what can."""
 
 
+class ApiKeyError(VectorPipelineError):
+    """What was asked of an API key can't be done. Says why, and what can."""
+
+
 class NotYetSyncedError(VectorPipelineError):
     """The index has nothing to search or verify yet."""
 

@@ -1,0 +1,93 @@
+"""`vector-pipeline keys`: the API keys of the service."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+
+import click
+import psycopg
+from rich.console import Console
+
+from vector_pipeline import display
+from vector_pipeline.core.settings import read_settings
+from vector_pipeline.core.store import api_keys
+from vector_pipeline.core.store.api_keys import AccessScope, ApiKey
+from vector_pipeline.core.store.connection import connect, target_error
+from vector_pipeline.core.store.schema import create_registry
+
+console = Console()
+messages = Console(stderr=True)
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+
+
+@click.group()
+def keys() -> None:
+    """The API keys of the service: without any, and without a trusted network, it serves its own machine only."""
+
+
+@keys.command()
+@click.argument("name")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice([scope.value for scope in AccessScope]),
+    default=[AccessScope.SEARCH.value],
+    help="search reads; sync starts syncs and reads nothing; admin may do everything. Several may be given. "
+    "Default: search.",
+)
+@click.option("--index", "indexes", multiple=True, help="An index that it is good for; several: those. Default: all.")
+@click.option("--days", type=click.IntRange(1, 36500), help="For how many days it is good. Default: until revoked.")
+@_as_json
+def create(name: str, scopes: tuple[str, ...], indexes: tuple[str, ...], days: int | None, as_json: bool) -> None:
+    """Make a key called NAME, and show it: this once, since only a hash of it is kept."""
+    expires_at = None if days is None else datetime.now(UTC) + timedelta(days=days)
+    with _registry() as connection:
+        new = api_keys.create_key(connection, name, [AccessScope(one) for one in scopes], indexes or None, expires_at)
+    if as_json:
+        click.echo(json.dumps(_plain(new.key) | {"secret": new.secret}, indent=2))
+        return
+    told = f"key {name}, {display.key_rights(new.key)}: keep it, it is shown this once"
+    messages.print(told, highlight=False, soft_wrap=True)
+    click.echo(new.secret)
+
+
+@keys.command("list")
+@_as_json
+def list_(as_json: bool) -> None:
+    """Show all keys, revoked ones too, by how they begin."""
+    with _registry() as connection:
+        found = api_keys.list_keys(connection)
+    if as_json:
+        click.echo(json.dumps([_plain(key) for key in found], indent=2))
+    else:
+        console.print(display.api_keys(found))
+
+
+@keys.command()
+@click.argument("name")
+def revoke(name: str) -> None:
+    """End the key called NAME; servers that run know within seconds."""
+    with _registry() as connection:
+        api_keys.revoke_key(connection, name)
+    messages.print(f"key {name} is revoked")
+
+
+@contextmanager
+def _registry() -> Iterator[psycopg.Connection]:
+    target = read_settings().target
+    try:
+        with closing(connect(target, "vector-pipeline keys")) as connection:
+            create_registry(connection)
+            yield connection
+    except psycopg.Error as error:
+        raise target_error(target, error) from None
+
+
+def _plain(key: ApiKey) -> dict[str, object]:
+    told = dataclasses.asdict(key)
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in told.items()}
