@@ -11,7 +11,10 @@ from psycopg import sql
 from vector_pipeline.core.errors import IndexSpecError, ProviderUnavailableError
 from vector_pipeline.core.search import text
 from vector_pipeline.core.search.request import SearchRequestError
+from vector_pipeline.core.search.statement import Restriction
+from vector_pipeline.core.search.time_limit import TimeLimit
 from vector_pipeline.core.spec import IndexSpec
+from vector_pipeline.core.store import connection as store_connection
 from vector_pipeline.core.store import locks, text_index
 from vector_pipeline.core.store.locks import Lock
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
@@ -341,3 +344,48 @@ def test_in_large_tables_a_word_that_nobody_has_hides_no_document_with_the_other
         capped = index.search("zebra renew")
     assert ({hit.key for hit in everything.hits}, everything.complete) == ({"1", "3", "5"}, True)
     assert (len(capped.hits), capped.complete) == (2, False)
+
+
+def test_in_large_tables_an_answer_is_complete_where_common_words_alone_can_bring_no_better_document(
+    library: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text, "_MANY_DOCUMENTS", 0)
+    monkeypatch.setattr(text, "_MOST_RANKED", 1)
+    spec = text_spec(declared=ENGLISH)
+    library.sync(spec)
+    with library.index(spec) as index:
+        index.refresh_search_index()
+        by_the_rarest = index.search("licence renew", limit=1)
+        beside_better_ones = index.search("market renew passport", limit=1)
+    assert ([hit.key for hit in by_the_rarest.hits], by_the_rarest.complete) == (["3"], True)
+    assert ([hit.key for hit in beside_better_ones.hits], beside_better_ones.complete) == (["2"], False)
+
+
+def test_what_was_found_by_the_rarer_words_stays_where_the_time_is_over_before_the_others(
+    library: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text, "_MANY_DOCUMENTS", 0)
+    monkeypatch.setattr(text, "_MOST_RANKED", 1)
+    spec = text_spec(declared=ENGLISH)
+    library.sync(spec)
+    with library.index(spec) as index:
+        index.refresh_search_index()
+        target, registered = index._target, index._registered
+        declared = spec.search.by_words
+        assert declared is not None
+        slow = sql.SQL("CASE WHEN %(text_any)s::tsquery::text LIKE '%%renew%%' THEN pg_sleep(60) IS NULL ELSE true END")
+        words = text.read_words(target, declared, "licence renew")
+        matches = text.matching(
+            target, registered, declared, words, ["question"], 5, None, Restriction(slow), TimeLimit.within(1)
+        )
+    assert ([match.key for match in matches.found], matches.complete) == (["3"], False)
+
+
+def test_documents_that_cannot_be_read_in_time_are_left_out_and_this_is_said(library: Workbench) -> None:
+    spec = text_spec(search={"threshold": -1.0, "mode": "text", "text": ENGLISH, "seconds": 0.2})
+    library.sync(spec)
+    with library.index(spec) as index, store_connection.connect(library.target) as other, other.transaction():
+        other.execute("LOCK TABLE faq.passages_1 IN ACCESS EXCLUSIVE MODE")
+        answer = index.search("fish")
+    assert (answer.hits, answer.complete) == ((), False)
+    assert "left out" in answer.notes[0]

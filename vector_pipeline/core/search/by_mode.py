@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,6 +18,7 @@ from vector_pipeline.core.search.reranking import rerank
 from vector_pipeline.core.search.statement import EVERYTHING, Restriction
 from vector_pipeline.core.search.text import Match, Matches, Words
 from vector_pipeline.core.search.text_hits import load_hits, with_snippets
+from vector_pipeline.core.search.time_limit import OutOfTimeError, TimeLimit
 from vector_pipeline.core.spec import HybridSpec, RerankSpec, TextSearchSpec
 from vector_pipeline.core.store.registry import RegisteredIndex
 
@@ -26,8 +26,12 @@ from vector_pipeline.core.store.registry import RegisteredIndex
 _FEWEST_CANDIDATES = 50
 _CANDIDATES_FOR_EACH = 4
 
+# What was found is worth this much more time where none is left: reading documents by their keys takes milliseconds.
+_SECONDS_TO_LOAD = 0.5
+
 NO_WORDS = "the query has no word to search for: those that it has are too common, or are to be left out"
 NOT_MARKED = "no snippets: the time of the search was over before the words were marked in the texts"
+NOT_LOADED = "documents that have the words are left out: the time of the search was over before they were read"
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ class WordSearch:
 
     def begin(self) -> None:
         """Has the time count from now: what a provider took before is no time of PostgreSQL's."""
-        self._deadline = time.monotonic() + self._seconds
+        self._time_limit = TimeLimit.within(self._seconds)
 
     @cached_property
     def words(self) -> Words:
@@ -102,24 +106,27 @@ class WordSearch:
             limit,
             self._unique_on,
             self._restriction,
-            self._deadline - time.monotonic(),
+            self._time_limit,
         )
 
-    def hits(self, matches: Sequence[Match]) -> list[Hit]:
-        """These documents."""
-        return load_hits(self._connection, self._index, matches, self._fields) if matches else []
+    def hits(self, matches: Sequence[Match]) -> tuple[list[Hit], tuple[str, ...]]:
+        """These documents; none, with a note, where they can't be read in time."""
+        if not matches:
+            return [], ()
+        time_limit = self._time_limit.at_least(_SECONDS_TO_LOAD)
+        try:
+            return load_hits(self._connection, self._index, matches, self._fields, time_limit), ()
+        except OutOfTimeError:
+            return [], (NOT_LOADED,)
 
     def marked(self, hits: Sequence[Hit]) -> tuple[Sequence[Hit], tuple[str, ...]]:
         """The hits with their snippets; as they were, with a note, where the time is over before."""
         columns = text.columns_of(self._index, self._fields)
-        seconds = self._deadline - time.monotonic()
-        if hits and seconds <= 0:
-            return hits, (NOT_MARKED,)
         try:
-            return with_snippets(self._connection, self._index, self._declared, self.words, hits, columns, seconds), ()
-        except psycopg.errors.QueryCanceled:
-            if time.monotonic() < self._deadline:
-                raise  # somebody else's doing
+            return with_snippets(
+                self._connection, self._index, self._declared, self.words, hits, columns, self._time_limit
+            ), ()
+        except OutOfTimeError:
             return hits, (NOT_MARKED,)
 
 
@@ -131,8 +138,9 @@ def candidates_for(limit: int) -> int:
 def by_words(search: WordSearch, limit: int) -> Found:
     """The documents that have most of the words."""
     matches = search.matches(limit)
-    hits, notes = search.marked(search.hits(matches.found))
-    return Found(tuple(hits), matches.complete, _without_words(search) + notes)
+    loaded, unread = search.hits(matches.found)
+    hits, unmarked = search.marked(loaded)
+    return Found(tuple(hits), matches.complete and not unread, _without_words(search) + unread + unmarked)
 
 
 def by_both(search: WordSearch, near: Callable[[], Neighbours], limit: int, weights: HybridSpec) -> Found:
@@ -159,11 +167,14 @@ def by_both(search: WordSearch, near: Callable[[], Neighbours], limit: int, weig
     best = dict(list(scores.items())[:limit])
     by_vectors = {hit.key: hit for hit in neighbours.hits}
     by_word = {match.key: match for match in matches.found}
-    loaded = search.hits([match for match in matches.found if match.key in best and match.key not in by_vectors])
+    loaded, unread = search.hits(
+        [match for match in matches.found if match.key in best and match.key not in by_vectors]
+    )
     hits = {hit.key: hit for hit in loaded} | by_vectors
     merged = [_merged(hits[key], by_word.get(key), score) for key, score in best.items() if key in hits]
     marked, unmarked = search.marked(merged)
-    return Found(tuple(marked), neighbours.complete and matches.complete, notes + unmarked)
+    complete = neighbours.complete and matches.complete and not unread
+    return Found(tuple(marked), complete, notes + unread + unmarked)
 
 
 def reranked(found: Found, declared: RerankSpec, query: str, limit: int) -> Found:

@@ -8,17 +8,17 @@ often, and in which text, a word occurs.
 
 from __future__ import annotations
 
-import math
-import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
 from psycopg import sql
 
 from vector_pipeline.core.errors import SearchRequestError
-from vector_pipeline.core.search.statement import EVERYTHING, Restriction, served_once
+from vector_pipeline.core.search.statement import Restriction, served_once
+from vector_pipeline.core.search.time_limit import OutOfTimeError, TimeLimit
 from vector_pipeline.core.search.written_query import WrittenQuery, any_of, by_rarity, read_query
 from vector_pipeline.core.spec import TextSearchSpec
 from vector_pipeline.core.store import text_index
@@ -65,7 +65,8 @@ class Match:
 
 @dataclass(frozen=True)
 class Matches:
-    """Found documents, best first; not `complete` where more have the words than are ranked, or the time was over."""
+    """Found documents, best first; not `complete` where one that was not ranked might be among them, because more have
+    the words than are ranked, or the time was over."""
 
     found: tuple[Match, ...]
     complete: bool = True
@@ -126,57 +127,91 @@ def matching(
     asked: Words,
     fields: Sequence[str],
     limit: int,
-    unique_on: str | None = None,
-    restriction: Restriction = EVERYTHING,
-    seconds: float = 10.0,
+    unique_on: str | None,
+    restriction: Restriction,
+    time_limit: TimeLimit,
 ) -> Matches:
-    """The `limit` documents that have most of the words.
+    """The `limit` documents that have most of the words; those that were found by then where the time is over before.
 
     Args:
+        connection: in autocommit mode, outside of a transaction.
         fields: those whose texts have to have the words.
         unique_on: the column of a text; of documents with the same value only the one with the lowest key is served.
-        seconds: the longest that it may take.
     """
-    if not asked.terms or seconds <= 0:
-        return Matches((), complete=not asked.terms)
+    if not asked.terms:
+        return Matches(())
     looked_at = _looked_at(index, declared, fields)
-    deadline = time.monotonic() + seconds
+    ranked = _Ranked({}, complete=False)
     try:
-        with connection.transaction():
-            connection.execute(
-                "SELECT set_config('statement_timeout', %s, true), set_config('plan_cache_mode', %s, true)",
-                (str(math.ceil(1000 * seconds)), "force_custom_plan"),
-            )
-            documents = _about_how_many(connection, index)
-            known = _estimates(connection, index, looked_at, asked) if documents > _MANY_DOCUMENTS else None
-            everything = range(len(asked.terms))
-            chosen = everything if known is None else by_rarity(known, _MOST_RANKED)
-            search = _statement(index, looked_at, asked, unique_on, restriction)
-            parameters = {
-                **restriction.parameters,
-                "text_required": list(asked.required),
-                "text_terms": [place for place, term in enumerate(asked.terms) for _ in term],
-                "text_lexemes": [any_of([lexeme]) for lexeme in asked.lexemes],
-                "text_known": [known[place] if known else 0.0 for place, term in enumerate(asked.terms) for _ in term],
-                "text_weights": _weights(index, declared),
-                "text_documents": documents,
-                "text_most": _MOST_OF_ALL,
-                "text_limit": limit,
-            }
-            rows = connection.execute(search, parameters | _of(asked, chosen, looked_at)).fetchall()
-            if len(rows) < limit and len(chosen) < len(everything):
-                rows = connection.execute(search, parameters | _of(asked, everything, looked_at)).fetchall()
-    except psycopg.errors.QueryCanceled:
-        if time.monotonic() < deadline:
-            raise  # somebody else's doing
-        return Matches((), complete=False)
-    found = tuple(Match(key, score, rank) for rank, (key, score, _) in enumerate(rows, start=1))
-    return Matches(found, complete=not rows or rows[0][2] < _MOST_OF_ALL)
+        documents = _about_how_many(connection, index, time_limit)
+        known = _estimates(connection, index, looked_at, asked, time_limit) if documents > _MANY_DOCUMENTS else None
+        everything = range(len(asked.terms))
+        chosen = everything if known is None else by_rarity(known, _MOST_RANKED)
+        search = _statement(index, looked_at, asked, unique_on, restriction)
+        parameters = {
+            **restriction.parameters,
+            "text_required": list(asked.required),
+            "text_lexemes": [any_of([lexeme]) for lexeme in asked.lexemes],
+            "text_weights": _weights(index, declared),
+            "text_documents": documents,
+            "text_most": _MOST_OF_ALL,
+            "text_limit": limit,
+        }
+
+        def rank(places: Sequence[int]) -> _Ranked:
+            looked_for = parameters | _looked_for(asked, places, looked_at, known)
+            rows = time_limit.read(connection, search, looked_for, {"plan_cache_mode": "force_custom_plan"})
+            return _Ranked.of(rows, limit)
+
+        ranked = rank(chosen)
+        if len(ranked.scores) < limit and len(chosen) < len(everything):
+            ranked = rank(everything).or_else(ranked)
+    except OutOfTimeError:
+        ranked = _Ranked(ranked.scores, complete=False)
+    return ranked.best(limit)
 
 
-def _of(asked: Words, places: Sequence[int], looked_at: _LookedAt) -> dict[str, str]:
-    """The parameter that has documents with one of these words looked at."""
-    return {"text_any": any_of((form for place in places for form in asked.terms[place]), looked_at.labels)}
+@dataclass(frozen=True)
+class _Ranked:
+    """Scores by key, best first."""
+
+    scores: Mapping[str, float]
+    complete: bool
+
+    @classmethod
+    def of(cls, rows: Sequence[tuple[Any, ...]], limit: int) -> _Ranked:
+        """The rows of the statement. Complete where no document that it didn't look at can be among the best."""
+        if not rows:
+            return cls({}, complete=True)
+        _, worst, ranked, most_elsewhere = rows[-1]
+        beaten = most_elsewhere == 0 or (len(rows) >= limit and worst >= most_elsewhere)
+        return cls({key: score for key, score, *_ in rows}, complete=ranked < _MOST_OF_ALL and beaten)
+
+    def or_else(self, others: _Ranked) -> _Ranked:
+        """With what was found by rarer words before: where more have the words than are ranked, it may be left out."""
+        return self if self.complete else _Ranked({**others.scores, **self.scores}, complete=False)
+
+    def best(self, limit: int) -> Matches:
+        best = sorted(self.scores.items(), key=lambda item: -item[1])[:limit]
+        found = tuple(Match(key, score, rank) for rank, (key, score) in enumerate(best, start=1))
+        return Matches(found, self.complete)
+
+
+def _looked_for(
+    asked: Words, places: Sequence[int], looked_at: _LookedAt, known: Sequence[float] | None
+) -> dict[str, object]:
+    """The parameters that have documents with one of these words looked at.
+
+    Args:
+        known: in how many documents each word is, where the planner was asked.
+    """
+    each = [place for place, term in enumerate(asked.terms) for _ in term]
+    return {
+        "text_any": any_of((form for place in places for form in asked.terms[place]), looked_at.labels),
+        "text_terms": each,
+        "text_looked_for": [place in places for place in each],
+        "text_known": [known[place] if known else 0.0 for place in each],
+    }
 
 
 @dataclass(frozen=True)
@@ -222,15 +257,19 @@ def _weights(index: RegisteredIndex, declared: TextSearchSpec) -> list[float]:
     return [by_label.get(label, greatest) / greatest for label in "DCBA"]
 
 
-def _about_how_many(connection: psycopg.Connection, index: RegisteredIndex) -> int:
+def _about_how_many(connection: psycopg.Connection, index: RegisteredIndex, time_limit: TimeLimit) -> int:
     """Documents, as the planner knows them; 0 where it doesn't yet."""
     documents = sql.Identifier(index.schema, "documents").as_string(connection)
-    row = connection.execute("SELECT reltuples FROM pg_class WHERE oid = %s::regclass", (documents,)).fetchone()
-    return max(0, int(row[0])) if row else 0
+    rows = time_limit.read(connection, b"SELECT reltuples FROM pg_class WHERE oid = %s::regclass", (documents,))
+    return max(0, int(rows[0][0])) if rows else 0
 
 
 def _estimates(
-    connection: psycopg.Connection, index: RegisteredIndex, looked_at: _LookedAt, asked: Words
+    connection: psycopg.Connection,
+    index: RegisteredIndex,
+    looked_at: _LookedAt,
+    asked: Words,
+    time_limit: TimeLimit,
 ) -> list[float]:
     """In how many documents each word is, as the planner knows it from the statistics of the index over the words."""
     explain = sql.SQL("EXPLAIN (FORMAT JSON) SELECT FROM {} d WHERE {} @@ %s::tsquery").format(
@@ -238,9 +277,10 @@ def _estimates(
     )
     found = []
     for term in asked.terms:
-        plan = connection.execute(explain, (any_of(term, looked_at.labels),)).fetchone()
-        assert plan is not None
-        found.append(float(plan[0][0]["Plan"]["Plan Rows"]))
+        [(plan,)] = time_limit.read(
+            connection, explain, (any_of(term, looked_at.labels),), {"plan_cache_mode": "force_custom_plan"}
+        )
+        found.append(float(plan[0]["Plan"]["Plan Rows"]))
     return found
 
 
@@ -263,12 +303,13 @@ def _statement(
 
 # k1 = 1.2 and b = 0.75, as most have it. ts_rank of one word is the sum of its weights over the square of its
 # occurrence's number, over pi²/6, which bounds it (tsrank.c): multiplied by that again, one occurrence is one.
-# Of a word that was only looked at where a rarer one is, `known` tells how common it is.
+# Of a word that was only looked at where a rarer one is, `known` tells how common it is. A document that has none but
+# such words has less than their share of all weights as its score: `most_elsewhere`.
 _BEST = """
     WITH terms AS MATERIALIZED (
-        SELECT term, lexeme::tsquery AS lexeme, known
-        FROM unnest(%(text_terms)s::integer[], %(text_lexemes)s::text[], %(text_known)s::float8[])
-            AS t(term, lexeme, known)),
+        SELECT term, lexeme::tsquery AS lexeme, known, looked_for
+        FROM unnest(%(text_terms)s::integer[], %(text_lexemes)s::text[], %(text_known)s::float8[],
+                    %(text_looked_for)s::boolean[]) AS t(term, lexeme, known, looked_for)),
     matched AS MATERIALIZED (
         SELECT d.key, d.sort_key, {ranked} AS words
         FROM {documents} d
@@ -284,8 +325,8 @@ _BEST = """
         JOIN terms t ON m.words @@ t.lexeme
         GROUP BY m.key, m.sort_key, t.term, m.words),
     rarity AS (
-        SELECT c.term, ln(1 + (e.documents - c.count + 0.5) / (c.count + 0.5)) AS weight
-        FROM (SELECT t.term,
+        SELECT c.term, c.looked_for, ln(1 + (e.documents - c.count + 0.5) / (c.count + 0.5)) AS weight
+        FROM (SELECT t.term, bool_and(t.looked_for) AS looked_for,
                      least(greatest(count(DISTINCT f.key), max(t.known)), max(e.documents))::float8 AS count
               FROM everything e, terms t
               LEFT JOIN found f ON f.term = t.term
@@ -293,7 +334,9 @@ _BEST = """
     SELECT f.key,
            (sum(r.weight * f.times / (f.times + 1.2 * (0.25 + 0.75 * f.length / e.length)))
             / (SELECT sum(weight) FROM rarity))::float8 AS score,
-           (SELECT count(*) FROM matched) AS ranked
+           (SELECT count(*) FROM matched) AS ranked,
+           (SELECT coalesce(sum(weight) FILTER (WHERE NOT looked_for), 0) / sum(weight)
+            FROM rarity)::float8 AS most_elsewhere
     FROM found f
     JOIN rarity r ON r.term = f.term, everything e
     GROUP BY f.key, f.sort_key

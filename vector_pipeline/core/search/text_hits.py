@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -12,6 +11,7 @@ from psycopg import sql
 from vector_pipeline.core.search.answer import Hit, Snippet
 from vector_pipeline.core.search.snippet import OPTIONS, START, STOP, choose_snippet
 from vector_pipeline.core.search.text import Match, Words
+from vector_pipeline.core.search.time_limit import TimeLimit
 from vector_pipeline.core.search.written_query import any_of
 from vector_pipeline.core.spec import TextSearchSpec
 from vector_pipeline.core.store import text_index
@@ -19,11 +19,20 @@ from vector_pipeline.core.store.registry import RegisteredIndex
 
 
 def load_hits(
-    connection: psycopg.Connection, index: RegisteredIndex, matches: Sequence[Match], fields: Sequence[str]
+    connection: psycopg.Connection,
+    index: RegisteredIndex,
+    matches: Sequence[Match],
+    fields: Sequence[str],
+    time_limit: TimeLimit,
 ) -> list[Hit]:
-    """The documents of the matches, in their order, but for those that are gone meanwhile."""
+    """The documents of the matches, in their order, but for those that are gone meanwhile.
+
+    Raises:
+        OutOfTimeError: the time was over before.
+    """
     rendering = index.generation.rendering
-    rows = connection.execute(
+    rows = time_limit.read(
+        connection,
         sql.SQL(
             """
             SELECT d.key, d.metadata, coalesce(b.behind, false){since}, coalesce(b.without, false){texts}
@@ -41,7 +50,7 @@ def load_hits(
             passages=sql.Identifier(index.schema, index.passages),
         ),
         (list(rendering.fields), [match.key for match in matches]),
-    ).fetchall()
+    )
     found = {key: (metadata, behind, without, texts) for key, metadata, behind, without, *texts in rows}
     hits = []
     for match in matches:
@@ -76,16 +85,15 @@ def with_snippets(
     asked: Words,
     hits: Sequence[Hit],
     columns: Mapping[str, str],
-    seconds: float,
+    time_limit: TimeLimit,
 ) -> list[Hit]:
     """The hits with the words marked in them. Marking those of a long text takes a fifth of a second.
 
     Args:
         columns: the texts that are searched: served name → column of the documents.
-        seconds: the longest that it may take, above 0 where there are hits.
 
     Raises:
-        psycopg.errors.QueryCanceled: it took longer.
+        OutOfTimeError: the time was over before.
     """
     if not asked.terms or not hits:
         return list(hits)
@@ -95,21 +103,19 @@ def with_snippets(
         )
         for column in columns.values()
     )
-    # One transaction to PostgreSQL, at whose end the limit ends.
-    with connection.pipeline():
-        connection.execute("SELECT set_config('statement_timeout', %s, true)", (str(math.ceil(1000 * seconds)),))
-        cursor = connection.execute(
-            sql.SQL("SELECT d.key, {} FROM {} d WHERE d.key = ANY(%(keys)s)").format(
-                sql.SQL(", ").join(headlines), sql.Identifier(index.schema, "documents")
-            ),
-            {
-                "marks": START + STOP,
-                "words": any_of(asked.lexemes),
-                "options": OPTIONS,
-                "keys": [hit.key for hit in hits],
-            },
-        )
-    snippets = {key: choose_snippet(dict(zip(columns, found, strict=True))) for key, *found in cursor.fetchall()}
+    rows = time_limit.read(
+        connection,
+        sql.SQL("SELECT d.key, {} FROM {} d WHERE d.key = ANY(%(keys)s)").format(
+            sql.SQL(", ").join(headlines), sql.Identifier(index.schema, "documents")
+        ),
+        {
+            "marks": START + STOP,
+            "words": any_of(asked.lexemes),
+            "options": OPTIONS,
+            "keys": [hit.key for hit in hits],
+        },
+    )
+    snippets = {key: choose_snippet(dict(zip(columns, found, strict=True))) for key, *found in rows}
     return [_with_snippet(hit, snippets.get(hit.key)) for hit in hits]
 
 

@@ -1,0 +1,76 @@
+"""The time of a search, and statements that end with it.
+
+PostgreSQL limits each statement for itself, so that each gets what is left of the time when it is sent.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+
+class OutOfTimeError(Exception):
+    """The time of the search was over before a statement was."""
+
+
+@dataclass(frozen=True)
+class TimeLimit:
+    """The moment at which a search is to end, by the clock that never goes back."""
+
+    ends_at: float
+
+    @classmethod
+    def within(cls, seconds: float) -> TimeLimit:
+        """Beginning now."""
+        return cls(time.monotonic() + seconds)
+
+    @property
+    def left(self) -> float:
+        """Seconds; not above 0 where the time is over."""
+        return self.ends_at - time.monotonic()
+
+    def at_least(self, seconds: float) -> TimeLimit:
+        """The same, or so long from now where less is left."""
+        return self if self.left >= seconds else TimeLimit.within(seconds)
+
+    def read(
+        self,
+        connection: psycopg.Connection,
+        query: bytes | sql.SQL | sql.Composed,
+        parameters: Sequence[object] | Mapping[str, object],
+        settings: Mapping[str, str] | None = None,
+    ) -> list[tuple[Any, ...]]:
+        """The rows of a statement.
+
+        The limit goes with it in one pipeline, which PostgreSQL takes as one transaction: a round trip for both.
+        `connection` must be in autocommit mode, outside of a transaction.
+
+        Args:
+            settings: of PostgreSQL, that hold for this statement.
+
+        Raises:
+            OutOfTimeError: the time was over, or is before there are rows.
+        """
+        seconds = self.left
+        if seconds <= 0:
+            raise OutOfTimeError
+        # Rounded up: no earlier than we find that the time is over.
+        local = {"statement_timeout": str(math.ceil(1000 * seconds)), **(settings or {})}
+        try:
+            with connection.pipeline():
+                connection.execute(
+                    "SELECT set_config(name, setting, true) FROM unnest(%s::text[], %s::text[]) s(name, setting)",
+                    (list(local), list(local.values())),
+                )
+                cursor = connection.execute(query, parameters)
+            return cursor.fetchall()
+        except psycopg.errors.QueryCanceled:
+            if self.left > 0:
+                raise  # somebody else's doing
+            raise OutOfTimeError from None
