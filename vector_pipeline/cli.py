@@ -33,7 +33,7 @@ from vector_pipeline.core.search.many import Answering, cache_for, search_across
 from vector_pipeline.core.search.query_cache import QueryCache
 from vector_pipeline.core.search.request import SearchRequest, read_field
 from vector_pipeline.core.settings import read_settings
-from vector_pipeline.core.spec import SearchMode
+from vector_pipeline.core.spec import MOST_HITS, SearchMode
 from vector_pipeline.declarations import Declaration, find_declaration, read_declarations
 from vector_pipeline.embedded.folder import StackFolder, default_folder
 from vector_pipeline.key_commands import keys
@@ -84,7 +84,7 @@ def sync(index: str, as_json: bool) -> None:
     _print(_sync(index, quiet=as_json), as_json, display.sync_report)
 
 
-_limit = click.option("--limit", type=click.IntRange(1, 1000), help="Number of hits.")
+_limit = click.option("--limit", type=click.IntRange(1, MOST_HITS), help="Number of hits.")
 _threshold = click.option("--threshold", type=click.FloatRange(-1, 1), help="Hits score strictly above it.")
 _field = click.option(
     "--field",

@@ -132,12 +132,18 @@ def many_answer(answer: ManyAnswer) -> RenderableType:
         _hit(rank, found.hit, of=f" of {found.index}") for rank, found in enumerate(answer.hits, start=1)
     ]
     if not answer.hits:
-        shown.append(Text("no index has a document above its threshold; try other words", "yellow"))
+        shown.append(Text(_nothing_anywhere(answer), "yellow"))
     elif answer.merged_by == "rank":
         shown.append(Text("merged by rank, since scores of different models or modes can't be compared", "dim"))
     shown += [Text(note, "yellow") for note in answer.notes]
     shown += [Text(f"{failure.index} gave no answer: {failure.reason}", "red") for failure in answer.failures]
     return Group(*shown)
+
+
+def _nothing_anywhere(answer: ManyAnswer) -> str:
+    if answer.filtered:
+        return "no index has a document that passes the filter above its threshold; try other words, or another filter"
+    return "no index has a document above its threshold; try other words"
 
 
 def _hit(rank: int, hit: Hit, of: str = "") -> Panel:

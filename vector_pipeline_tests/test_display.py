@@ -12,6 +12,8 @@ from vector_pipeline import display
 from vector_pipeline.core.counted import counted
 from vector_pipeline.core.reports import DailyBudget, IndexStatus, Lag, SyncReport
 from vector_pipeline.core.search import Hit, SearchAnswer
+from vector_pipeline.core.search.many import search_across
+from vector_pipeline.core.search.request import SearchRequest
 from vector_pipeline.core.spec import SearchMode
 
 
@@ -53,6 +55,13 @@ def test_an_answer_without_hits_names_the_filter_as_a_reason_where_there_is_one(
 ) -> None:
     answer = SearchAnswer("faq", "fish", (), 3, 0.35, 0.1, mode=mode, filtered=filtered)
     assert shown(display.search_answer(answer)).startswith(told)
+
+
+@pytest.mark.parametrize("filtered", [False, True])
+def test_where_no_index_has_a_hit_a_filter_is_named_as_a_reason(filtered: bool) -> None:
+    empty = SearchAnswer("faq", "fish", (), 3, 0.35, 0.1, filtered=filtered)
+    told = shown(display.many_answer(search_across({"faq": lambda _: empty}, SearchRequest("fish"))))
+    assert ("passes the filter" in told, "or another filter" in told) == (filtered, filtered)
 
 
 def test_a_document_that_never_had_a_vector_is_not_said_to_have_that_of_an_earlier_text() -> None:

@@ -16,6 +16,9 @@ Storage = Literal["vector", "halfvec"]
 SearchMode = Literal["vector", "text", "hybrid"]
 """By what documents are found: the nearness of vectors, words, or both."""
 
+MOST_HITS = 1000
+"""The greatest limit of a search."""
+
 
 class _Declared(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -393,7 +396,7 @@ class SearchSpec(_Declared):
     hybrid: HybridSpec = Field(default_factory=HybridSpec)
     rerank: RerankSpec | None = Field(default=None, description="A reranker for the best hits; none if left out.")
 
-    limit: int = Field(default=5, ge=1, le=1000, description="Number of hits.")
+    limit: int = Field(default=5, ge=1, le=MOST_HITS, description="Number of hits.")
     threshold: float | None = Field(
         default=None,
         ge=-1,

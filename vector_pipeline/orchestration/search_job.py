@@ -1,7 +1,7 @@
 """`search_job`: a search from the Launchpad, its hits as a table in the run and as the op's output."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, astuple
+from dataclasses import asdict, astuple, replace
 from typing import Any, cast
 
 import dagster as dg
@@ -78,7 +78,7 @@ def search(context: dg.OpExecutionContext, config: SearchConfig, indexes: Indexe
             "seconds": answer.seconds,
         }
     )
-    return [asdict(hit) for hit in answer.hits]
+    return [asdict(hit if shown else _without_texts(hit)) for hit in answer.hits]
 
 
 def _search_across(
@@ -116,7 +116,9 @@ def _search_across(
             "seconds": answer.seconds,
         }
     )
-    return [asdict(found) for found in answer.hits]
+    return [
+        asdict(found if shown[found.index] else replace(found, hit=_without_texts(found.hit))) for found in answer.hits
+    ]
 
 
 def _notes(notes: Sequence[str]) -> dict[str, dg.MarkdownMetadataValue]:
@@ -132,6 +134,11 @@ def _facts(hit: Hit) -> tuple[Any, ...]:
         hit.field,
         hit.vector_behind,
     )
+
+
+def _without_texts(hit: Hit) -> Hit:
+    """The hit as the op gives it on where Dagster is shown nothing of a row: an output is a file."""
+    return replace(hit, texts={}, metadata={}, passage=None, snippet=None)
 
 
 def _texts(hit: Hit) -> list[str]:

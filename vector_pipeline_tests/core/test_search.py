@@ -99,7 +99,8 @@ def test_one_field_is_searched_alone(workbench: Workbench) -> None:
     [
         ("anything", {"field": "title"}, "'title' is no field of 'faq'; use best, question, answer"),
         ("  ", {}, "the query is empty"),
-        ("anything", {"limit": 0}, "limit must be at least 1"),
+        ("anything", {"limit": 0}, "limit must be from 1 to 1000"),
+        ("anything", {"limit": 2**63}, "limit must be from 1 to 1000"),
         ("anything", {"threshold": 2.0}, "threshold from -1 to 1"),
         ("some poison", {}, "the provider refuses this query"),
         ("give-zero", {}, "ask with other words"),
@@ -379,13 +380,23 @@ def test_the_function_finds_nearest_neighbours_of_long_vectors(
     assert first == ("7", pytest.approx(1))
 
 
-def test_the_function_refuses_an_unknown_field(workbench: Workbench) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ("5, 'title'", "no field title in this index"),
+        ("NULL, 'question'", "result_limit is <NULL>; give a number"),
+        ("-1, 'question'", "result_limit is -1; give a number"),
+    ],
+)
+def test_the_function_refuses_an_unknown_field_and_what_is_no_limit(
+    workbench: Workbench, arguments: str, complaint: str
+) -> None:
     workbench.create_faq(1)
     workbench.sync()
     with workbench.index() as index:
         index.refresh_search_index()
-    with pytest.raises(Exception, match="no field title in this index"):
-        workbench.postgres("SELECT * FROM faq.nearest('[1,0,0,0,0,0,0,0]', 5, 'title')")
+    with pytest.raises(Exception, match=complaint):
+        workbench.postgres(f"SELECT * FROM faq.nearest('[1,0,0,0,0,0,0,0]', {arguments})")
 
 
 @pytest.mark.parametrize(

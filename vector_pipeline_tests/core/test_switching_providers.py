@@ -68,3 +68,16 @@ def test_a_query_is_pooled_as_the_stored_vectors_were(workbench: Workbench, serv
     workbench.sync(pooled)
     unpooled = hub(server, model="tokens").model_copy(update={"name": "pooled"})
     assert nearest(workbench, unpooled, "question number 2?") == ("2", pytest.approx(1))
+
+
+def test_scores_of_another_pooling_are_on_another_scale(workbench: Workbench, server: MisbehavingProvider) -> None:
+    scales = {}
+    for pooling, shape in (("refuse", server.shape), ("mean", "unequal tokens")):
+        server.shape = shape
+        spec = hub(server, model="tokens", pooling=pooling).model_copy(update={"name": pooling})
+        workbench.sync(spec)
+        with workbench.index(spec) as index:
+            answer = index.search("question number 2?")
+        assert answer.hits
+        scales[answer.scale] = pooling
+    assert len(scales) == 2

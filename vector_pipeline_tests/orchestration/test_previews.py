@@ -28,15 +28,18 @@ def _files_with(folder: Path, text: str) -> list[str]:
     return [str(file) for file in folder.rglob("*") if file.is_file() and text.encode() in file.read_bytes()]
 
 
+@pytest.mark.parametrize("of", [{"index": "faq"}, {"indexes": ["faq"]}], ids=["one index", "several"])
 def test_an_index_without_previews_shows_no_text_in_runs_and_searches(
-    private: Location, instance_folder: Path, monkeypatch: pytest.MonkeyPatch
+    private: Location, instance_folder: Path, monkeypatch: pytest.MonkeyPatch, of: dict[str, object]
 ) -> None:
     private.settle()
     monkeypatch.setattr(search_job, "find_declaration", {"faq": private.index.declaration}.__getitem__)
-    config = {"ops": {"search": {"config": {"index": "faq", "query": "tiger", "limit": 3}}}}
+    config = {"ops": {"search": {"config": {**of, "query": "tiger", "limit": 3}}}}
     job = private.definitions.resolve_job_def("search_job")
     result = job.execute_in_process(instance=private.instance, run_config=config | QUIET)
-    assert len(result.output_for_node("search")) == 3
+    found = result.output_for_node("search")
+    assert len(found) == 3
+    assert SECRET not in str(found)
     assert _files_with(instance_folder, SECRET) == []
 
 

@@ -64,6 +64,7 @@ class ManyAnswer:
         failures: those that gave none.
         complete: false where the time of an index was over, or one failed.
         notes: those of the answers, each with its index in front.
+        filtered: only documents that pass a filter were looked for.
     """
 
     query: str
@@ -74,6 +75,7 @@ class ManyAnswer:
     seconds: float
     complete: bool
     notes: tuple[str, ...] = ()
+    filtered: bool = False
 
 
 def search_across(indexes: Mapping[str, Answering], request: SearchRequest) -> ManyAnswer:
@@ -109,6 +111,7 @@ def search_across(indexes: Mapping[str, Answering], request: SearchRequest) -> M
         time.monotonic() - started,
         not failures and all(answer.complete for answer in answers.values()),
         tuple(f"{name}: {note}" for name, answer in answers.items() for note in answer.notes),
+        any(answer.filtered for answer in answers.values()),
     )
 
 

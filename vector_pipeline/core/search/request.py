@@ -10,7 +10,7 @@ from typing import Any, get_args
 from vector_pipeline.core.declaration import BEST_FIELD
 from vector_pipeline.core.errors import SearchRequestError
 from vector_pipeline.core.search.filters import Filter, shown
-from vector_pipeline.core.spec import RerankSpec, SearchMode, SearchSpec
+from vector_pipeline.core.spec import MOST_HITS, RerankSpec, SearchMode, SearchSpec
 from vector_pipeline.core.store.registry import RegisteredIndex
 
 __all__ = ["FieldChoice", "SearchRequest", "SearchRequestError", "SimilarRequest", "Wanted", "read_field", "resolve"]
@@ -25,7 +25,7 @@ class SearchRequest:
     """A search. What is None is as the index declares it, then as the environment does.
 
     Attributes:
-        limit: number of documents, at most.
+        limit: number of documents, at most; 1 to `MOST_HITS`.
         threshold: what is found by vectors scores strictly above it; −1 to 1. What is found by words needs no more
             than to have one.
         field: what to search by.
@@ -93,8 +93,8 @@ def resolve(
         if given is not None:
             threshold = given
             break
-    if limit < 1 or not -1 <= threshold <= 1:
-        raise SearchRequestError("limit must be at least 1, threshold from -1 to 1")
+    if not 1 <= limit <= MOST_HITS or not -1 <= threshold <= 1:
+        raise SearchRequestError(f"limit must be from 1 to {MOST_HITS}, threshold from -1 to 1")
     weights = _weights(request, index, declared)
     is_mean = isinstance(_choice(request, index, declared), Mapping) and len(weights) > 1
     mode = (request.mode or declared.mode) if isinstance(request, SearchRequest) else "vector"

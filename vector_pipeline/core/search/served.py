@@ -20,6 +20,7 @@ from vector_pipeline.core.errors import NotYetSyncedError, UnreadableIndexError
 from vector_pipeline.core.search.request import SearchRequestError
 from vector_pipeline.core.spec import IndexSpec
 from vector_pipeline.core.store.ann_method import AnnOrder, Method
+from vector_pipeline.core.store.fingerprint import pooling_of
 from vector_pipeline.core.store.registry import Generation, RegisteredIndex, VectorSpace
 
 _KEPT_PARSED = 256
@@ -33,8 +34,8 @@ _READ = """
                  JOIN pg_index x ON x.indexrelid = c.oid AND x.indisvalid
                  WHERE a.index_id = i.index_id AND a.space = g.space
                  ORDER BY a.built_at),
-           g.generation, s.space, s.provider, s.model, s.native_dimensions, s.stored_dimensions, s.query_prefix,
-           s.document_prefix, s.storage
+           s.fingerprint, g.generation, s.space, s.provider, s.model, s.native_dimensions, s.stored_dimensions,
+           s.query_prefix, s.document_prefix, s.storage
     FROM vector_pipeline.embedding_indexes i
     LEFT JOIN vector_pipeline.generations g
         ON g.index_id = i.index_id AND g.generation = coalesce(%s, i.active_generation)
@@ -45,18 +46,23 @@ _READ = """
 
 @dataclass(frozen=True)
 class Served:
-    """An index by the generation that is searched, the declaration that this one was last prepared with, and by what
-    the ANN index of each field orders that has one."""
+    """An index by the generation that is searched, the declaration that this one was last prepared with, by what the
+    ANN index of each field orders that has one, and how the model's vectors of tokens become one, where they do."""
 
     index: RegisteredIndex
     accepted: IndexSpec
     orders: Mapping[str, AnnOrder]
+    pooling: object = None
 
     @property
     def scale(self) -> str:
-        """What scores by its vectors are on: the model, with what it is given before texts."""
+        """What scores by its vectors are on: the model, with what it is given before texts and how it pools.
+
+        Neither padding nor rounding makes another scale.
+        """
         space = self.index.generation.space
-        return json.dumps([space.model, space.native_dimensions, space.query_prefix, space.document_prefix])
+        prefixes = space.query_prefix, space.document_prefix
+        return json.dumps([space.model, space.native_dimensions, *prefixes, self.pooling])
 
 
 def read_served(connection: psycopg.Connection, name: str, generation: int | None = None) -> Served:
@@ -73,9 +79,9 @@ def read_served(connection: psycopg.Connection, name: str, generation: int | Non
         row = connection.execute(_READ, (generation, name)).fetchone()
     except psycopg.errors.UndefinedTable:
         row = None  # nothing was ever synced into this database
-    if row is None or (generation is None and row[6] is None):
+    if row is None or (generation is None and row[7] is None):
         raise NotYetSyncedError(f"index {name!r} is not in PostgreSQL yet; run: vector-pipeline sync {name}")
-    index_id, schema, rendering, behind_since, declaration, ann_indexes, number, *space = row
+    index_id, schema, rendering, behind_since, declaration, ann_indexes, fingerprint, number, *space = row
     if number is None:
         raise SearchRequestError(
             f"index {name!r} has no generation {generation}; see: vector-pipeline generations {name}"
@@ -87,7 +93,7 @@ def read_served(connection: psycopg.Connection, name: str, generation: int | Non
     except ValidationError:
         raise UnreadableIndexError(name) from None
     orders = {field: AnnOrder(found.space, Method(method), int(width)) for field, method, width in ann_indexes}
-    return Served(RegisteredIndex(index_id, name, schema, found), accepted, orders)
+    return Served(RegisteredIndex(index_id, name, schema, found), accepted, orders, _pooling(fingerprint))
 
 
 @functools.lru_cache(_KEPT_PARSED)
@@ -95,6 +101,11 @@ def _rendering(text: str) -> tuple[Rendering, tuple[str, ...]]:
     """The rendering, and the columns of the documents that hold its texts."""
     written = json.loads(text)
     return Rendering.from_json(written), tuple(written.get("columns", written["names"]))
+
+
+@functools.lru_cache(_KEPT_PARSED)
+def _pooling(fingerprint: str) -> object:
+    return pooling_of(fingerprint)
 
 
 @functools.lru_cache(_KEPT_PARSED)

@@ -89,13 +89,24 @@ def read_fingerprint(index: str, fingerprint: str) -> Facts:
     Raises:
         UnreadableIndexError: it has none.
     """
+    facts = _facts(fingerprint)
+    if not {KEY_FACT, TEXTS_FACT} <= facts.keys():
+        raise UnreadableIndexError(index)
+    return facts
+
+
+def pooling_of(fingerprint: str) -> object:
+    """How a stored fingerprint has token vectors become one; None where there are none, or nothing is declared."""
+    return _facts(fingerprint).get(_POOLING)
+
+
+def _facts(fingerprint: str) -> Facts:
+    """Those that can be read."""
     try:
         facts = json.loads(fingerprint)
     except ValueError:
-        facts = None
-    if not isinstance(facts, dict) or not {KEY_FACT, TEXTS_FACT} <= facts.keys():
-        raise UnreadableIndexError(index)
-    return facts
+        return {}
+    return facts if isinstance(facts, dict) else {}
 
 
 def differences(built: Facts, declared: Facts) -> dict[str, str]:

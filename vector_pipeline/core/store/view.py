@@ -262,7 +262,9 @@ def create_nearest_function(connection: psycopg.Connection, index: RegisteredInd
     function = sql.Identifier(index.schema, "nearest")
     body = sql.SQL(
         "DECLARE found_keys text[]; found_scores float8[]; passages_met bigint; passages_wanted bigint := $2;"
-        " BEGIN {} RAISE EXCEPTION 'no field % in this index', $3; END"
+        " BEGIN"
+        " IF $2 IS NULL OR $2 < 0 THEN RAISE EXCEPTION 'result_limit is %; give a number from 0', $2; END IF;"
+        " {} RAISE EXCEPTION 'no field % in this index', $3; END"
     ).format(branches)
     with connection.transaction():
         in_transaction(connection, Lock.SCHEMA, 0)
