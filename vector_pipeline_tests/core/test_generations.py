@@ -12,7 +12,7 @@ from vector_pipeline.core.index import VectorIndex
 from vector_pipeline.core.reports import BuiltGeneration
 from vector_pipeline.core.search import Hit
 from vector_pipeline.core.search.request import SearchRequestError
-from vector_pipeline.core.spec import IndexSpec
+from vector_pipeline.core.spec import IndexSpec, SearchMode
 from vector_pipeline_tests.misbehaving_answers import POISON
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.workbench import Workbench, faq_spec, question_only, sync_all
@@ -206,6 +206,31 @@ def test_rolling_back_serves_the_earlier_generation_at_once_and_says_how_far_it_
         assert not best(index, "asked anew").vector_behind
         assert index.generations().served.lag.ranges == 0
         assert index.verify().equal
+
+
+@pytest.mark.parametrize("mode", ["vector", "text"])
+def test_after_a_rollback_a_document_is_not_behind_any_more_once_its_range_is_synced(
+    workbench: Workbench, mode: SearchMode
+) -> None:
+    workbench.create_faq(150)
+    workbench.sync(question_only())
+    changed = question_only(embedding=SHORTER)
+    assert build(workbench, changed).switched
+    workbench.mysql("UPDATE faq SET question = 'asked anew' WHERE id IN (3, 120)")
+    workbench.sync(changed)
+    with workbench.index(changed) as index:
+        index.roll_back()
+        workbench.mysql("UPDATE faq SET question = 'asked anew again' WHERE id = 4")
+        index.detect()
+        first, _ = index.ranges()
+        list(index.sync_documents([first.partition]))
+        index.embed([first.partition])
+        hits = index.search("asked anew", limit=150, mode=mode).hits
+        assert {hit.key: hit.vector_behind for hit in hits if "anew" in (hit.texts["question"] or "")} == {
+            "3": False,
+            "4": False,
+            "120": True,
+        }
 
 
 def test_rows_that_went_while_another_generation_was_served_are_no_mass_deletion_after_a_rollback(

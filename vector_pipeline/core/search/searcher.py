@@ -86,7 +86,7 @@ class Searcher:
     def _search(self, request: SearchRequest, prepared: _Prepared) -> SearchAnswer:
         started = time.monotonic()
         target = self._target()
-        served = read_served(target, self._spec.name, request.generation)
+        served = self._served(request.generation)
         wanted = resolve(request, served.index, self._spec.search, self._threshold)
         restriction = restrict(target, served.index, served.accepted, request.filter)
         deep = wanted if wanted.rerank is None else replace(wanted, limit=max(wanted.limit, wanted.rerank.candidates))
@@ -145,7 +145,7 @@ class Searcher:
     def _similar(self, request: SimilarRequest) -> SearchAnswer:
         started = time.monotonic()
         target = self._target()
-        served = read_served(target, self._spec.name, request.generation)
+        served = self._served(request.generation)
         wanted = resolve(request, served.index, self._spec.search, self._threshold)
         vectors = vectors_of_document(target, served.index, request.key, wanted.fields)
         restriction = restrict(target, served.index, served.accepted, request.filter)
@@ -174,12 +174,15 @@ class Searcher:
             raise found
         return found
 
+    def _served(self, generation: int | None) -> Served:
+        return read_served(self._target(), self._spec.name, generation, self._spec.search.seconds)
+
     def _prepare(self, requests: Sequence[SearchRequest]) -> _Prepared:
         """The vectors that these requests need. What can't be answered for another reason shows in its turn."""
         prepared: dict[tuple[int, str], Outcome] = {}
         for generation in {request.generation for request in requests}:
             try:
-                served = read_served(self._target(), self._spec.name, generation)
+                served = self._served(generation)
             except VectorPipelineError:
                 continue
             queries = [

@@ -16,8 +16,9 @@ import psycopg
 from pydantic import ValidationError
 
 from vector_pipeline.core.documents.rendering import Rendering
-from vector_pipeline.core.errors import NotYetSyncedError, UnreadableIndexError
+from vector_pipeline.core.errors import NotYetSyncedError, TargetUnavailableError, UnreadableIndexError
 from vector_pipeline.core.search.request import SearchRequestError
+from vector_pipeline.core.search.time_limit import OutOfTimeError, TimeLimit
 from vector_pipeline.core.spec import IndexSpec
 from vector_pipeline.core.store.ann_method import AnnOrder, Method
 from vector_pipeline.core.store.fingerprint import pooling_of
@@ -25,7 +26,7 @@ from vector_pipeline.core.store.registry import Generation, RegisteredIndex, Vec
 
 _KEPT_PARSED = 256
 
-_READ = """
+_READ = b"""
     SELECT i.index_id, i.schema_name, g.rendering::text, g.behind_since, g.declaration::text,
            ARRAY(SELECT ARRAY[a.field, a.method, a.width::text]
                  FROM vector_pipeline.ann_indexes a
@@ -65,20 +66,32 @@ class Served:
         return json.dumps([space.model, space.native_dimensions, *prefixes, self.pooling])
 
 
-def read_served(connection: psycopg.Connection, name: str, generation: int | None = None) -> Served:
+def read_served(
+    connection: psycopg.Connection, name: str, generation: int | None = None, seconds: float = 10.0
+) -> Served:
     """What is served of the index at this moment, or a generation of it by its number.
 
     `connection` must be in autocommit mode, outside of a transaction.
 
+    Args:
+        seconds: the longest that PostgreSQL may take to tell.
+
     Raises:
+        TargetUnavailableError: it took longer.
         NotYetSyncedError: there is no such index yet.
         SearchRequestError: there is no such generation (any more).
         UnreadableIndexError: another version of this project has written it.
     """
     try:
-        row = connection.execute(_READ, (generation, name)).fetchone()
+        rows = TimeLimit.within(seconds).read(connection, _READ, (generation, name))
     except psycopg.errors.UndefinedTable:
-        row = None  # nothing was ever synced into this database
+        rows = []  # nothing was ever synced into this database
+    except OutOfTimeError:
+        raise TargetUnavailableError(
+            f"PostgreSQL did not tell within {seconds:g} s what is served of index {name!r}; see in pg_stat_activity "
+            "who holds a lock on the tables of the schema vector_pipeline"
+        ) from None
+    row = rows[0] if rows else None
     if row is None or (generation is None and row[7] is None):
         raise NotYetSyncedError(f"index {name!r} is not in PostgreSQL yet; run: vector-pipeline sync {name}")
     index_id, schema, rendering, behind_since, declaration, ann_indexes, fingerprint, number, *space = row

@@ -102,11 +102,23 @@ def distance(index: RegisteredIndex) -> sql.Composable:
     return sql.SQL("v.embedding <=> {}").format(query)
 
 
-def _behind(index: RegisteredIndex) -> sql.Composable:
+def _behind(index: RegisteredIndex) -> sql.Composed:
     """True where the vector is of an earlier text than the document's."""
-    behind = sql.SQL("p.served_hash IS DISTINCT FROM p.content_hash")
+    return sql.SQL("(p.served_hash IS DISTINCT FROM p.content_hash{})").format(or_written_without(index))
+
+
+def or_written_without(index: RegisteredIndex) -> sql.Composable:
+    """` OR ` what is true for a document (alias d) that was written while this generation didn't follow the source, and
+    whose range has not come to it since; nothing for one that has followed it all the time."""
     since = index.generation.behind_since
-    return behind if since is None else sql.SQL("({} OR d.updated_at > {})").format(behind, sql.Literal(since))
+    if since is None:
+        return sql.SQL("")
+    return sql.SQL(
+        """ OR d.updated_at > {since} AND NOT EXISTS (
+            SELECT FROM vector_pipeline.range_states s
+            WHERE s.range_id = d.range_id AND s.generation = {generation}
+              AND s.digest IS NOT NULL AND s.synced_at >= d.updated_at)"""
+    ).format(since=sql.Literal(since), generation=sql.Literal(index.generation.number))
 
 
 def _texts(index: RegisteredIndex) -> sql.Composed:

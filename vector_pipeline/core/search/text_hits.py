@@ -10,6 +10,7 @@ from psycopg import sql
 
 from vector_pipeline.core.search.answer import Hit, Snippet
 from vector_pipeline.core.search.snippet import OPTIONS, START, STOP, choose_snippet
+from vector_pipeline.core.search.statement import or_written_without
 from vector_pipeline.core.search.text import Match, Words
 from vector_pipeline.core.search.time_limit import TimeLimit
 from vector_pipeline.core.search.written_query import any_of
@@ -35,7 +36,7 @@ def load_hits(
         connection,
         sql.SQL(
             """
-            SELECT d.key, d.metadata, coalesce(b.behind, false){since}, coalesce(b.without, false){texts}
+            SELECT d.key, d.metadata, (coalesce(b.behind, false){or_written_without}), coalesce(b.without, false){texts}
             FROM {documents} d
             LEFT JOIN LATERAL (
                 SELECT bool_or(p.served_hash IS DISTINCT FROM p.content_hash) AS behind,
@@ -44,7 +45,7 @@ def load_hits(
             WHERE d.key = ANY(%s)
             """
         ).format(
-            since=_or_since(index),
+            or_written_without=or_written_without(index),
             texts=sql.SQL("").join(sql.SQL(", d.{}").format(sql.Identifier(name)) for name in index.generation.columns),
             documents=sql.Identifier(index.schema, "documents"),
             passages=sql.Identifier(index.schema, index.passages),
@@ -71,11 +72,6 @@ def load_hits(
                 )
             )
     return hits
-
-
-def _or_since(index: RegisteredIndex) -> sql.Composable:
-    since = index.generation.behind_since
-    return sql.SQL("") if since is None else sql.SQL(" OR d.updated_at > {}").format(sql.Literal(since))
 
 
 def with_snippets(

@@ -62,12 +62,10 @@ class TimeLimit:
             raise OutOfTimeError
         # Rounded up: no earlier than we find that the time is over.
         local = {"statement_timeout": str(math.ceil(1000 * seconds)), **(settings or {})}
+        chosen = b", ".join([b"set_config(%s, %s, true)"] * len(local))
         try:
             with connection.pipeline():
-                connection.execute(
-                    "SELECT set_config(name, setting, true) FROM unnest(%s::text[], %s::text[]) s(name, setting)",
-                    (list(local), list(local.values())),
-                )
+                connection.execute(b"SELECT " + chosen, [part for setting in local.items() for part in setting])
                 cursor = connection.execute(query, parameters)
             return cursor.fetchall()
         except psycopg.errors.QueryCanceled:

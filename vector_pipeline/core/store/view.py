@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psycopg
 from psycopg import sql
@@ -305,7 +305,9 @@ def _as_function_body(
     connection: psycopg.Connection, index: RegisteredIndex, unique_on: str | None, field: str, order: AnnOrder | None
 ) -> sql.SQL:
     """The statement of the search with the function's arguments in place of its parameters."""
-    text = statement(index, unique_on, order, field).as_string(connection)
+    # Whether a vector is behind is nothing that the function tells, and its users may not read the registry.
+    following = replace(index, generation=replace(index.generation, behind_since=None))
+    text = statement(following, unique_on, order, field).as_string(connection)
     least, for_each = candidates_of(order) if order is not None else (0, 0)
     for parameter, argument in (
         ("vector", "$1"),

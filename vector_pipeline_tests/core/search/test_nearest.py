@@ -7,12 +7,13 @@ from dataclasses import replace
 import pytest
 from psycopg import sql
 
+from vector_pipeline.core.errors import TargetUnavailableError
 from vector_pipeline.core.search.nearest import Aim, FieldSearch, Neighbours
 from vector_pipeline.core.search.statement import EVERYTHING, Restriction
 from vector_pipeline.core.store import ann_index, registry
 from vector_pipeline.core.store import connection as store_connection
 from vector_pipeline_tests.misbehaving_answers import vectors_of
-from vector_pipeline_tests.workbench import Workbench, question_only
+from vector_pipeline_tests.workbench import Workbench, question_only, sync_all
 
 ROWS = 3000
 SPEC = question_only(search={"ann_from_vectors": 1}, range_size=5000)
@@ -84,3 +85,13 @@ def test_an_answer_that_takes_too_long_is_given_as_it_is_and_says_so(
             answer = index.search("a query")
         assert (answer.hits, answer.complete) == ((), False)
         assert index.search("a query").complete
+
+
+def test_a_registry_that_somebody_has_locked_is_told_in_the_time_of_the_search(workbench: Workbench) -> None:
+    workbench.create_faq(2)
+    with workbench.index(question_only(search={"seconds": 0.2})) as index:
+        sync_all(index)
+        with store_connection.connect(workbench.target) as other, other.transaction():
+            other.execute("LOCK TABLE vector_pipeline.generations IN ACCESS EXCLUSIVE MODE")
+            with pytest.raises(TargetUnavailableError, match="what is served of index 'faq'"):
+                index.search("a query")
