@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from vector_pipeline.serving.contract import healthcheck, search
+from vector_pipeline.serving.contract import documents, healthcheck, search
 from vector_pipeline.serving.deployment import Deployment
 from vector_pipeline.serving.errors import add_error_handlers
 from vector_pipeline.serving.threads import run_blocking
@@ -31,5 +31,6 @@ def create_app(deployment: Deployment) -> FastAPI:
     app.state.deployment = deployment
     add_error_handlers(app)
     app.include_router(healthcheck.router)
+    app.include_router(documents.router)
     app.include_router(search.router)
     return app

@@ -13,6 +13,7 @@ from typing import TypeVar
 import psycopg
 import pymysql
 
+from vector_pipeline.core.embedding.provider import EmbeddingProvider
 from vector_pipeline.core.index import VectorIndex, open_index
 from vector_pipeline.core.search import SearchAnswer
 from vector_pipeline.core.search.many import Answering, ManyAnswer, cache_for, search_across
@@ -20,10 +21,12 @@ from vector_pipeline.core.search.query_cache import QueryCache
 from vector_pipeline.core.search.query_vector import ProvidersAsBuilt
 from vector_pipeline.core.search.request import SearchRequest, SimilarRequest
 from vector_pipeline.core.search.searcher import Searcher
+from vector_pipeline.core.search.served import read_served
 from vector_pipeline.core.settings import Settings
 from vector_pipeline.core.source import connection as source_connection
 from vector_pipeline.core.store import connection as store_connection
 from vector_pipeline.declarations import Declaration, UnknownIndexError
+from vector_pipeline.serving.dagster_client import DagsterClient
 from vector_pipeline.serving.declared import DeclaredIndexes
 from vector_pipeline.serving.settings import DEFAULT_INDEX, ServingSettings
 from vector_pipeline.serving.target_pool import TargetPool
@@ -55,12 +58,14 @@ class Deployment:
         self._providers: dict[str, ProvidersAsBuilt] = {}
         waiting = self.serving.waiting_seconds
         self.search_pool = TargetPool(settings.target, "vector-pipeline search", self.serving.search_threads, waiting)
+        self.dagster = DagsterClient(self.serving.dagster_url)
         self.pool = TargetPool(settings.target, "vector-pipeline serve", _CONNECTIONS, waiting)
 
     def close(self) -> None:
         """Closes connections and providers."""
         self.search_pool.close()
         self.pool.close()
+        self.dagster.close()
         self._closing.close()
 
     def declarations(self) -> list[Declaration]:
@@ -167,6 +172,17 @@ class Deployment:
             query_cache=self.query_cache,
         ) as opened:
             yield opened
+
+    def provider_of(self, name: str) -> EmbeddingProvider:
+        """The provider that embeds queries of an index; it stays this deployment's.
+
+        Raises:
+            UnknownIndexError, NotYetSyncedError, ConfigurationError, TargetUnavailableError
+        """
+        declaration = self.declaration(name)
+        with self.target() as connection:
+            served = read_served(connection, name)
+        return self._providers_of(declaration).of(served.index, served.accepted)
 
     def _searched(self, name: str, ask: Callable[[Searcher], _T]) -> _T:
         declaration = self.declaration(name)

@@ -8,7 +8,7 @@ for one is, over columns or over literals of the columns' own type, character se
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
@@ -46,7 +46,7 @@ _KINDS = (
     | dict.fromkeys(["date", "datetime", "timestamp"], KeyKind.MOMENT)
     | {"decimal": KeyKind.DECIMAL}
 )
-_PARAMETERS: dict[KeyKind, Callable[[str], Parameter]] = {KeyKind.INTEGER: int, KeyKind.DECIMAL: Decimal}
+_NUMBER = re.compile(r"-?\d{1,65}(\.\d{1,65})?", re.ASCII)  # more digits than either server has for one
 # Why a type can't be a key, and the way out.
 _REFUSALS = {
     **dict.fromkeys(["float", "double"], ("is not exact", "declare a view with CAST(… AS DECIMAL(…))")),
@@ -190,17 +190,22 @@ def literal_operands(columns: Sequence[KeyColumn], key: str) -> list[Operand]:
     Raises:
         ValueError: it is not the text form of such a key.
     """
-    try:
-        return [
-            Operand(column.literal, (_PARAMETERS.get(column.kind, str)(part),))
-            for column, part in zip(columns, split_key(key, len(columns)), strict=True)
-        ]
-    except ArithmeticError:
-        raise ValueError(f"{key!r} is no number") from None
+    parts = split_key(key, len(columns))
+    return [
+        Operand(column.literal, (_parameter(column.kind, part),)) for column, part in zip(columns, parts, strict=True)
+    ]
+
+
+def _parameter(kind: KeyKind, text: str) -> Parameter:
+    if kind not in {KeyKind.INTEGER, KeyKind.DECIMAL}:
+        return text
+    if not _NUMBER.fullmatch(text):
+        raise ValueError(f"{text!r} is no number")
+    return int(text) if kind is KeyKind.INTEGER else Decimal(text)
 
 
 def comparison(
-    left: Sequence[Operand], operator: Literal[">=", "<"], right: Sequence[Operand]
+    left: Sequence[Operand], operator: Literal[">=", ">", "<=", "<"], right: Sequence[Operand]
 ) -> tuple[str, tuple[Parameter, ...]]:
     """SQL that compares two keys column by column.
 

@@ -45,9 +45,9 @@ def read_rows(connection: Connection, plan: ReadingPlan, key_range: KeyRange) ->
     long = [position for position, column in enumerate(plan.columns) if column.by_hash]
     text_end = 3 + len(plan.texts)
     end = text_end + len(plan.metadata)
-    with _naming_what_is_not_text(connection, plan, key_range), connection.cursor(pymysql.cursors.SSCursor) as cursor:
+    with naming_what_is_not_text(connection, plan, key_range), connection.cursor(pymysql.cursors.SSCursor) as cursor:
         cursor.execute(
-            f"SELECT {row_hash_expression(plan)}, {_presence(plan, long)}, {columns}"
+            f"SELECT {row_hash_expression(plan)}, {presence(plan, long)}, {columns}"
             f" FROM {identifier(plan.database, plan.table)} WHERE {condition}",
             parameters,
         )
@@ -55,7 +55,7 @@ def read_rows(connection: Connection, plan: ReadingPlan, key_range: KeyRange) ->
             for row in rows:
                 key = row[2]
                 _refuse_unusable_key(key)
-                _refuse_too_long_values(plan, long, row[1], row[2:end])
+                refuse_too_long_values(plan, long, row[1], row[2:end])
                 order = sort_key(plan.key_columns, key, row[end:])
                 yield SourceRow(key, order, int(row[0]), row[3:text_end], row[text_end:end])
 
@@ -67,15 +67,20 @@ def _refuse_unusable_key(key: str | None) -> None:
         raise SourceKeyError(f"the key {key!r} has a NUL character, which PostgreSQL can't store")
 
 
-def _presence(plan: ReadingPlan, positions: Sequence[int]) -> str:
+def presence(plan: ReadingPlan, positions: Sequence[int]) -> str:
     """SQL for a 1 or 0 a column, whether it has a value: the text form of one that is too long is NULL as well."""
     flags = [f"NOT ({plan.columns[position].absent})" for position in positions]
     return f"CONCAT({', '.join(flags)})" if flags else "''"
 
 
-def _refuse_too_long_values(
+def refuse_too_long_values(
     plan: ReadingPlan, positions: Sequence[int], presence: str, values: Sequence[str | None]
 ) -> None:
+    """`values` are those of `plan.columns`; `presence` is what `presence` has given for these positions.
+
+    Raises:
+        SourceValueError: one of them is there and came as NULL.
+    """
     for position, present in zip(positions, presence, strict=True):
         if present == "1" and values[position] is None:
             raise SourceValueError(
@@ -90,7 +95,7 @@ def _place(plan: ReadingPlan, key: str | None, column: PlannedColumn) -> str:
 
 
 @contextmanager
-def _naming_what_is_not_text(connection: Connection, plan: ReadingPlan, key_range: KeyRange) -> Iterator[None]:
+def naming_what_is_not_text(connection: Connection, plan: ReadingPlan, key_range: KeyRange) -> Iterator[None]:
     """Bytes that MySQL stores as text and that are none (MariaDB takes half a surrogate), as an error that names them.
 
     Only after the driver has failed on them is the range read again, as bytes.
@@ -119,7 +124,7 @@ def _first_that_is_not_text(connection: Connection, plan: ReadingPlan, key_range
 def read_row_hashes(connection: Connection, plan: ReadingPlan, key_range: KeyRange) -> Iterator[tuple[str, int]]:
     """Streams (key, row hash) of a range."""
     condition, parameters = key_condition(plan, key_range)
-    with _naming_what_is_not_text(connection, plan, key_range), connection.cursor(pymysql.cursors.SSCursor) as cursor:
+    with naming_what_is_not_text(connection, plan, key_range), connection.cursor(pymysql.cursors.SSCursor) as cursor:
         cursor.execute(
             f"SELECT {plan.key.expression}, {row_hash_expression(plan)}"
             f" FROM {identifier(plan.database, plan.table)} WHERE {condition}",

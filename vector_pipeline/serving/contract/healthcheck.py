@@ -1,20 +1,78 @@
-"""GET /healthcheck."""
+"""GET /healthcheck: whether this service is there, and on request whether all is there that it needs."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter
-from pydantic import BaseModel
+import asyncio
+import time
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, Field
+
+from vector_pipeline.serving.dependencies import TheDeployment
+from vector_pipeline.serving.deployment import Deployment
+from vector_pipeline.serving.health import NEEDED_BY_SEARCH, Look, Server, look_at_servers
 
 router = APIRouter(tags=["contract"])
 
+# A look costs the provider a request; whoever looks more often is told what was found.
+_LOOKED_AGAIN_SECONDS = 2.0
+
+
+class ServerHealth(BaseModel):
+    """How one server is."""
+
+    status: Literal["up", "down"]
+    latency_ms: float
+    detail: str = Field(description="Its version or name; or which service is unavailable.")
+
 
 class Health(BaseModel):
-    """How the service is."""
+    """How the service is: `degraded` where something is down that search can do without."""
 
-    status: str = "healthy"
+    status: Literal["healthy", "degraded", "unhealthy"] = "healthy"
+    checks: dict[Server, ServerHealth] | None = Field(default=None, description="With `deep=true` only.")
 
 
-@router.get("/healthcheck", summary="Whether the service answers")
-async def healthcheck() -> Health:
-    """Touches nothing, so that it answers whatever else is down."""
-    return Health()
+@router.get(
+    "/healthcheck",
+    summary="Whether the service answers",
+    response_model_exclude_none=True,
+    responses={503: {"model": Health, "description": "With `deep=true`: something that search needs is down."}},
+)
+async def healthcheck(
+    request: Request,
+    response: Response,
+    deployment: TheDeployment,
+    deep: Annotated[bool, Query(description="Look at MySQL, PostgreSQL, pgvector, the provider and Dagster.")] = False,
+) -> Health:
+    """Touches nothing without `deep`, so that it answers whatever else is down."""
+    if not deep:
+        return Health()
+    looks = await _looks(request, deployment)
+    needed = all(looks[name].up for name in NEEDED_BY_SEARCH)
+    if not needed:
+        response.status_code = 503
+    whole = all(look.up for look in looks.values())
+    return Health(
+        status="healthy" if whole else "degraded" if needed else "unhealthy",
+        checks={name: _told(look) for name, look in looks.items()},
+    )
+
+
+def _told(look: Look) -> ServerHealth:
+    return ServerHealth(status="up" if look.up else "down", latency_ms=round(1000 * look.seconds, 1), detail=look.said)
+
+
+async def _looks(request: Request, deployment: Deployment) -> dict[Server, Look]:
+    """One look at a time, which all that ask meanwhile share."""
+    state = request.app.state
+    if not hasattr(state, "looking"):
+        state.looking, state.looked = asyncio.Lock(), (float("-inf"), {})
+    async with state.looking:
+        looked_at, looks = state.looked
+        if time.monotonic() - looked_at > _LOOKED_AGAIN_SECONDS:
+            looks = await look_at_servers(deployment)
+            state.looked = time.monotonic(), looks
+    found: dict[Server, Look] = looks
+    return found
