@@ -1,14 +1,17 @@
-"""The declared indexes of this deployment, read from their YAML files without loading Dagster.
+"""The declared indexes of this deployment, read without loading Dagster: those of its YAML files, and those that were
+declared at run time.
 
 The command line and the services need the declarations alone; importing Dagster and building assets takes seconds.
-The files are those that `VectorIndexComponent` loads, and both make of them the same `Declaration`.
+The files are those that `VectorIndexComponent` loads, and both make of them the same `Declaration`. A file wins over
+what was declared at run time by the same name.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,9 @@ from pydantic_core import ErrorDetails
 from vector_pipeline.core.declaration import static_problems
 from vector_pipeline.core.errors import DeclarationProblem, IndexSpecError, VectorPipelineError
 from vector_pipeline.core.spec import IndexSpec
+from vector_pipeline.core.store import declared_indexes
+from vector_pipeline.core.store.declared_indexes import StoredDeclaration
+from vector_pipeline.declared_at_run_time import read_stored_declarations
 from vector_pipeline.templates import (
     FieldPath,
     UnresolvedTemplateError,
@@ -28,10 +34,14 @@ from vector_pipeline.templates import (
     templates_in,
 )
 
+_log = logging.getLogger(__name__)
+
 COMPONENT_TYPE = "VectorIndexComponent"
 FILE_NAMES = ("defs.yaml", "defs.yml", "component.yaml")  # of a folder's, Dagster takes the first
 PACKAGE_PARENT = Path(__file__).resolve().parents[1]
 DEFS_FOLDER = Path(__file__).resolve().parent / "defs"
+REGISTRY = declared_indexes.ORIGIN
+"""The origin of what was declared at run time."""
 
 
 class UnknownIndexError(VectorPipelineError):
@@ -53,9 +63,9 @@ class Place:
 
 @dataclass(frozen=True)
 class Declaration:
-    """A declared index and the file that declares it.
+    """A declared index and the file that declares it, or `registry` as the origin of one that was declared at run time.
 
-    `problems` are those that the files alone show; what the table and the model show is found when it is used.
+    `problems` are those that the declarations alone show; what the table and the model show is found when it is used.
     """
 
     spec: IndexSpec
@@ -68,6 +78,11 @@ class Declaration:
         """The one that the file is in: what a declaration names is looked for there first."""
         return None if self.path is None else self.path.parent
 
+    @property
+    def at_run_time(self) -> bool:
+        """Whether it was declared at run time: only such an index can be removed at run time."""
+        return self.path is None and self.origin == REGISTRY
+
     def refuse_if_wrong(self) -> None:
         """Raises:
         IndexSpecError: the files alone show that the declaration is wrong.
@@ -76,43 +91,77 @@ class Declaration:
             raise IndexSpecError(self.origin, self.problems)
 
 
-def find_declaration(name: str, folder: Path = DEFS_FOLDER) -> Declaration:
+def find_declaration(name: str, folder: Path | None = None) -> Declaration:
     """The declaration of one index; others are not looked into.
+
+    Args:
+        folder: whose files are meant; all that is declared in this deployment, if left out.
 
     Raises:
         UnknownIndexError: naming the indexes that are declared, and the files that can't be read.
         IndexSpecError: it is malformed.
     """
+    files = folder or DEFS_FOLDER
     names = set()
-    for place, attributes in _written(folder):
+    for place, attributes in _written(files):
         if (found := _name(attributes)) == name:
-            return declare(attributes, place, folder)
+            return declare(attributes, place, files)
         names.add(found)
-    unreadable = [problem for path in _files(folder) if (problem := _unreadable(path))]
+    for stored in [] if folder else read_stored_declarations():
+        if stored.name == name:
+            return _declared_at_run_time(stored, files)
+        names.add(stored.name)
+    unreadable = [problem for path in _files(files) if (problem := _unreadable(path))]
     raise UnknownIndexError(
         "; ".join([f"no index {name!r} is declared; there are: {', '.join(sorted(names)) or 'none'}", *unreadable])
     )
 
 
-def read_declarations(folder: Path = DEFS_FOLDER) -> list[Declaration]:
+def read_declarations(folder: Path | None = None) -> list[Declaration]:
     """All declared indexes, by name.
+
+    Args:
+        folder: whose files are meant; all that is declared in this deployment, if left out.
 
     Raises:
         IndexSpecError: one of them is malformed.
     """
-    for path in _files(folder):
+    files = folder or DEFS_FOLDER
+    for path in _files(files):
         if problem := _unreadable(path):
             raise IndexSpecError(str(Place(path)), [DeclarationProblem("YAML", problem, "see `dg check yaml`")])
-    found = [declare(attributes, place, folder) for place, attributes in _written(folder)]
+    found = [declare(attributes, place, files) for place, attributes in _written(files)]
+    found += [_declared_at_run_time(stored, files) for stored in ([] if folder else read_stored_declarations())]
     return sorted(found, key=lambda declaration: (declaration.spec.name, declaration.origin))
 
 
-def well_formed_declarations(folder: Path = DEFS_FOLDER) -> list[Declaration]:
-    """The declared indexes less those that are malformed, of which Dagster's UI tells."""
+def well_formed_declarations(folder: Path | None = None) -> list[Declaration]:
+    """The declared indexes less those that are malformed, of which Dagster's UI and the log tell.
+
+    Args:
+        folder: whose files are meant; all that is declared in this deployment, if left out.
+    """
+    files = folder or DEFS_FOLDER
     found = []
-    for place, attributes in _written(folder):
+    for place, attributes in _written(files):
         with suppress(IndexSpecError):
-            found.append(declare(attributes, place, folder))
+            found.append(declare(attributes, place, files))
+    return found if folder else found + declarations_made_at_run_time()
+
+
+def declarations_made_at_run_time(stored: Sequence[StoredDeclaration] | None = None) -> list[Declaration]:
+    """Those indexes that no file declares, less those that this version of the project can't read; the log tells of
+    these.
+
+    Args:
+        stored: what the registry holds, where that is known already.
+    """
+    found = []
+    for one in read_stored_declarations() if stored is None else stored:
+        try:
+            found.append(_declared_at_run_time(one, DEFS_FOLDER))
+        except IndexSpecError as error:
+            _log.warning("an index declared at run time is left out: %s", error)
     return found
 
 
@@ -130,6 +179,24 @@ def declare(attributes: Mapping[str, Any], place: Place, folder: Path = DEFS_FOL
             DeclarationProblem("name", f"{spec.name!r} is declared in {first} already", "choose another name")
         )
     return Declaration(spec, str(place), tuple(problems), place.path)
+
+
+def _declared_at_run_time(stored: StoredDeclaration, files: Path) -> Declaration:
+    """Raises:
+    IndexSpecError: another version of this project wrote it, and this one can't read it.
+    """
+    try:
+        spec = IndexSpec.model_validate_json(stored.declaration)
+    except ValidationError as error:
+        remedy = f"remove the index (embed_delete_index) and declare it again; it is {stored.name!r}"
+        problems = [replace(_malformed(one), remedy=remedy) for one in error.errors()]
+        raise IndexSpecError(REGISTRY, problems) from None
+    problems = static_problems(spec)
+    first = next((place for place, written in _written(files) if _name(written) == spec.name), None)
+    if first is not None:
+        remedy = f"choose another name in {first}, or remove what was declared at run time (embed_delete_index)"
+        problems.append(DeclarationProblem("name", f"{spec.name!r} is declared in {first} as well, which wins", remedy))
+    return Declaration(spec, REGISTRY, tuple(problems))
 
 
 def _files(folder: Path) -> list[Path]:

@@ -102,6 +102,18 @@ class UnreadableIndexError(VectorPipelineError):
         )
 
 
+class IndexExistsError(VectorPipelineError):
+    """What is to be declared exists already. Names the index, and how it is built again."""
+
+
+class DeclaredInAFileError(VectorPipelineError):
+    """An index can't be removed at run time, since a file declares it. Names the file."""
+
+
+class NotDeclaredHereError(VectorPipelineError):
+    """No index of that name was declared at run time, or not any more."""
+
+
 class GenerationError(VectorPipelineError):
     """What was asked of an index's generations can't be done. Says why, and what can."""
 

@@ -25,7 +25,7 @@ from vector_pipeline.core.settings import EmbeddingSettings
 from vector_pipeline.core.source.catalog import SourceTable, read_table
 from vector_pipeline.core.source.connection import Connection as SourceConnection
 from vector_pipeline.core.spec import IndexSpec, OpenAIProviderSpec
-from vector_pipeline.core.store import generations, registry, schema, text_index, view
+from vector_pipeline.core.store import declared_indexes, generations, registry, schema, text_index, view
 from vector_pipeline.core.store.fingerprint import WantedSpace
 from vector_pipeline.core.store.registry import RegisteredIndex
 
@@ -172,6 +172,7 @@ def prepare(
 
     Raises:
         IndexSpecError, ProviderError, TargetUnavailableError.
+        NotDeclaredHereError: it was declared at run time, and somebody has removed it since.
     """
     refuse_unknown_languages(target, spec, origin)
     schema.create_registry(target)
@@ -182,7 +183,13 @@ def prepare(
         if problems:
             raise IndexSpecError(origin, problems)
         native = measure_dimensions(spec, wanted, provider(), origin)
-        index = registry.register(target, with_provider(spec, settings), wanted, native)
+        index = registry.register(
+            target,
+            with_provider(spec, settings),
+            wanted,
+            native,
+            lambda: origin != declared_indexes.ORIGIN or declared_indexes.is_declared(target, spec.name),
+        )
     records = generations.load_records(target, index)
     refuse_another_key(index, records, spec, origin)
     refuse_schema_changes(target, index, spec, table, origin)

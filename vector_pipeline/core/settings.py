@@ -13,6 +13,7 @@ from enum import Enum
 from vector_pipeline.core.errors import ConfigurationError
 
 DEFAULT_SIMILARITY_THRESHOLD = 0.7
+_TARGET_VARIABLES = ("PG_HOST", "PG_USER", "PGVECTOR_DB_NAME")
 
 
 class TLSMode(Enum):
@@ -106,9 +107,9 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         ConfigurationError: naming every variable that is missing, or the one that is unusable.
     """
     variables = os.environ if environment is None else environment
-    needed = ("DB_HOST", "DB_USER", "DB_NAME", "PG_HOST", "PG_USER", "PGVECTOR_DB_NAME")
-    missing = [name for name in needed if not variables.get(name)]
-    if missing:
+    missing = [name for name in ("DB_HOST", "DB_USER", "DB_NAME", *_TARGET_VARIABLES) if not variables.get(name)]
+    target = read_target(variables)
+    if missing or target is None:
         raise ConfigurationError(
             f"not set: {', '.join(missing)}; set them in the environment or in .env (see .env.example), "
             "or start the embedded stack: vector-pipeline stack up"
@@ -122,16 +123,28 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
             database=variables["DB_NAME"],
             tls=read_tls(*(variables.get(f"DB_SSL_{name}") for name in ("MODE", "CA", "CERT", "KEY"))),
         ),
-        target=TargetSettings(
-            host=variables["PG_HOST"],
-            port=_whole_number(variables, "PG_PORT") or 5432,
-            user=variables["PG_USER"],
-            password=variables.get("PG_PASSWORD", ""),
-            database=variables["PGVECTOR_DB_NAME"],
-        ),
+        target=target,
         embedding=read_embedding(variables),
         similarity_threshold=read_threshold(variables.get("SIMILARITY_THRESHOLD")),
         query_cache=read_query_cache(variables),
+    )
+
+
+def read_target(environment: Mapping[str, str] | None = None) -> TargetSettings | None:
+    """Where the target is; None where a variable that says so is missing.
+
+    Raises:
+        ConfigurationError: PG_PORT is unusable.
+    """
+    variables = os.environ if environment is None else environment
+    if not all(variables.get(name) for name in _TARGET_VARIABLES):
+        return None
+    return TargetSettings(
+        host=variables["PG_HOST"],
+        port=_whole_number(variables, "PG_PORT") or 5432,
+        user=variables["PG_USER"],
+        password=variables.get("PG_PASSWORD", ""),
+        database=variables["PGVECTOR_DB_NAME"],
     )
 
 

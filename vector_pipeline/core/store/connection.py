@@ -29,10 +29,7 @@ def connect(settings: TargetSettings, application: str = "vector-pipeline") -> p
         TargetUnavailableError: naming host, port, user and database, never the password; also where the
             extension `vector` is missing and may not be created.
     """
-    try:
-        connection = psycopg.connect(**arguments(settings, application))
-    except psycopg.OperationalError as error:
-        raise _unavailable(settings, str(error).strip()) from None
+    connection = connect_without_vectors(settings, application)
     try:
         prepare(connection, settings)
     except BaseException:
@@ -64,6 +61,24 @@ def prepare(connection: psycopg.Connection, settings: TargetSettings) -> None:
     """
     _register(connection, settings)
     register_vector_array(connection)
+
+
+def connect_without_vectors(
+    settings: TargetSettings, application: str = "vector-pipeline", seconds: int | None = None
+) -> psycopg.Connection:
+    """Opens such a session for what has no vectors in it; the extension need not be there.
+
+    Args:
+        seconds: for how long the server is waited for, if not as long as usual.
+
+    Raises:
+        TargetUnavailableError: naming host, port, user and database, never the password.
+    """
+    given = arguments(settings, application) | ({} if seconds is None else {"connect_timeout": seconds})
+    try:
+        return psycopg.connect(**given)
+    except psycopg.OperationalError as error:
+        raise _unavailable(settings, str(error).strip()) from None
 
 
 def _register(connection: psycopg.Connection, settings: TargetSettings) -> None:

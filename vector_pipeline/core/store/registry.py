@@ -6,7 +6,7 @@ shapes the texts. Both are known by a fingerprint, so that a changed declaration
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from vector_pipeline.core.documents.declared import declared_rendering
 from vector_pipeline.core.documents.rendering import Rendering
-from vector_pipeline.core.errors import NameTakenError, UnreadableIndexError
+from vector_pipeline.core.errors import NameTakenError, NotDeclaredHereError, UnreadableIndexError
 from vector_pipeline.core.spec import IndexSpec, Storage
 from vector_pipeline.core.store import locks, names, schema
 from vector_pipeline.core.store.fingerprint import WantedSpace, generation_fingerprint
@@ -131,9 +131,21 @@ def _load(connection: psycopg.Connection, name: str, which: sql.Composable) -> R
 
 
 def register(
-    connection: psycopg.Connection, spec: IndexSpec, wanted: WantedSpace, native_dimensions: int
+    connection: psycopg.Connection,
+    spec: IndexSpec,
+    wanted: WantedSpace,
+    native_dimensions: int,
+    still_declared: Callable[[], bool] = lambda: True,
 ) -> RegisteredIndex:
-    """Creates the registry's rows and the tables of an index that is not there yet."""
+    """Creates the registry's rows and the tables of an index that is not there yet.
+
+    Args:
+        still_declared: asked in the transaction that creates them: whoever removes an index sees to it first that this
+            is False, so that a run which began before makes nothing anew.
+
+    Raises:
+        NotDeclaredHereError: it isn't any more.
+    """
     stored = wanted.padded_to or native_dimensions
     rendering = declared_rendering(spec, wanted.model)
     schema_name = names.bounded(spec.name)
@@ -142,6 +154,8 @@ def register(
         existing = load(connection, spec.name)
         if existing is not None:
             return existing
+        if not still_declared():
+            raise NotDeclaredHereError(f"index {spec.name!r} has been removed, and nothing is built of it")
         refuse_a_strangers_schema(connection, spec.name)
         row = connection.execute(
             """
