@@ -409,15 +409,28 @@ def generations(index: str, decision: str | None, as_json: bool) -> None:
 @click.option("--before", type=int, help="With --compare: number of the one generation, instead of the served one.")
 @click.option("--after", type=int, help="With --compare: number of the other generation.")
 @click.option("--samples", type=click.IntRange(1, 1000), default=SAMPLES, show_default=True, help="Stored vectors.")
+@click.option(
+    "--mode",
+    type=click.Choice(get_args(SearchMode)),
+    help="How to ask the golden set, instead of as declared; the declared floors don't hold for it then.",
+)
 @as_json
-def quality(index: str, compare: bool, before: int | None, after: int | None, samples: int, as_json: bool) -> None:
+def quality(
+    index: str,
+    compare: bool,
+    before: int | None,
+    after: int | None,
+    samples: int,
+    mode: SearchMode | None,
+    as_json: bool,
+) -> None:
     """Measure what the ANN indexes of INDEX miss, and how its golden set is answered; exit status 1 below a floor."""
     with _opened(index) as opened:
         if compare or before is not None or after is not None:
-            _print(opened.compare_generations(before, after), as_json, display.golden_comparison)
+            _print(opened.compare_generations(before, after, mode), as_json, display.golden_comparison)
             return
         recall = opened.measure_recall(samples=samples)
-        golden = opened.ask_golden_set() if opened.spec.search.golden_set is not None else None
+        golden = opened.ask_golden_set(mode) if opened.spec.search.golden_set is not None else None
     well = not recall.below and not (golden is not None and golden.below)
     if as_json:
         found = {"recall": _plain(recall), "golden_set": None if golden is None else _plain(golden), "well": well}

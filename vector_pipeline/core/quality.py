@@ -22,7 +22,7 @@ from vector_pipeline.core.search.golden_run import (
     describe_change,
 )
 from vector_pipeline.core.search.golden_set import GoldenSet, GoldenSetError, locate, read_golden_set
-from vector_pipeline.core.spec import IndexSpec
+from vector_pipeline.core.spec import GoldenFloorSpec, IndexSpec, SearchMode
 from vector_pipeline.core.store import generations as store_generations
 from vector_pipeline.core.store import golden_results, registry
 from vector_pipeline.core.store.golden_results import GoldenResult
@@ -82,27 +82,33 @@ class Quality:
             search_seconds=search.seconds,
         )
 
-    def golden(self, index: RegisteredIndex) -> GoldenReport:
+    def golden(self, index: RegisteredIndex, mode: SearchMode | None = None) -> GoldenReport:
         """Asks the golden set of the generation.
+
+        Args:
+            mode: None is the declared one, for which alone the declared floors hold.
 
         Raises:
             GoldenSetError: none is declared, or it can't be used.
             ProviderError: the provider is down.
         """
-        return self._asked(index, self._golden_set())
+        return self._asked(index, self._golden_set(), mode or self._declared_mode)
 
-    def compare(self, before: RegisteredIndex, after: RegisteredIndex) -> GoldenComparison:
+    def compare(
+        self, before: RegisteredIndex, after: RegisteredIndex, mode: SearchMode | None = None
+    ) -> GoldenComparison:
         """Asks the golden set of two generations.
 
-        Raises: as `golden`.
+        Args, Raises: as `golden`.
         """
-        golden_set = self._golden_set()
-        return GoldenComparison(self._asked(before, golden_set), self._asked(after, golden_set))
+        golden_set, mode = self._golden_set(), mode or self._declared_mode
+        return GoldenComparison(self._asked(before, golden_set, mode), self._asked(after, golden_set, mode))
 
     def standing(self, earlier: RegisteredIndex, later: RegisteredIndex) -> GoldenStanding | None:
-        """How two generations compare by the last figures, None where there are none of the same golden set."""
-        target = self._target()
-        before, after = golden_results.load(target, earlier), golden_results.load(target, later)
+        """How two generations compare by the last figures in the declared mode, None where there are none of the same
+        golden set."""
+        target, mode = self._target(), self._declared_mode
+        before, after = golden_results.load(target, earlier, mode), golden_results.load(target, later, mode)
         if before is None or after is None or before.fingerprint != after.fingerprint:
             return None
         return GoldenStanding(before, after, below_floor(after.relevance, self._spec.search.golden_floor))
@@ -120,7 +126,7 @@ class Quality:
             golden_set = self._golden_set()
             for index in (served, building):
                 if not self._is_known(index, golden_set):
-                    self._asked(index, golden_set)
+                    self._asked(index, golden_set, self._declared_mode)
         except (GoldenSetError, ProviderError) as error:
             _log.warning("the golden set of index %s was not asked: %s", self._spec.name, error)
             return [f"its golden set can't be asked: {error}"] if search.golden_floor.is_declared else []
@@ -134,18 +140,23 @@ class Quality:
         return [f"golden set: {one}" for one in standing.below]
 
     def _is_known(self, index: RegisteredIndex, golden_set: GoldenSet) -> bool:
-        known = golden_results.load(self._target(), index)
+        known = golden_results.load(self._target(), index, self._declared_mode)
         return (
             known is not None
             and known.fingerprint == golden_set.fingerprint
             and datetime.now(UTC) - known.asked_at < _LATELY
         )
 
-    def _asked(self, index: RegisteredIndex, golden_set: GoldenSet) -> GoldenReport:
+    def _asked(self, index: RegisteredIndex, golden_set: GoldenSet, mode: SearchMode) -> GoldenReport:
         target = self._target()
-        report = ask_golden_set(target, index, golden_set, self._spec.search.golden_floor, self._ask)
-        golden_results.keep(target, index, report.fingerprint, len(report.queries), report.relevance)
+        floor = self._spec.search.golden_floor if mode == self._declared_mode else GoldenFloorSpec()
+        report = ask_golden_set(target, index, golden_set, mode, floor, self._ask)
+        golden_results.keep(target, index, mode, report.fingerprint, len(report.queries), report.relevance)
         return report
+
+    @property
+    def _declared_mode(self) -> SearchMode:
+        return self._spec.search.mode
 
     def _golden_set(self) -> GoldenSet:
         declared = self._spec.search.golden_set

@@ -1,13 +1,17 @@
 """How good an index's answers are, in Dagster: the checks `recall` and `golden_set`, and the jobs by which somebody
 measures after a change, and compares two generations before a switch."""
 
+from collections.abc import Iterable
+
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from pydantic import Field
 
-from vector_pipeline.core.errors import NotYetSyncedError, ProviderError
+from vector_pipeline.core.errors import NotYetSyncedError, ProviderError, SearchRequestError
 from vector_pipeline.core.search.golden_run import describe_comparison
 from vector_pipeline.core.search.golden_set import GoldenSetError
+from vector_pipeline.core.search.request import read_mode
+from vector_pipeline.core.spec import SearchMode
 from vector_pipeline.orchestration.assets import SEARCH_INDEX
 from vector_pipeline.orchestration.index_context import IndexContext
 from vector_pipeline.orchestration.quality_metadata import golden_result, of_comparison, recall_result
@@ -46,6 +50,15 @@ def _recall(index: IndexContext) -> dg.AssetChecksDefinition:
     return recall
 
 
+class GoldenSetConfig(dg.Config):
+    """How to ask the golden set."""
+
+    modes: list[str] = Field(
+        default_factory=list,
+        description="`vector`, `text`, `hybrid`: how to ask it besides as declared, for which alone floors hold.",
+    )
+
+
 def _golden_set(index: IndexContext) -> dg.AssetChecksDefinition:
     floors = index.declaration.spec.search.golden_floor.model_dump(exclude_none=True)
     declared = ", ".join(f"{name} {floor:g}" for name, floor in floors.items()) or "none is declared (golden_floor)"
@@ -56,20 +69,30 @@ def _golden_set(index: IndexContext) -> dg.AssetChecksDefinition:
         description=f"The questions of {index.declaration.spec.search.golden_set} are answered no worse than is "
         f"declared: {declared}.",
     )
-    def golden_set(indexes: IndexesResource) -> dg.AssetCheckResult:
+    def golden_set(config: GoldenSetConfig, indexes: IndexesResource) -> dg.AssetCheckResult:
         with indexes.open(index.declaration) as opened:
             try:
                 report = opened.ask_golden_set()
-            except (NotYetSyncedError, GoldenSetError) as error:
+                others = [opened.ask_golden_set(mode) for mode in _modes(config.modes) if mode != report.mode]
+            except (NotYetSyncedError, GoldenSetError, SearchRequestError) as error:
                 return dg.AssetCheckResult(passed=False, description=str(error))
             except ProviderError as error:
                 told = str(error) if index.declaration.spec.document.previews else type(error).__name__
                 return dg.AssetCheckResult(
                     passed=False, severity=dg.AssetCheckSeverity.WARN, description=f"not asked: {told}"
                 )
-        return golden_result(report, quoting=index.declaration.spec.document.previews)
+        return golden_result(report, others, quoting=index.declaration.spec.document.previews)
 
     return golden_set
+
+
+def _modes(named: Iterable[str]) -> list[SearchMode]:
+    """Each once.
+
+    Raises:
+        SearchRequestError: one is none.
+    """
+    return [read_mode(name) for name in dict.fromkeys(named)]
 
 
 class CompareConfig(dg.Config):
@@ -81,6 +104,7 @@ class CompareConfig(dg.Config):
     after: int | None = Field(
         default=None, description="Number of a generation; left out: the one being built, or the served one."
     )
+    mode: str | None = Field(default=None, description="`vector`, `text` or `hybrid`; left out: as declared.")
 
 
 def build_quality_job(index: IndexContext) -> UnresolvedAssetJobDefinition:
@@ -100,7 +124,9 @@ def build_compare_job(index: IndexContext) -> dg.JobDefinition:
     @dg.op(name=f"{index.prefix}_compare", out=dg.Out(dg.Nothing))
     def compare(context: dg.OpExecutionContext, config: CompareConfig, indexes: IndexesResource) -> None:
         with indexes.open_for_run(index.declaration, context.run_id) as opened:
-            comparison = opened.compare_generations(config.before, config.after)
+            comparison = opened.compare_generations(
+                config.before, config.after, None if config.mode is None else read_mode(config.mode)
+            )
         context.log.info("%s", describe_comparison(comparison))
         context.add_output_metadata(of_comparison(comparison, quoting=index.declaration.spec.document.previews))
 

@@ -54,18 +54,23 @@ def recall_result(report: RecallReport) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(passed=not report.below, description=told, metadata=shown)
 
 
-def golden_result(report: GoldenReport, *, quoting: bool = True) -> dg.AssetCheckResult:
+def golden_result(
+    report: GoldenReport, others: Sequence[GoldenReport] = (), *, quoting: bool = True
+) -> dg.AssetCheckResult:
     """Passes above the declared floors; keys that have left the index are a warning in the words alone.
 
     Args:
+        others: of other modes, whose numbers have the mode in their names, so that each is plotted for itself.
         quoting: whether questions may be shown; else their places in the file are.
     """
     shown: Metadata = {
         **dict(report.relevance.items()),
         "queries": len(report.queries),
         "keys_not_in_index": len(report.missing_keys),
+        "mode": report.mode,
         "generation": report.generation,
         "seconds": round(report.seconds, 3),
+        **{f"{other.mode}_{name}": value for other in others for name, value in other.relevance.items()},
     }
     if report.missed:
         shown["found_nothing_relevant"] = table(
@@ -75,7 +80,8 @@ def golden_result(report: GoldenReport, *, quoting: bool = True) -> dg.AssetChec
                 for one in report.missed[:_MOST_QUERIES]
             ],
         )
-    return dg.AssetCheckResult(passed=not report.below, description=describe_golden(report), metadata=shown)
+    told = "\n".join(f"- {describe_golden(one)}" for one in (report, *others)) if others else describe_golden(report)
+    return dg.AssetCheckResult(passed=not report.below, description=told, metadata=shown)
 
 
 def _name(queries: Sequence[JudgedQuery], one: JudgedQuery, quoting: bool) -> str:
@@ -101,6 +107,7 @@ def of_comparison(comparison: GoldenComparison, *, quoting: bool = True) -> Meta
     found: Metadata = {
         "compared": describe_comparison(comparison),
         "golden_set": _measures(before.relevance, after.relevance, (before.generation, after.generation)),
+        "mode": before.mode,
         "queries": len(before.queries),
         "better": len(comparison.better),
         "worse": len(comparison.worse),

@@ -129,6 +129,25 @@ def test_a_new_generation_is_compared_with_the_served_one_before_the_switch(work
     assert str(standing(workbench, spec)) == str(stands)  # of the two that were switched
 
 
+def test_figures_of_another_mode_are_kept_apart_and_floors_do_not_hold_for_them(
+    workbench: Workbench, golden: Path
+) -> None:
+    workbench.create_faq(ROWS)
+    golden.write_text("query,key\nnumber 3,3\nwithout a word of theirs,gone\n")
+    spec = judged_by(golden, {"recall_at_10": 0.9})
+    workbench.sync(spec)
+    with workbench.index(spec) as index:
+        by_words = index.ask_golden_set("text")
+        as_declared = index.ask_golden_set()
+    assert (by_words.mode, by_words.relevance.recall_at_1, by_words.below) == ("text", 0.5, ())
+    assert (as_declared.mode, len(as_declared.below)) == ("vector", 1)
+    assert "on 2 queries, mode text" in describe_golden(by_words)
+    kept = workbench.postgres(
+        "SELECT mode, result -> 'relevance' -> 'recall_at_1' FROM vector_pipeline.golden_results ORDER BY mode"
+    )
+    assert kept == [("text", 0.5), ("vector", as_declared.relevance.recall_at_1)]
+
+
 def test_answers_below_the_floor_keep_a_generation_from_being_served_until_somebody_approves_it(
     workbench: Workbench, golden: Path, provider: MisbehavingProvider
 ) -> None:

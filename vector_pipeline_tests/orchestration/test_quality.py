@@ -116,6 +116,17 @@ def test_the_night_measures_and_so_does_a_job_at_any_time(judged: Location, job:
     assert {evaluation.check_name for evaluation in result.get_asset_check_evaluations()} == {"recall", "golden_set"}
 
 
+def test_the_job_asks_the_golden_set_in_more_modes_whose_numbers_are_their_own(judged: Location) -> None:
+    judged.settle()
+    job = judged.definitions.resolve_job_def("faq_quality")
+    [check] = [node.name for node in job.nodes if "golden_set" in node.name]
+    modes = {"ops": {check: {"config": {"modes": ["text", "vector", "text"]}}}}
+    result = job.execute_in_process(instance=judged.instance, run_config=modes | QUIET)
+    [shown] = [numbers(one) for one in result.get_asset_check_evaluations() if one.check_name == "golden_set"]
+    assert (shown["mode"], shown["recall_at_1"], shown["text_recall_at_1"]) == ("vector", 1.0, 1.0)
+    assert "vector_recall_at_1" not in shown
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("previews", [True, False])
 def test_one_query_is_asked_of_several_generations_and_shown_side_by_side(

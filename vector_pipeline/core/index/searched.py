@@ -132,28 +132,34 @@ class SearchedIndex(SyncedIndex):
         return self._quality.recall(self._registered, samples, seconds)
 
     @in_our_words
-    def ask_golden_set(self) -> GoldenReport:
+    def ask_golden_set(self, mode: SearchMode | None = None) -> GoldenReport:
         """Asks the declared golden set, and judges the answers.
+
+        Args:
+            mode: in which to search; the declared one if left out, for which alone the declared floors hold.
 
         Raises:
             GoldenSetError: none is declared, or it can't be used.
             ProviderError: the provider is down.
         """
-        return self._quality.golden(self._registered)
+        return self._quality.golden(self._registered, mode)
 
     @in_our_words
-    def compare_generations(self, before: int | None = None, after: int | None = None) -> GoldenComparison:
+    def compare_generations(
+        self, before: int | None = None, after: int | None = None, mode: SearchMode | None = None
+    ) -> GoldenComparison:
         """Asks the declared golden set of two generations.
 
         Args:
             before, after: their numbers; if left out, the served one and the one being built, or, where none is, the
                 one that was served before and the served one.
+            mode: as `ask_golden_set`.
 
         Raises:
             GenerationError: there are no two.
             GoldenSetError, ProviderError: as `ask_golden_set`.
         """
-        return self._quality.compare(*to_be_compared(self._target, self._registered, before, after))
+        return self._quality.compare(*to_be_compared(self._target, self._registered, before, after), mode)
 
     @in_our_words
     def golden_standing(self) -> GoldenStanding | None:

@@ -20,7 +20,7 @@ from vector_pipeline.core.search.answer import SearchAnswer
 from vector_pipeline.core.search.golden_set import GoldenSet
 from vector_pipeline.core.search.relevance import DEPTH, Relevance, judge, mean
 from vector_pipeline.core.search.request import SearchRequest, SearchRequestError
-from vector_pipeline.core.spec import GoldenFloorSpec
+from vector_pipeline.core.spec import GoldenFloorSpec, SearchMode
 from vector_pipeline.core.store.registry import RegisteredIndex
 
 Answer = SearchAnswer | SearchRequestError
@@ -47,6 +47,7 @@ class GoldenReport:
     """A golden set asked of a generation.
 
     Attributes:
+        mode: by what was searched.
         fingerprint: that of the golden set; figures of different ones can't be compared.
         missing_keys: of documents that are to be found and that the index hasn't got: they count as not found.
         below: the measures that are below their declared floors, in words.
@@ -55,6 +56,7 @@ class GoldenReport:
     index: str
     generation: int
     model: str
+    mode: SearchMode
     golden_set: str
     fingerprint: str
     queries: tuple[JudgedQuery, ...]
@@ -98,7 +100,7 @@ def describe_golden(report: GoldenReport) -> str:
     found = report.relevance
     told = (
         f"nDCG@10 {found.ndcg_at_10:.2f}, recall@5 {found.recall_at_5:.2f}, MRR {found.mrr:.2f} "
-        f"on {counted(len(report.queries), 'query', 'queries')}"
+        f"on {counted(len(report.queries), 'query', 'queries')}, mode {report.mode}"
     )
     if report.below:
         told += f": {'; '.join(report.below)}"
@@ -131,10 +133,11 @@ def ask_golden_set(
     connection: psycopg.Connection,
     index: RegisteredIndex,
     golden_set: GoldenSet,
+    mode: SearchMode,
     floor: GoldenFloorSpec,
     ask: Ask,
 ) -> GoldenReport:
-    """Asks every question of a generation, and judges the answers.
+    """Asks every question of a generation in a mode, and judges the answers.
 
     Raises:
         ProviderError: the provider is down.
@@ -142,7 +145,8 @@ def ask_golden_set(
     started = time.monotonic()
     number = index.generation.number
     requests = [
-        SearchRequest(one.query, limit=DEPTH, threshold=_LEAST_SCORE, generation=number) for one in golden_set.queries
+        SearchRequest(one.query, limit=DEPTH, threshold=_LEAST_SCORE, generation=number, mode=mode)
+        for one in golden_set.queries
     ]
     judged = []
     for query, answer in zip(golden_set.queries, ask(requests), strict=True):
@@ -156,6 +160,7 @@ def ask_golden_set(
         index=index.name,
         generation=number,
         model=index.generation.space.model,
+        mode=mode,
         golden_set=golden_set.path.name,
         fingerprint=golden_set.fingerprint,
         queries=tuple(judged),

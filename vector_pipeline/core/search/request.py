@@ -13,7 +13,18 @@ from vector_pipeline.core.search.filters import Filter, shown
 from vector_pipeline.core.spec import MOST_HITS, RerankSpec, SearchMode, SearchSpec
 from vector_pipeline.core.store.registry import RegisteredIndex
 
-__all__ = ["FieldChoice", "SearchRequest", "SearchRequestError", "SimilarRequest", "Wanted", "read_field", "resolve"]
+__all__ = [
+    "FieldChoice",
+    "SearchRequest",
+    "SearchRequestError",
+    "SimilarRequest",
+    "Wanted",
+    "read_field",
+    "read_mode",
+    "resolve",
+]
+
+_MODES: tuple[SearchMode, ...] = get_args(SearchMode)
 
 FieldChoice = str | Sequence[str] | Mapping[str, float]
 """The field to search by; `best`, or several names: each document by its best one of them; or weights by name: each
@@ -97,12 +108,22 @@ def resolve(
         raise SearchRequestError(f"limit must be from 1 to {MOST_HITS}, threshold from -1 to 1")
     weights = _weights(request, index, declared)
     is_mean = isinstance(_choice(request, index, declared), Mapping) and len(weights) > 1
-    mode = (request.mode or declared.mode) if isinstance(request, SearchRequest) else "vector"
-    if mode not in get_args(SearchMode):
-        raise SearchRequestError(f"{mode!r} is no way to search; use {', '.join(get_args(SearchMode))}")
+    mode = read_mode(request.mode or declared.mode) if isinstance(request, SearchRequest) else "vector"
     return Wanted(
         limit, threshold, tuple(weights), weights if is_mean else None, mode, _reranker(request, index, declared)
     )
+
+
+def read_mode(name: str) -> SearchMode:
+    """The mode of that name.
+
+    Raises:
+        SearchRequestError: there is none.
+    """
+    for mode in _MODES:
+        if mode == name:
+            return mode
+    raise SearchRequestError(f"{name!r} is no way to search; use {', '.join(_MODES)}")
 
 
 def _refuse_halves_of_characters(text: str) -> None:

@@ -73,6 +73,7 @@ def test_processes_that_make_the_registry_at_the_same_time_make_it_once(workbenc
 
 # What takes the tables of an index `faq` back to version 1, the newest change first.
 BACK_TO_VERSION_1 = (
+    "DROP TABLE vector_pipeline.golden_results",
     "DROP TABLE vector_pipeline.declared_indexes",
     "DROP TABLE vector_pipeline.api_keys",
     "DROP TABLE vector_pipeline.offline_batch_texts, vector_pipeline.offline_batches",
@@ -88,7 +89,7 @@ BACK_TO_VERSION_1 = (
     "ALTER TABLE vector_pipeline.embedding_indexes ALTER declaration SET NOT NULL, DROP building_generation,"
     " DROP generations_made, DROP spaces_made",
     "ALTER TABLE vector_pipeline.generations DROP declaration, DROP completed_at, DROP approved_at, DROP retired_at,"
-    " DROP rolled_back_at, DROP behind_since, DROP golden_result, DROP golden_asked_at",
+    " DROP rolled_back_at, DROP behind_since",
     "ALTER TABLE vector_pipeline.vector_spaces DROP query_prefix, DROP document_prefix",
     "ALTER TABLE faq.passages_1 DROP char_start, DROP char_end",
     "ALTER TABLE vector_pipeline.key_ranges DROP suspected_at, DROP dirty_since, DROP refused_digest,"
