@@ -109,7 +109,7 @@ def find_declaration(name: str, folder: Path | None = None) -> Declaration:
         names.add(found)
     for stored in [] if folder else read_stored_declarations():
         if stored.name == name:
-            return _declared_at_run_time(stored, files)
+            return _declared_at_run_time(stored, _names_in(files))
         names.add(stored.name)
     unreadable = [problem for path in _files(files) if (problem := _unreadable(path))]
     raise UnknownIndexError(
@@ -131,7 +131,8 @@ def read_declarations(folder: Path | None = None) -> list[Declaration]:
         if problem := _unreadable(path):
             raise IndexSpecError(str(Place(path)), [DeclarationProblem("YAML", problem, "see `dg check yaml`")])
     found = [declare(attributes, place, files) for place, attributes in _written(files)]
-    found += [_declared_at_run_time(stored, files) for stored in ([] if folder else read_stored_declarations())]
+    taken = _names_in(files)
+    found += [_declared_at_run_time(stored, taken) for stored in ([] if folder else read_stored_declarations())]
     return sorted(found, key=lambda declaration: (declaration.spec.name, declaration.origin))
 
 
@@ -149,17 +150,21 @@ def well_formed_declarations(folder: Path | None = None) -> list[Declaration]:
     return found if folder else found + declarations_made_at_run_time()
 
 
-def declarations_made_at_run_time(stored: Sequence[StoredDeclaration] | None = None) -> list[Declaration]:
+def declarations_made_at_run_time(
+    stored: Sequence[StoredDeclaration] | None = None, taken: Mapping[str, str] | None = None
+) -> list[Declaration]:
     """Those indexes that no file declares, less those that this version of the project can't read; the log tells of
     these.
 
     Args:
         stored: what the registry holds, where that is known already.
+        taken: the names that files declare, with the files; those of this deployment, if left out.
     """
     found = []
+    taken = _names_in(DEFS_FOLDER) if taken is None else taken
     for one in read_stored_declarations() if stored is None else stored:
         try:
-            found.append(_declared_at_run_time(one, DEFS_FOLDER))
+            found.append(_declared_at_run_time(one, taken))
         except IndexSpecError as error:
             _log.warning("an index declared at run time is left out: %s", error)
     return found
@@ -181,7 +186,15 @@ def declare(attributes: Mapping[str, Any], place: Place, folder: Path = DEFS_FOL
     return Declaration(spec, str(place), tuple(problems), place.path)
 
 
-def _declared_at_run_time(stored: StoredDeclaration, files: Path) -> Declaration:
+def _names_in(folder: Path) -> dict[str, str]:
+    """The names that files declare, each with the first that does."""
+    names: dict[str, str] = {}
+    for place, attributes in _written(folder):
+        names.setdefault(_name(attributes), str(place))
+    return names
+
+
+def _declared_at_run_time(stored: StoredDeclaration, taken: Mapping[str, str]) -> Declaration:
     """Raises:
     IndexSpecError: another version of this project wrote it, and this one can't read it.
     """
@@ -192,8 +205,7 @@ def _declared_at_run_time(stored: StoredDeclaration, files: Path) -> Declaration
         problems = [replace(_malformed(one), remedy=remedy) for one in error.errors()]
         raise IndexSpecError(REGISTRY, problems) from None
     problems = static_problems(spec)
-    first = next((place for place, written in _written(files) if _name(written) == spec.name), None)
-    if first is not None:
+    if (first := taken.get(spec.name)) is not None:
         remedy = f"choose another name in {first}, or remove what was declared at run time (embed_delete_index)"
         problems.append(DeclarationProblem("name", f"{spec.name!r} is declared in {first} as well, which wins", remedy))
     return Declaration(spec, REGISTRY, tuple(problems))

@@ -31,7 +31,7 @@ _CONNECT_SECONDS = 3
 _log = logging.getLogger(__name__)
 
 
-def read_stored_declarations() -> list[StoredDeclaration]:
+def read_stored_declarations() -> Sequence[StoredDeclaration]:
     """Those of the environment's PostgreSQL, by name; while it is down, those that were last read of it.
 
     There are none where the environment names no PostgreSQL.

@@ -5,9 +5,8 @@ Neither tells Dagster: whoever calls these has the code location reloaded afterw
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import psycopg
 
@@ -34,19 +33,21 @@ from vector_pipeline.declarations import (
 from vector_pipeline.declared_at_run_time import RegistryCache, cache_path
 
 
-def declare_index(spec: IndexSpec, settings: Settings, declared_by: str, files: Path = DEFS_FOLDER) -> Declaration:
+def declare_index(
+    spec: IndexSpec, settings: Settings, declared_by: str, in_files: Iterable[Declaration] | None = None
+) -> Declaration:
     """Checks a declaration against MySQL, PostgreSQL and the provider, and keeps it.
 
     Args:
         declared_by: who asked for it, for people who wonder later.
-        files: the folder of the YAML declarations.
+        in_files: what files declare; read from those of this deployment, if left out.
 
     Raises:
         IndexExistsError: there is an index of that name, or over that table.
         IndexSpecError: it is wrong; every field and its remedy are named.
     """
     spec = with_database(spec, settings.source.database)
-    _refuse_what_files_declare(spec, settings, files)
+    _refuse_what_files_declare(spec, settings, _of_files(in_files))
     with _target(settings) as target:
         declared_indexes.refuse_what_exists(target, spec)
         with open_index(spec, settings, origin=REGISTRY) as opened:
@@ -59,9 +60,12 @@ def declare_index(spec: IndexSpec, settings: Settings, declared_by: str, files: 
     return declaration
 
 
-def remove_index(name: str, settings: Settings, files: Path = DEFS_FOLDER) -> StoredDeclaration:
+def remove_index(name: str, settings: Settings, in_files: Iterable[Declaration] | None = None) -> StoredDeclaration:
     """Removes an index that was declared at run time: its declaration, its documents and its vectors. MySQL is not
     touched. A removal that was broken off is finished by the next.
+
+    Args:
+        in_files: what files declare; read from those of this deployment, if left out.
 
     Returns:
         What its declaration was.
@@ -74,7 +78,7 @@ def remove_index(name: str, settings: Settings, files: Path = DEFS_FOLDER) -> St
         try:
             stored = declared_indexes.read_removable(target, name)
         except NotDeclaredHereError:
-            for declaration in well_formed_declarations(files):
+            for declaration in _of_files(in_files):
                 if declaration.spec.name == name:
                     raise DeclaredInAFileError(
                         f"index {name!r} is declared in {declaration.origin} and can't be removed from here; remove "
@@ -100,9 +104,14 @@ def with_database(spec: IndexSpec, database: str) -> IndexSpec:
     return spec.model_copy(update={"source": spec.source.model_copy(update={"database": database})})
 
 
-def _refuse_what_files_declare(spec: IndexSpec, settings: Settings, files: Path) -> None:
+def _of_files(given: Iterable[Declaration] | None) -> list[Declaration]:
+    found = well_formed_declarations(DEFS_FOLDER) if given is None else given
+    return [declaration for declaration in found if not declaration.at_run_time]
+
+
+def _refuse_what_files_declare(spec: IndexSpec, settings: Settings, in_files: Iterable[Declaration]) -> None:
     database, table = spec.source.database or "", spec.source.table
-    for declaration in well_formed_declarations(files):
+    for declaration in in_files:
         other = with_database(declaration.spec, settings.source.database)
         if other.name.lower() == spec.name.lower() or (other.source.database, other.source.table) == (database, table):
             raise IndexExistsError(

@@ -62,7 +62,7 @@ def write(files: Path, attributes: dict[str, Any]) -> Path:
 
 
 def declare(workbench: Workbench, files: Path, **changes: Any) -> IndexSpec:
-    return declare_index(faq_spec(**changes), workbench.settings, "a test", files).spec
+    return declare_index(faq_spec(**changes), workbench.settings, "a test", well_formed_declarations(files)).spec
 
 
 def over_another_table(workbench: Workbench, name: str) -> dict[str, Any]:
@@ -193,7 +193,7 @@ def test_a_removed_index_is_gone_and_a_run_from_before_builds_nothing_anew(workb
         sync_all(index)
         assert index.search("question number 3?").hits[0].key == "3"
 
-    assert remove_index("faq", workbench.settings, files).declared_by == "a test"
+    assert remove_index("faq", workbench.settings, well_formed_declarations(files)).declared_by == "a test"
 
     assert run_time_names() == []
     assert workbench.postgres("SELECT FROM pg_namespace WHERE nspname = 'faq'") == []
@@ -209,16 +209,16 @@ def test_a_removed_index_is_gone_and_a_run_from_before_builds_nothing_anew(workb
 def test_an_index_that_was_never_filled_can_be_removed(workbench: Workbench, files: Path) -> None:
     workbench.create_faq(3)
     declare(workbench, files)
-    remove_index("faq", workbench.settings, files)
+    remove_index("faq", workbench.settings, well_formed_declarations(files))
     assert run_time_names() == []
 
 
 def test_what_a_file_declares_is_not_removed_and_the_file_is_named(workbench: Workbench, files: Path) -> None:
     path = write(files, faq_attributes())
     with pytest.raises(DeclaredInAFileError, match=str(path)):
-        remove_index("faq", workbench.settings, files)
+        remove_index("faq", workbench.settings, well_formed_declarations(files))
     with pytest.raises(NotDeclaredHereError, match="'nowhere'"):
-        remove_index("nowhere", workbench.settings, files)
+        remove_index("nowhere", workbench.settings, well_formed_declarations(files))
 
 
 def test_a_removal_that_fails_leaves_the_index_declared(workbench: Workbench, files: Path) -> None:
@@ -230,7 +230,7 @@ def test_a_removal_that_fails_leaves_the_index_declared(workbench: Workbench, fi
         registered = registry.load(other, "faq")
         assert registered is not None
         with alone(other, registered), pytest.raises(VectorPipelineError):
-            remove_index("faq", workbench.settings, files)
+            remove_index("faq", workbench.settings, well_formed_declarations(files))
     assert run_time_names() == ["faq"]
     with open_index(spec, workbench.settings, origin=REGISTRY) as index:
         assert index.search("question number 3?").hits
@@ -244,7 +244,7 @@ def test_a_removal_that_was_broken_off_is_finished_by_the_next(workbench: Workbe
     assert run_time_names() == []
     with pytest.raises(IndexExistsError, match="is being removed"):
         declare(workbench, files)
-    remove_index("faq", workbench.settings, files)
+    remove_index("faq", workbench.settings, well_formed_declarations(files))
     declare(workbench, files)
 
 
@@ -263,5 +263,5 @@ def test_a_declaration_of_another_version_is_left_out_with_a_word_and_can_be_rem
     with pytest.raises(IndexSpecError, match="embed_delete_index"):
         find_declaration("faq")
 
-    remove_index("faq", workbench.settings, files)
+    remove_index("faq", workbench.settings, well_formed_declarations(files))
     assert workbench.postgres("SELECT FROM pg_namespace WHERE nspname = 'faq'") == []

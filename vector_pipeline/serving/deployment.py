@@ -14,6 +14,7 @@ import psycopg
 import pymysql
 
 from vector_pipeline.core.embedding.provider import EmbeddingProvider
+from vector_pipeline.core.errors import VectorPipelineError
 from vector_pipeline.core.index import VectorIndex, open_index
 from vector_pipeline.core.search import SearchAnswer
 from vector_pipeline.core.search.many import Answering, ManyAnswer, cache_for, search_across
@@ -25,9 +26,12 @@ from vector_pipeline.core.search.served import read_served
 from vector_pipeline.core.settings import Settings
 from vector_pipeline.core.source import connection as source_connection
 from vector_pipeline.core.store import connection as store_connection
+from vector_pipeline.core.store import declared_indexes
+from vector_pipeline.core.store.declared_indexes import StoredDeclaration
 from vector_pipeline.declarations import Declaration, UnknownIndexError
+from vector_pipeline.declared_at_run_time import RegistryCache, cache_path
 from vector_pipeline.serving.dagster_client import DagsterClient
-from vector_pipeline.serving.declared import DeclaredIndexes
+from vector_pipeline.serving.declared import DeclaredIndexes, DeclaredInFiles
 from vector_pipeline.serving.settings import DEFAULT_INDEX, ServingSettings
 from vector_pipeline.serving.target_pool import TargetPool
 
@@ -40,19 +44,20 @@ class Deployment:
     """One a process.
 
     Args:
-        declared: gives the declared indexes, by name; the files of the package, if left out.
+        in_files: gives the indexes that files declare; those of the package, if left out.
     """
 
     def __init__(
         self,
         settings: Settings,
         serving: ServingSettings | None = None,
-        declared: Callable[[], Sequence[Declaration]] | None = None,
+        in_files: Callable[[], Sequence[Declaration]] | None = None,
     ) -> None:
         self.settings = settings
         self.serving = serving or ServingSettings()
         self.query_cache = QueryCache(cache_for(settings.query_cache, 1))
-        self._declared = declared or DeclaredIndexes()
+        self._declared = DeclaredIndexes(in_files or DeclaredInFiles(), self._stored_declarations)
+        self._stored: Sequence[StoredDeclaration] | None = None
         self._closing = ExitStack()
         self._lock = threading.Lock()
         self._providers: dict[str, ProvidersAsBuilt] = {}
@@ -71,6 +76,23 @@ class Deployment:
     def declarations(self) -> list[Declaration]:
         """All declared indexes, by name; those too that are wrong, which their `problems` tell."""
         return list(self._declared())
+
+    def look_at_declarations_again(self) -> None:
+        """Somebody has just declared or removed an index: this process knows of it when this returns, others within a
+        second."""
+        self._declared.look_again()
+
+    def _stored_declarations(self) -> Sequence[StoredDeclaration]:
+        """What was declared at run time; while PostgreSQL is down, what is known of it."""
+        cache = RegistryCache(cache_path(), self.settings.target)
+        try:
+            with self.target() as connection:
+                self._stored = declared_indexes.read_all(connection)
+            cache.keep(self._stored)
+        except VectorPipelineError as error:
+            if self._stored is None:
+                self._stored = cache.read_instead(error)
+        return self._stored
 
     def declaration(self, name: str) -> Declaration:
         """The declaration of one index.
