@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import psycopg
 import pymysql
@@ -25,6 +25,7 @@ from vector_pipeline.core.search.searcher import Searcher
 from vector_pipeline.core.search.served import read_served
 from vector_pipeline.core.settings import Settings
 from vector_pipeline.core.source import connection as source_connection
+from vector_pipeline.core.spec import IndexSpec
 from vector_pipeline.core.store import connection as store_connection
 from vector_pipeline.core.store import declared_indexes
 from vector_pipeline.core.store.declared_indexes import StoredDeclaration
@@ -61,6 +62,8 @@ class Deployment:
         self._closing = ExitStack()
         self._lock = threading.Lock()
         self._providers: dict[str, ProvidersAsBuilt] = {}
+        self._searchers: dict[str, tuple[IndexSpec, Searcher]] = {}
+        self._borrowed = threading.local()
         waiting = self.serving.waiting_seconds
         self.search_pool = TargetPool(settings.target, "vector-pipeline search", self.serving.search_threads, waiting)
         self.dagster = DagsterClient(self.serving.dagster_url)
@@ -210,15 +213,26 @@ class Deployment:
         declaration = self.declaration(name)
         declaration.refuse_if_wrong()
         with self._in_our_words(), self.search_pool.connection() as connection:
-            return ask(
-                Searcher(
-                    declaration.spec,
-                    self.settings.similarity_threshold,
-                    lambda: connection,
-                    self._providers_of(declaration),
-                    self.query_cache,
-                )
+            self._borrowed.connection = connection
+            return ask(self._searcher_of(declaration))
+
+    def _searcher_of(self, declaration: Declaration) -> Searcher:
+        """The one of all threads, which searches on what the calling one has borrowed: it remembers what saves the next
+        search a round trip."""
+        spec = declaration.spec
+        with self._lock:
+            known, searcher = self._searchers.get(spec.name, (None, None))
+        if searcher is None or known != spec:
+            searcher = Searcher(
+                spec,
+                self.settings.similarity_threshold,
+                lambda: cast("psycopg.Connection", self._borrowed.connection),
+                self._providers_of(declaration),
+                self.query_cache,
             )
+            with self._lock:
+                self._searchers[spec.name] = spec, searcher
+        return searcher
 
     def _providers_of(self, declaration: Declaration) -> ProvidersAsBuilt:
         """Those of all indexes with the same block `embedding`. They stay open until the end: another thread may be

@@ -60,8 +60,7 @@ def _indexes(workbench: Workbench) -> list[str]:
 
 
 def _explain(connection: psycopg.Connection, filter: Mapping[str, Any], how: sql.SQL) -> Any:
-    served = read_served(connection, "faq")
-    restriction = restrict(connection, served.index, served.accepted, filter)
+    restriction = restrict(read_served(connection, "faq", filtered=True), filter)
     assert restriction.condition is not None
     row = connection.execute(
         sql.SQL("EXPLAIN ({}) SELECT FROM faq.documents d WHERE {}").format(how, restriction.condition),

@@ -25,6 +25,8 @@ _DEEPEST = 800
 def by_best_field(search: FieldSearch, aims: Sequence[Aim]) -> Neighbours:
     """The best documents, as many as each aim wants at most, best first."""
     found = [search.by_field(aim) for aim in aims]
+    if len(found) == 1:
+        return replace(found[0], hits=found[0].hits[: aims[0].limit])
     best = _best_hits(hit for neighbours in found for hit in neighbours.hits)
     hits = sorted(best.values(), key=lambda hit: -hit.score)
     return _ranked(hits[: aims[0].limit], complete=all(neighbours.complete for neighbours in found))

@@ -21,6 +21,7 @@ from psycopg import sql
 
 from vector_pipeline.core.documents.rendering import Rendering, RenderingError
 from vector_pipeline.core.search.answer import FoundPassage, Hit
+from vector_pipeline.core.search.served import Served, ServedChangedError
 from vector_pipeline.core.search.statement import EVERYTHING, Restriction, written_statement
 from vector_pipeline.core.store.ann_method import AnnOrder, Method
 from vector_pipeline.core.store.registry import RegisteredIndex
@@ -140,13 +141,23 @@ class Aim:
     threshold: float
 
 
+@dataclass(frozen=True)
+class Leaves:
+    """What a restriction leaves: so many documents `of` so many, about."""
+
+    documents: int
+    of: int
+
+
 class FieldSearch:
     """One query over one index, within a time.
 
     Args:
         connection: in autocommit mode, outside of a transaction.
         unique_on: the column of a text; of documents with the same value only the one with the lowest key is served.
+        leaves: by the restriction, as the planner estimates it; without it, an ANN index is walked whatever is left.
         seconds: the longest that all searches by it may take together; what is found by then is the answer.
+        assumed: what the first statement is to find unchanged, if it was not read for this search.
     """
 
     def __init__(
@@ -155,14 +166,17 @@ class FieldSearch:
         index: RegisteredIndex,
         unique_on: str | None = None,
         restriction: Restriction = EVERYTHING,
+        leaves: Leaves | None = None,
         seconds: float = 10.0,
+        assumed: Served | None = None,
     ) -> None:
         self._connection = connection
         self._index = index
         self._unique_on = unique_on
         self._restriction = restriction
         self._deadline = time.monotonic() + seconds
-        self._leaves: tuple[int, int] | None = None
+        self._leaves = leaves
+        self._assumed = assumed
 
     def by_field(self, aim: Aim) -> Neighbours:
         """The documents above the threshold, `limit` at least where there are so many."""
@@ -177,28 +191,11 @@ class FieldSearch:
             return Neighbours(over.met.hits or found.hits, complete=False)
 
     def _is_worth_a_walk(self, order: AnnOrder, limit: int) -> bool:
-        if self._restriction.condition is None:
-            return True
-        matching, documents = self._estimate()
-        wanted = limit if order.is_exact else _candidates(order, limit)
-        return matching * matching > _LOOKED_AT_PER_MET * max(wanted, _SMALLEST_EF_SEARCH) * documents
-
-    def _estimate(self) -> tuple[int, int]:
-        """How many documents the restriction leaves, and how many there are, as the planner knows them."""
         if self._leaves is None:
-            documents = sql.Identifier(self._index.schema, "documents")
-            plan = self._connection.execute(
-                sql.SQL("EXPLAIN (FORMAT JSON) SELECT FROM {} d WHERE {}").format(
-                    documents, self._restriction.condition or sql.SQL("true")
-                ),
-                self._restriction.parameters,
-            ).fetchone()
-            row = self._connection.execute(
-                "SELECT reltuples FROM pg_class WHERE oid = %s::regclass", (documents.as_string(self._connection),)
-            ).fetchone()
-            assert plan is not None and row is not None
-            self._leaves = int(plan[0][0]["Plan"]["Plan Rows"]), max(1, int(row[0]))
-        return self._leaves
+            return True
+        wanted = limit if order.is_exact else _candidates(order, limit)
+        met = _LOOKED_AT_PER_MET * max(wanted, _SMALLEST_EF_SEARCH)
+        return self._leaves.documents**2 > met * self._leaves.of
 
     def _walk(self, aim: Aim, order: AnnOrder) -> tuple[_Met, bool]:
         """What is met along the ANN index, and whether there can be no more that is wanted."""
@@ -241,7 +238,7 @@ class FieldSearch:
         rendering = self._index.generation.rendering
         above = [row for row in rows if 1.0 - row[1] > aim.threshold]
         return _Met(
-            tuple(_hit(rendering, aim.field, row) for row in above),
+            tuple(_hit(rendering, aim.field, row, rank) for rank, row in enumerate(above, start=1)),
             passages=rows[0][5],
             farthest_score=1.0 - rows[0][6],
             last_place=max((row[7] for row in above), default=0),
@@ -253,19 +250,30 @@ class FieldSearch:
         """The rows of a statement, in what is left of the time.
 
         The settings go with it in one pipeline, which PostgreSQL takes as one transaction: a round trip for both.
+
+        Raises:
+            ServedChangedError: what was assumed isn't so.
         """
         seconds = self._deadline - time.monotonic()
         if seconds <= 0:
             raise TimeIsOver(_NOTHING)
+        assumed, again = self._assumed, None
         try:
             with self._connection.pipeline():
                 filtered = self._restriction.condition is not None
                 choose_scan(self._connection, order, wanted, seconds, filtered=filtered)
+                if assumed is not None:
+                    again = assumed.ask_again(self._connection)
                 cursor: psycopg.Cursor[tuple[Any, ...]] = self._connection.execute(query, parameters)
+            if assumed is not None and again is not None:
+                assumed.refuse_if_changed(again)
+                self._assumed = None
             return cursor.fetchall()
         except psycopg.errors.QueryCanceled:
             if time.monotonic() < self._deadline:
                 raise  # somebody else's doing
+            if again is not None and again.pgresult is None:
+                raise ServedChangedError from None  # not even that could be read
             raise TimeIsOver(_NOTHING) from None
 
 
@@ -277,12 +285,12 @@ class TimeIsOver(Exception):
         self.met = met
 
 
-def _hit(rendering: Rendering, field: str, row: Sequence[Any]) -> Hit:
+def _hit(rendering: Rendering, field: str, row: Sequence[Any], rank: int) -> Hit:
     key, distance, behind, start, end, _, _, _, metadata, *texts = row
     passage = None if behind else _passage(rendering, field, texts, start, end)
     score = 1.0 - distance
     served = dict(zip(rendering.names, texts, strict=True))
-    return Hit(key, score, field, served, metadata, behind, passage, vector_score=score)
+    return Hit(key, score, field, served, metadata, behind, passage, vector_score=score, vector_rank=rank)
 
 
 def _passage(

@@ -14,22 +14,18 @@ from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any
 
-import psycopg
 from psycopg import sql
 
 from vector_pipeline.core.errors import SearchRequestError
 from vector_pipeline.core.search.filters import And, Comparison, Filter, Not, Operator, Or, Value, parsed, shown
+from vector_pipeline.core.search.served import Served
 from vector_pipeline.core.search.statement import EVERYTHING, Restriction
-from vector_pipeline.core.spec import IndexSpec
-from vector_pipeline.core.store import source_columns
 from vector_pipeline.core.store.metadata_columns import (
     LONGEST_INDEXED,
     Kind,
     MetadataColumn,
     described,
-    metadata_columns,
 )
-from vector_pipeline.core.store.registry import RegisteredIndex
 
 _DOCUMENTS = "d"
 
@@ -49,16 +45,11 @@ _TAKEN = {
 _TYPES = {"text": "text", "number": "numeric", "date": "date", "moment": "timestamp"}
 
 
-def restrict(
-    connection: psycopg.Connection,
-    index: RegisteredIndex,
-    accepted: IndexSpec,
-    filter: Filter | Mapping[str, Any] | None,
-) -> Restriction:
+def restrict(served: Served, filter: Filter | Mapping[str, Any] | None) -> Restriction:
     """What documents of the index must be, by a filter as it is written or parsed.
 
     Args:
-        accepted: the declaration of the index's generation.
+        served: read with what is needed for a filter.
 
     Raises:
         SearchRequestError: it is no filter, or none on the metadata of this index.
@@ -66,13 +57,13 @@ def restrict(
     if filter is None:
         return EVERYTHING
     wanted = parsed(filter)
-    source = source_columns.load(connection, index)
-    if not source:
+    name = served.index.name
+    if not served.columns and served.accepted.document.metadata:
         # It was made by a version that didn't keep them.
         raise SearchRequestError(
-            f"the kinds of the metadata of {index.name!r} are not known yet; run: vector-pipeline sync {index.name}"
+            f"the kinds of the metadata of {name!r} are not known yet; run: vector-pipeline sync {name}"
         )
-    return restriction(wanted, index.name, metadata_columns(accepted, source), index.generation.rendering.names)
+    return restriction(wanted, name, served.columns, served.index.generation.rendering.names)
 
 
 def restriction(

@@ -14,12 +14,13 @@ from vector_pipeline.core.search.answer import SearchAnswer
 from vector_pipeline.core.search.by_fields import by_best_field, by_weighted_mean
 from vector_pipeline.core.search.by_mode import Found, WordSearch, by_both, by_words, candidates_for, reranked
 from vector_pipeline.core.search.likeness import vectors_of_document
-from vector_pipeline.core.search.nearest import Aim, FieldSearch, Neighbours, QueryVector
+from vector_pipeline.core.search.nearest import Aim, FieldSearch, Leaves, Neighbours, QueryVector
 from vector_pipeline.core.search.query_cache import Outcome, QueryCache
 from vector_pipeline.core.search.query_vector import ProvidersAsBuilt, query_vectors
 from vector_pipeline.core.search.request import SearchRequest, SearchRequestError, SimilarRequest, Wanted, resolve
 from vector_pipeline.core.search.restricting import restrict
-from vector_pipeline.core.search.served import Served, read_served
+from vector_pipeline.core.search.selectivity import Selectivity
+from vector_pipeline.core.search.served import Served, ServedChangedError, read_served
 from vector_pipeline.core.search.statement import Restriction
 from vector_pipeline.core.spec import IndexSpec, TextSearchSpec
 
@@ -56,6 +57,8 @@ class Searcher:
         self._target = target
         self._providers = providers
         self._cache = cache
+        self._selectivity = Selectivity()
+        self._assumed: dict[bool, Served] = {}
 
     def search(self, request: SearchRequest) -> SearchAnswer:
         """The documents that fit the request best.
@@ -84,11 +87,29 @@ class Searcher:
         return _though_tables_vanish(lambda: self._similar(request))
 
     def _search(self, request: SearchRequest, prepared: _Prepared) -> SearchAnswer:
+        """Reads what is served in the same round trip as the documents, where that is likely to be what it was."""
         started = time.monotonic()
+        filtered = request.filter is not None
+        is_usual = request.generation is None and (request.mode or self._spec.search.mode) == "vector"
+        assumed = self._assumed.get(filtered) if is_usual else None
+        if assumed is not None:
+            try:
+                return self._answer(request, assumed, prepared, started)
+            except (ServedChangedError, SearchRequestError, *_VANISHED):
+                self._assumed.pop(filtered, None)
+            except BaseException:
+                self._assumed.pop(filtered, None)
+                raise
+        served = self._served(request.generation, filtered=filtered)
+        answer = self._answer(request, served, prepared, started)
+        if is_usual:
+            self._assumed[filtered] = replace(served, is_assumed=True)
+        return answer
+
+    def _answer(self, request: SearchRequest, served: Served, prepared: _Prepared, started: float) -> SearchAnswer:
         target = self._target()
-        served = self._served(request.generation)
         wanted = resolve(request, served.index, self._spec.search, self._threshold)
-        restriction = restrict(target, served.index, served.accepted, request.filter)
+        restriction = restrict(served, request.filter)
         deep = wanted if wanted.rerank is None else replace(wanted, limit=max(wanted.limit, wanted.rerank.candidates))
         found = self._found(target, served, deep, restriction, request.query, prepared)
         if wanted.rerank is not None:
@@ -145,10 +166,10 @@ class Searcher:
     def _similar(self, request: SimilarRequest) -> SearchAnswer:
         started = time.monotonic()
         target = self._target()
-        served = self._served(request.generation)
+        served = self._served(request.generation, filtered=request.filter is not None)
         wanted = resolve(request, served.index, self._spec.search, self._threshold)
         vectors = vectors_of_document(target, served.index, request.key, wanted.fields)
-        restriction = restrict(target, served.index, served.accepted, request.filter)
+        restriction = restrict(served, request.filter)
         found = self._nearest(target, served, replace(wanted, limit=wanted.limit + 1), restriction, vectors)
         others = (hit for hit in found.hits if hit.key != request.key)
         hits = tuple(replace(hit, vector_rank=rank) for rank, hit in enumerate(others, start=1))[: wanted.limit]
@@ -174,15 +195,15 @@ class Searcher:
             raise found
         return found
 
-    def _served(self, generation: int | None) -> Served:
-        return read_served(self._target(), self._spec.name, generation, self._spec.search.seconds)
+    def _served(self, generation: int | None, *, filtered: bool) -> Served:
+        return read_served(self._target(), self._spec.name, generation, self._spec.search.seconds, filtered=filtered)
 
     def _prepare(self, requests: Sequence[SearchRequest]) -> _Prepared:
         """The vectors that these requests need. What can't be answered for another reason shows in its turn."""
         prepared: dict[tuple[int, str], Outcome] = {}
         for generation in {request.generation for request in requests}:
             try:
-                served = self._served(generation)
+                served = self._served(generation, filtered=True)
             except VectorPipelineError:
                 continue
             queries = [
@@ -203,7 +224,7 @@ class Searcher:
 
     def _needs_a_vector(self, request: SearchRequest, served: Served) -> bool:
         try:
-            restrict(self._target(), served.index, served.accepted, request.filter)
+            restrict(served, request.filter)
             return resolve(request, served.index, self._spec.search, self._threshold).mode != "text"
         except SearchRequestError:
             return False
@@ -224,7 +245,11 @@ class Searcher:
     ) -> Neighbours:
         """The documents near to the vector of each field."""
         unique_on = served.index.generation.column_of(served.accepted.document.unique_on)
-        search = FieldSearch(target, served.index, unique_on, restriction, seconds=self._spec.search.seconds)
+        leaves = None
+        if restriction.condition is not None and served.orders:
+            leaves = Leaves(self._selectivity.documents_left(target, served.index, restriction), served.documents)
+        assumed = served if served.is_assumed else None
+        search = FieldSearch(target, served.index, unique_on, restriction, leaves, self._spec.search.seconds, assumed)
         aims = [
             Aim(field, vector, served.orders.get(field), wanted.limit, wanted.threshold)
             for field, vector in vectors.items()

@@ -24,6 +24,11 @@ class Restriction:
     condition: sql.Composable | None = None
     parameters: Mapping[str, object] = field(default_factory=dict)
 
+    @functools.cached_property
+    def written(self) -> bytes:
+        """The condition as it is sent, which is the same for all values that it may be asked with."""
+        return b"" if self.condition is None else self.condition.as_bytes(None)
+
     def joined(self) -> sql.Composable:
         """To be put behind the condition of a join."""
         return sql.SQL("") if self.condition is None else sql.SQL(" AND ({})").format(self.condition)
@@ -70,16 +75,24 @@ def written_statement(
     of_field: str,
     restriction: Restriction = EVERYTHING,
 ) -> bytes:
-    """The `statement` as it is sent. Putting it together takes a tenth of the time of a search: where nothing is left
-    out it is done once."""
-    if restriction.condition is None:
-        return _written_once(index, unique_on, order, of_field)
-    return statement(index, unique_on, order, of_field, restriction).as_bytes(None)
+    """The `statement` as it is sent. Putting it together takes a tenth of the time of a search: it is done once for
+    all values of a filter."""
+    return _written_once(index, unique_on, order, of_field, _Shape(restriction.written, restriction.condition))
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """A restriction without its values; two that are written alike are one."""
+
+    written: bytes
+    condition: sql.Composable | None = field(compare=False)
 
 
 @functools.lru_cache(256)
-def _written_once(index: RegisteredIndex, unique_on: str | None, order: AnnOrder | None, of_field: str) -> bytes:
-    return statement(index, unique_on, order, of_field).as_bytes(None)
+def _written_once(
+    index: RegisteredIndex, unique_on: str | None, order: AnnOrder | None, of_field: str, shape: _Shape
+) -> bytes:
+    return statement(index, unique_on, order, of_field, Restriction(shape.condition)).as_bytes(None)
 
 
 def _row(index: RegisteredIndex) -> sql.Composed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import psycopg
 from psycopg.types.json import Jsonb
@@ -34,7 +35,12 @@ def load(connection: psycopg.Connection, index: RegisteredIndex) -> dict[str, Ac
         "SELECT to_jsonb(i) -> 'source_columns' FROM vector_pipeline.embedding_indexes i WHERE index_id = %s",
         (index.index_id,),
     ).fetchone()
-    return {name: AcceptedColumn(**facts) for name, facts in ((row[0] if row else None) or {}).items()}
+    return from_json((row[0] if row else None) or {})
+
+
+def from_json(stored: Mapping[str, Mapping[str, Any]]) -> dict[str, AcceptedColumn]:
+    """By name in lower case, from what `keep` has stored."""
+    return {name: AcceptedColumn(**facts) for name, facts in stored.items()}
 
 
 def keep(connection: psycopg.Connection, index: RegisteredIndex, columns: Mapping[str, AcceptedColumn]) -> None:

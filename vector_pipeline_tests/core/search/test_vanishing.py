@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vector_pipeline.core.embedding.provider import EmbeddedBatch
-from vector_pipeline.core.errors import NotYetSyncedError
+from vector_pipeline.core.errors import NotYetSyncedError, SearchRequestError
 from vector_pipeline.core.index import open_index
 from vector_pipeline_tests.counting_provider import CountingProvider
 from vector_pipeline_tests.workbench import Workbench, question_only, sync_all
@@ -48,6 +48,26 @@ def test_a_search_whose_generation_is_replaced_while_its_query_is_embedded_is_an
         ]
         assert len(index.search("a query", limit=10).hits) == 5
         assert provider.before_answers == []
+
+
+def test_what_has_changed_since_the_last_search_is_seen_by_the_next_one(workbench: Workbench) -> None:
+    """Which assumes at first that all is as it was."""
+    text = {"question": "question"}
+    before = question_only(document={"text": text, "metadata": {"link": "link"}}, search={"threshold": -1})
+    after = question_only(document={"text": text, "metadata": {"address": "link"}}, search={"threshold": -1})
+    workbench.create_faq(3)
+    workbench.sync(before)
+    with workbench.index(before) as index:
+        [hit] = index.search("question number 2?", filter={"link": {"prefix": "http"}}, limit=1).hits
+        assert "link" in hit.metadata
+        workbench.sync(after)
+        [hit] = index.search("question number 2?", filter={"address": {"prefix": "http"}}, limit=1).hits
+        assert "address" in hit.metadata
+        with pytest.raises(SearchRequestError, match="no metadata"):
+            index.search("question number 2?", filter={"link": {"prefix": "http"}})
+        workbench.postgres("DELETE FROM vector_pipeline.embedding_indexes; DROP SCHEMA faq CASCADE")
+        with pytest.raises(NotYetSyncedError):
+            index.search("question number 2?", filter={"address": {"prefix": "http"}})
 
 
 def test_a_search_whose_index_is_dropped_meanwhile_says_so(workbench: Workbench) -> None:
