@@ -76,6 +76,11 @@ class DeclaredIndexes:
                 self._lock.release()
         return self._found
 
+    @property
+    def known(self) -> Sequence[Declaration]:
+        """As they were when somebody looked last; none where nobody has. Does not look."""
+        return self._found
+
     def look_again(self) -> None:
         """Looks at once: somebody has just declared or removed an index."""
         with self._lock:

@@ -25,7 +25,7 @@ from vector_pipeline.core.search.searcher import Searcher
 from vector_pipeline.core.search.served import read_served
 from vector_pipeline.core.settings import Settings
 from vector_pipeline.core.source import connection as source_connection
-from vector_pipeline.core.spec import IndexSpec
+from vector_pipeline.core.spec import IndexSpec, SearchMode
 from vector_pipeline.core.store import connection as store_connection
 from vector_pipeline.core.store import declared_indexes
 from vector_pipeline.core.store.declared_indexes import StoredDeclaration
@@ -35,6 +35,7 @@ from vector_pipeline.serving.dagster_client import DagsterClient
 from vector_pipeline.serving.declared import DeclaredIndexes, DeclaredInFiles
 from vector_pipeline.serving.settings import DEFAULT_INDEX, ServingSettings
 from vector_pipeline.serving.target_pool import TargetPool
+from vector_pipeline.serving.threads import WORD_THREADS, Kind
 
 _CONNECTIONS = 8
 
@@ -65,7 +66,9 @@ class Deployment:
         self._searchers: dict[str, tuple[IndexSpec, Searcher]] = {}
         self._borrowed = threading.local()
         waiting = self.serving.waiting_seconds
-        self.search_pool = TargetPool(settings.target, "vector-pipeline search", self.serving.search_threads, waiting)
+        self.search_pool = TargetPool(
+            settings.target, "vector-pipeline search", self.serving.search_threads + WORD_THREADS, waiting
+        )
         self.dagster = DagsterClient(self.serving.dagster_url)
         self.pool = TargetPool(settings.target, "vector-pipeline serve", _CONNECTIONS, waiting)
 
@@ -77,7 +80,8 @@ class Deployment:
         self._closing.close()
 
     def declarations(self) -> list[Declaration]:
-        """All declared indexes, by name; those too that are wrong, which their `problems` tell."""
+        """All declared indexes, by name, as they were a second ago or later; those too that are wrong, which their
+        `problems` tell."""
         return list(self._declared())
 
     def look_at_declarations_again(self) -> None:
@@ -103,6 +107,8 @@ class Deployment:
         Raises:
             UnknownIndexError: none has that name.
         """
+        if name not in {known.spec.name for known in self._declared()}:
+            self._declared.look_again()  # another process of this deployment may have declared it just now
         for declaration in self._declared():
             if declaration.spec.name == name:
                 return declaration
@@ -116,7 +122,7 @@ class Deployment:
         """
         if self.serving.contract_index is not None:
             return self.declaration(self.serving.contract_index)
-        declarations = self._declared()
+        declarations = self.declarations()
         return declarations[0] if len(declarations) == 1 else self.declaration(DEFAULT_INDEX)
 
     @contextmanager
@@ -149,6 +155,18 @@ class Deployment:
                 raise source_connection.source_error(
                     self.settings.source, error, asked, declared.statement_seconds
                 ) from None
+
+    def kind_of(self, name: str | None, mode: SearchMode | None) -> Kind:
+        """The threads for a search: those that ask no provider need not wait behind those that do. Never blocks; what
+        nobody has looked at yet counts among those that do.
+
+        Args:
+            name: of the index; None for the one of requests that name none.
+        """
+        if mode is None:
+            known = [one.spec for one in self._declared.known if name is None or one.spec.name == name]
+            mode = known[0].search.mode if len(known) == 1 else None
+        return "words" if mode == "text" else "search"
 
     def search(self, name: str, request: SearchRequest) -> SearchAnswer:
         """The documents of an index that fit the request best. See `Searcher.search`.

@@ -33,6 +33,7 @@ from vector_pipeline.core.errors import (
 )
 from vector_pipeline.core.search.many import EveryIndexFailedError
 from vector_pipeline.declarations import UnknownIndexError
+from vector_pipeline.serving.threads import TookTooLongError
 
 MYSQL_UNAVAILABLE = "MySQL service unavailable"
 EMBEDDING_UNAVAILABLE = "Embedding service unavailable"
@@ -40,7 +41,8 @@ SEARCH_ERROR = "Database search error"
 UNAVAILABLE = "Service unavailable"
 
 _SOURCE = (SourceUnavailableError, SourceRefusedError, SourceKeyError, SourceValueError, pymysql.MySQLError)
-_PROVIDER = (ProviderError, ConfigurationError)
+# What a search waits for that has no limit of a few seconds is the provider.
+_PROVIDER = (ProviderError, ConfigurationError, TookTooLongError)
 _TARGET = (
     TargetUnavailableError,
     TargetRefusedError,

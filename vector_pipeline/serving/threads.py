@@ -11,23 +11,47 @@ import contextvars
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import Literal, TypeVar, get_args
+from typing import Literal, TypeVar
 
-Kind = Literal["search", "source", "health", "rest"]
-"""What may wait for a provider; what reads MySQL; what looks whether servers are there; status and the like."""
+from vector_pipeline.core.errors import VectorPipelineError
 
-_THREADS: dict[Kind, int] = {"search": 16, "source": 8, "health": 8, "rest": 8}
+Kind = Literal["search", "words", "source", "health", "rest"]
+"""A search that may wait for a provider; one that asks none; what reads MySQL; what looks whether servers are there;
+status and the like."""
+
+WORD_THREADS = 4
+_THREADS: dict[Kind, int] = {"search": 16, "words": WORD_THREADS, "source": 8, "health": 8, "rest": 8}
+# A query's statements have limits of their own, and so has its request to the provider, a minute as a rule: by then
+# nobody waits any more.
+_SECONDS: dict[Kind, float] = {"search": 30.0, "words": 30.0}
 
 _T = TypeVar("_T")
 
 
-async def run_blocking(kind: Kind, function: Callable[[], _T]) -> _T:
+class TookTooLongError(VectorPipelineError):
+    """Nobody waits for it any more; it may come to its end all the same."""
+
+
+async def run_blocking(kind: Kind, function: Callable[[], _T], seconds: float | None = None) -> _T:
     """What the function returns or raises; it runs in a thread of its kind, with the context variables of the caller.
 
     Waits until a thread is free. A caller that is cancelled leaves it running.
+
+    Args:
+        seconds: how long is waited for it, its turn included; if left out, a kind's own limit, which searches have.
+
+    Raises:
+        TookTooLongError: the time is over.
     """
     context = contextvars.copy_context()
-    return await asyncio.get_running_loop().run_in_executor(_threads(kind), lambda: context.run(function))
+    running = asyncio.get_running_loop().run_in_executor(_threads(kind), lambda: context.run(function))
+    limit = _SECONDS.get(kind) if seconds is None else seconds
+    try:
+        return await asyncio.wait_for(running, limit)
+    except TimeoutError:
+        if not running.cancelled():
+            raise
+        raise TookTooLongError(f"no answer within {limit:g} s") from None
 
 
 def set_threads(kind: Kind, number: int) -> None:
@@ -37,5 +61,4 @@ def set_threads(kind: Kind, number: int) -> None:
 
 @cache
 def _threads(kind: Kind) -> ThreadPoolExecutor:
-    assert kind in get_args(Kind)
     return ThreadPoolExecutor(_THREADS[kind], f"serving-{kind}")

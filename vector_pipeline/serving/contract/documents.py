@@ -22,7 +22,6 @@ from vector_pipeline.core.preparation import right_table
 from vector_pipeline.core.source.connection import Connection
 from vector_pipeline.core.source.pages import PageRow, Span, end_of_page, read_page
 from vector_pipeline.core.source.plan import ReadingPlan, plan_reading
-from vector_pipeline.declarations import Declaration
 from vector_pipeline.serving.dependencies import TheDeployment
 from vector_pipeline.serving.deployment import Deployment
 from vector_pipeline.serving.threads import run_blocking
@@ -47,6 +46,7 @@ class Document(BaseModel):
 class _Reading:
     """What is to be read, with its first page."""
 
+    index: str
     plan: ReadingPlan
     rows: list[PageRow]
     rest: Span | None
@@ -69,16 +69,15 @@ async def documents(
     ] = None,
 ) -> StreamingResponse:
     """Question, answer, link and date of each row, read from MySQL."""
-    index = deployment.contract_index()
-    reading = await run_blocking("source", lambda: _begin(deployment, index, limit, after))
+    reading = await run_blocking("source", lambda: _begin(deployment, limit, after))
     headers = {}
     if reading.next_after is not None:
         following = request.url.include_query_params(limit=limit, after=reading.next_after)
         headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'
-    return StreamingResponse(_written(deployment, index, reading), media_type="application/json", headers=headers)
+    return StreamingResponse(_written(deployment, reading), media_type="application/json", headers=headers)
 
 
-async def _written(deployment: Deployment, index: Declaration, reading: _Reading) -> AsyncIterator[str]:
+async def _written(deployment: Deployment, reading: _Reading) -> AsyncIterator[str]:
     rows, rest, plan = reading.rows, reading.rest, reading.plan
     start = "["
     while True:
@@ -87,11 +86,12 @@ async def _written(deployment: Deployment, index: Declaration, reading: _Reading
             start = ","
         if rest is None:
             break
-        rows, rest = await run_blocking("source", partial(_page, deployment, index, plan, rest))
+        rows, rest = await run_blocking("source", partial(_page, deployment, reading.index, plan, rest))
     yield "[]" if start == "[" else "]"
 
 
-def _begin(deployment: Deployment, index: Declaration, limit: int | None, after: str | None) -> _Reading:
+def _begin(deployment: Deployment, limit: int | None, after: str | None) -> _Reading:
+    index = deployment.contract_index()
     spec = index.spec
     texts, metadata = (
         {name: column for name, column in declared.items() if name in _NAMES}
@@ -102,14 +102,12 @@ def _begin(deployment: Deployment, index: Declaration, limit: int | None, after:
         plan = plan_reading(spec, table, texts, metadata)
         last, more = (None, False) if limit is None else end_of_page(source, plan, after, limit)
         rows, rest = _read(source, plan, Span(after, last))
-    return _Reading(plan, rows, rest, last if more else None)
+    return _Reading(spec.name, plan, rows, rest, last if more else None)
 
 
-def _page(
-    deployment: Deployment, index: Declaration, plan: ReadingPlan, span: Span
-) -> tuple[list[PageRow], Span | None]:
+def _page(deployment: Deployment, index: str, plan: ReadingPlan, span: Span) -> tuple[list[PageRow], Span | None]:
     """On a connection of its own: none waits for a client that takes its time."""
-    with deployment.source(index.spec.name) as source:
+    with deployment.source(index) as source:
         return _read(source, plan, span)
 
 

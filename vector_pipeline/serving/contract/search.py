@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from vector_pipeline.core.search import Hit
+from vector_pipeline.core.search import Hit, SearchAnswer
 from vector_pipeline.core.search.request import SearchRequest
 from vector_pipeline.serving.contract.context import NOTHING_FOUND, as_context
 from vector_pipeline.serving.contract.models import (
@@ -24,14 +24,14 @@ router = APIRouter(tags=["contract"])
 @router.post("/search", summary="Search for documents", response_model_exclude_unset=True)
 async def search(body: SearchBody, deployment: TheDeployment) -> SearchResults:
     """The documents nearest to the query, best first."""
-    found = await run_blocking("search", lambda: _found(deployment, body))
+    found = await _found(deployment, body)
     return SearchResults(results=found, total_results=len(found))
 
 
 @router.post("/search-simple", summary="Search for a language model's context")
 async def search_simple(body: SearchBody, deployment: TheDeployment) -> SearchContext:
     """The same documents as one text, and where its parts come from."""
-    found = await run_blocking("search", lambda: _found(deployment, body))
+    found = await _found(deployment, body)
     return SearchContext(
         context=as_context(found) if found else NOTHING_FOUND,
         sources=[
@@ -42,21 +42,23 @@ async def search_simple(body: SearchBody, deployment: TheDeployment) -> SearchCo
     )
 
 
-def _found(deployment: Deployment, body: SearchBody) -> list[FoundDocument]:
-    name = deployment.contract_index().spec.name if body.index is None else body.index
+async def _found(deployment: Deployment, body: SearchBody) -> list[FoundDocument]:
     threshold = body.similarity_threshold
-    answer = deployment.search(
-        name,
-        SearchRequest(
-            body.query,
-            body.limit,
-            deployment.settings.similarity_threshold if threshold is None else threshold,
-            body.field,
-            filter=body.filters,
-            mode=body.mode,
-        ),
+    request = SearchRequest(
+        body.query,
+        body.limit,
+        deployment.settings.similarity_threshold if threshold is None else threshold,
+        body.field,
+        filter=body.filters,
+        mode=body.mode,
     )
-    return [_document(hit) for hit in answer.hits]
+
+    def answer() -> SearchAnswer:
+        name = deployment.contract_index().spec.name if body.index is None else body.index
+        return deployment.search(name, request)
+
+    answered = await run_blocking(deployment.kind_of(body.index, body.mode), answer)
+    return [_document(hit) for hit in answered.hits]
 
 
 def _document(hit: Hit) -> FoundDocument:
