@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import pymysql
 
+from vector_pipeline.core.catalog_defaults import CATALOG_DATABASE, CATALOG_KEY, CATALOG_TABLE
 from vector_pipeline.core.detection.declared import detector_problems
 from vector_pipeline.core.documents.declared import searched_fields
 from vector_pipeline.core.documents.problems import text_problems
@@ -37,6 +38,7 @@ def static_problems(spec: IndexSpec) -> list[DeclarationProblem]:
         *_served_name_problems(spec),
         *_reference_problems(spec),
         *_filter_problems(spec),
+        *_source_problems(spec),
         *_named_key_problems(spec),
         *_condition_problems(spec),
         *_owner_problems(spec),
@@ -250,6 +252,25 @@ def _filter_problems(spec: IndexSpec) -> Iterator[DeclarationProblem]:
             )
 
 
+def _source_problems(spec: IndexSpec) -> Iterator[DeclarationProblem]:
+    source = spec.source
+    if not source.table:
+        yield DeclarationProblem("source.table", "no table is named", "name a table or view, or declare source.catalog")
+    if source.catalog is None:
+        return
+    for field, value, filled_in in (
+        ("table", source.table, CATALOG_TABLE),
+        ("database", source.database, CATALOG_DATABASE),
+        ("primary_key", source.primary_key, CATALOG_KEY),
+    ):
+        if value != filled_in:
+            yield DeclarationProblem(
+                f"source.{field}",
+                "the catalog is declared as well, which is no table",
+                f"leave out {field}, or catalog",
+            )
+
+
 def _named_key_problems(spec: IndexSpec) -> Iterator[DeclarationProblem]:
     names = [name.lower() for name in spec.source.key_columns]
     if not names:
@@ -369,7 +390,7 @@ def condition_problems(connection: Connection, spec: IndexSpec, table: SourceTab
     try:
         with connection.cursor() as cursor:
             cursor.execute(
-                f"SELECT 1 FROM {identifier(table.database, table.name)} WHERE (\n{condition}\n) LIMIT 0",
+                f"SELECT 1 FROM {table.relation} WHERE (\n{condition}\n) LIMIT 0",
                 (),
             )
     except pymysql.MySQLError as error:
@@ -397,7 +418,7 @@ def key_content_problems(connection: Connection, spec: IndexSpec, table: SourceT
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT COUNT(*) - COUNT(IF({present}, 1, NULL)), COUNT(IF({present}, 1, NULL)) - COUNT(DISTINCT {names})"
-            f" FROM {identifier(table.database, table.name)} WHERE {condition}",
+            f" FROM {table.relation} WHERE {condition}",
             (),
         )
         row = cursor.fetchone()

@@ -23,6 +23,7 @@ from vector_pipeline.core.generations import declared_generation, refuse_another
 from vector_pipeline.core.schema_changes import keep_schema, refuse_schema_changes
 from vector_pipeline.core.settings import EmbeddingSettings
 from vector_pipeline.core.source.catalog import SourceTable, read_table
+from vector_pipeline.core.source.catalog_rows import look_at_catalog
 from vector_pipeline.core.source.connection import Connection as SourceConnection
 from vector_pipeline.core.spec import IndexSpec, OpenAIProviderSpec
 from vector_pipeline.core.store import declared_indexes, generations, registry, schema, text_index, view
@@ -51,7 +52,12 @@ def look_at_table(
     problems = static_problems(spec)
     if problems:
         return None, problems
-    table = read_table(source, database, spec.source.table)
+    if spec.source.catalog is not None:
+        table, problems = look_at_catalog(source, spec.source.catalog)
+        if table is None:
+            return None, problems
+    else:
+        table = read_table(source, database, spec.source.table)
     problems = catalogue_problems(spec, database, table)
     if table is not None and not problems:
         problems = condition_problems(source, spec, table)

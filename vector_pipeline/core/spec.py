@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from vector_pipeline.core.catalog_defaults import with_catalog_defaults
 
 Storage = Literal["vector", "halfvec"]
 """pgvector's type of the stored vectors: numbers of four bytes, or of two."""
@@ -55,11 +57,39 @@ class ThrottleSpec(_Declared):
     )
 
 
-class SourceSpec(_Declared):
-    """The MySQL table or view that the index is kept true to."""
+class CatalogSpec(_Declared):
+    """MySQL's own catalog as the source: a row for each table and view that the user may see, and no row of theirs."""
 
-    table: str = Field(description="Table or view in MySQL.")
+    databases: list[str] = Field(
+        default_factory=list,
+        description="Databases whose tables are indexed; `*` for all that the user may see, less the server's own; the "
+        "environment's DB_NAME if left out.",
+        examples=[["shop", "warehouse"]],
+    )
+    exclude: list[str] = Field(
+        default_factory=list,
+        description="Tables that are not: `table`, or `database.table`, in which `*` stands for anything.",
+        examples=[["tmp_*", "shop.audit_*"]],
+    )
+    statistics: bool = Field(
+        default=True,
+        description="Whether a hit says about how many rows a table has, as a power of ten; never part of a text.",
+    )
+
+
+class SourceSpec(_Declared):
+    """The MySQL table or view that the index is kept true to, or MySQL's own catalog."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"if": {"required": ["catalog"]}, "else": {"required": ["table", "primary_key"]}}
+    )
+
+    catalog: CatalogSpec | None = Field(
+        default=None, description="Instead of a table: MySQL's catalog, for an index that finds tables."
+    )
+    table: str = Field(default="", description="Table or view in MySQL.")
     primary_key: str | list[str] = Field(
+        default_factory=list,
         description="The column that identifies a row, or a list of several, in the order of their index.",
         examples=["id", ["tenant_id", "id"]],
     )
@@ -86,6 +116,11 @@ class SourceSpec(_Declared):
         default=300.0, gt=0, description="MySQL ends a statement of this index that takes longer."
     )
     throttle: ThrottleSpec = Field(default_factory=ThrottleSpec)
+
+    @property
+    def described(self) -> str:
+        """What is read, for people."""
+        return "MySQL's catalog" if self.catalog is not None else self.table
 
     @property
     def key_columns(self) -> tuple[str, ...]:
@@ -516,9 +551,16 @@ class GenerationsSpec(_Declared):
 class IndexSpec(_Declared):
     """The declaration of one index."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"properties": {"source": {"required": ["catalog"]}}},
+            "else": {"required": ["document"]},
+        }
+    )
+
     name: str = Field(description="Name of the index: its PostgreSQL schema, its view, its assets' prefix.")
     source: SourceSpec
-    document: DocumentSpec
+    document: DocumentSpec = Field(default_factory=lambda: DocumentSpec(text={}))
     embedding: EmbeddingSpec = Field(default_factory=EmbeddingSpec)
     search: SearchSpec = Field(default_factory=SearchSpec)
     automation: AutomationSpec = Field(default_factory=AutomationSpec)
@@ -531,3 +573,8 @@ class IndexSpec(_Declared):
         default_factory=list, description="Owners shown in Dagster: e-mail addresses or `team:name`."
     )
     description: str | None = Field(default=None, description="What the index is for, in the UI.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, declared: Any) -> Any:
+        return with_catalog_defaults(declared)

@@ -51,7 +51,7 @@ def _rows(index: IndexContext) -> dg.AssetSpec:
     return dg.AssetSpec(
         index.key(ROWS),
         partitions_def=index.ranges,
-        description=_described(index, f"The rows of `{spec.source.table}` in MySQL. {_PARTITION}"),
+        description=_described(index, f"The rows of {spec.source.described} in MySQL. {_PARTITION}"),
         kinds={"mysql", "table"},
         metadata={
             "dagster/table_name": ".".join(filter(None, (spec.source.database, spec.source.table))),

@@ -61,7 +61,7 @@ def build_reconcile_sensor(index: IndexContext) -> dg.SensorDefinition:
         # Dagster looks every five seconds, and passes over a sensor whose last tick began less than this ago.
         minimum_interval_seconds=max(1, automation.interval_seconds - 1),
         default_status=paused,
-        description=f"Keeps index {spec.name} true to {spec.source.table}. Switch it off to pause the index.",
+        description=f"Keeps index {spec.name} true to {spec.source.described}. Switch it off to pause the index.",
     )
     def reconcile(context: dg.SensorEvaluationContext, indexes: IndexesResource) -> dg.SensorResult | dg.SkipReason:
         if automation.paused:

@@ -203,7 +203,7 @@ class UpdatedAt:
         found = _read(
             view,
             f"SELECT LEFT({text}, {SLICE_CHARACTERS:d}) AS slice, COUNT(*), BIT_XOR(CAST({row_hash} AS UNSIGNED))"
-            f" FROM {_table(view)}"
+            f" FROM {view.plan.relation}"
             f" WHERE {self._column} {lower.operator} CAST(%s AS DATETIME(6))"
             f" AND {self._column} <= {_NOT_IN_THE_FUTURE}{below}"
             " GROUP BY slice ORDER BY slice",
@@ -215,7 +215,7 @@ class UpdatedAt:
         """The slice of the row that is so many on; None where there are not so many."""
         found = _read(
             view,
-            f"SELECT CAST({self._column} AS CHAR) FROM {_table(view)}"
+            f"SELECT CAST({self._column} AS CHAR) FROM {view.plan.relation}"
             f" WHERE {self._column} {lower.operator} CAST(%s AS DATETIME(6))"
             f" AND {self._column} <= {_NOT_IN_THE_FUTURE}"
             f" ORDER BY {self._column} LIMIT 1 OFFSET {rows:d}",
@@ -236,7 +236,7 @@ class UpdatedAt:
                 start, (bound, parameters) = after[0], self._condition_from(view, *after)
             found = _read(
                 view,
-                f"SELECT CAST({self._column} AS CHAR), {view.plan.key.expression} FROM {_table(view)}"
+                f"SELECT CAST({self._column} AS CHAR), {view.plan.key.expression} FROM {view.plan.relation}"
                 f" WHERE {self._column} >= CAST(%s AS DATETIME(6)) AND {self._column} <= CAST(%s AS DATETIME(6))"
                 f" AND {self._column} <= {_NOT_IN_THE_FUTURE} AND NOT ({view.plan.key.absent}){bound}"
                 f" ORDER BY {self._column}, {key_order(view.plan)} LIMIT {_KEYS_PER_FINDING + 1:d}",
@@ -258,7 +258,7 @@ class UpdatedAt:
     def _greatest(self, view: View) -> str | None:
         [(greatest,)] = _read(
             view,
-            f"SELECT CAST(MAX({self._column}) AS CHAR) FROM {_table(view)}"
+            f"SELECT CAST(MAX({self._column}) AS CHAR) FROM {view.plan.relation}"
             f" WHERE {self._column} <= {_NOT_IN_THE_FUTURE}",
             (),
         )
@@ -287,7 +287,3 @@ def _is_late(view: View) -> bool:
 def _ranges_of(view: View, keys: Sequence[str], ranges: Sequence[KeyRange]) -> frozenset[int]:
     # The declaration's condition is left out on purpose: a row that no longer meets it has to leave the target.
     return frozenset(locate_keys(view.source, view.plan, list(dict.fromkeys(keys)), ranges).values())
-
-
-def _table(view: View) -> str:
-    return identifier(view.plan.database, view.plan.table)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby, takewhile
 from typing import Any
 
-from vector_pipeline.core.source.connection import Connection
+from vector_pipeline.core.source.connection import Connection, identifier
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,22 @@ class SourceIndex:
 
 @dataclass(frozen=True)
 class SourceTable:
-    """One table or view; a view has no indexes of its own."""
+    """One table or view; a view has no indexes of its own.
+
+    `derived` is SQL for what is read instead, where nothing of that name holds the rows.
+    """
 
     database: str
     name: str
     columns: Mapping[str, SourceColumn]
     indexes: tuple[SourceIndex, ...]
     is_view: bool
+    derived: str | None = None
+
+    @property
+    def relation(self) -> str:
+        """SQL for FROM, of a statement that is executed with parameters (so % is doubled)."""
+        return self.derived or identifier(self.database, self.name)
 
     @property
     def unique_keys(self) -> list[tuple[str, ...]]:

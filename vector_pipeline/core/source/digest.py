@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vector_pipeline.core.source.connection import Connection, identifier
+from vector_pipeline.core.source.connection import Connection
 from vector_pipeline.core.source.key_ranges import KeyRange, key_condition
 from vector_pipeline.core.source.plan import PlannedColumn, ReadingPlan
 
@@ -64,8 +64,7 @@ def digest_range(connection: Connection, plan: ReadingPlan, key_range: KeyRange)
     condition, parameters = key_condition(plan, key_range)
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT COUNT(*), BIT_XOR({row_hash_expression(plan)})"
-            f" FROM {identifier(plan.database, plan.table)} WHERE {condition}",
+            f"SELECT COUNT(*), BIT_XOR({row_hash_expression(plan)}) FROM {plan.relation} WHERE {condition}",
             parameters,
         )
         row = cursor.fetchone()

@@ -95,8 +95,7 @@ def hash_of_greatest_key(connection: Connection, plan: ReadingPlan) -> str | Non
     """
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT SHA2({plan.key.expression}, 256) FROM {identifier(plan.database, plan.table)}"
-            f" ORDER BY {key_order(plan, 'DESC')} LIMIT 1",
+            f"SELECT SHA2({plan.key.expression}, 256) FROM {plan.relation} ORDER BY {key_order(plan, 'DESC')} LIMIT 1",
             (),
         )
         row = cursor.fetchone()
@@ -105,9 +104,7 @@ def hash_of_greatest_key(connection: Connection, plan: ReadingPlan) -> str | Non
 
 def _read_key(connection: Connection, plan: ReadingPlan, rest: str, parameters: tuple[Parameter, ...]) -> bytes | None:
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT HEX({plan.key.expression}) FROM {identifier(plan.database, plan.table)} {rest}", parameters
-        )
+        cursor.execute(f"SELECT HEX({plan.key.expression}) FROM {plan.relation} {rest}", parameters)
         row = cursor.fetchone()
     return None if row is None or row[0] is None else bytes.fromhex(row[0])
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pymysql.cursors
 
-from vector_pipeline.core.source.connection import Connection, identifier
+from vector_pipeline.core.source.connection import Connection
 from vector_pipeline.core.source.key_ranges import KeyRange, key_order
 from vector_pipeline.core.source.keys import Parameter, column_operands, comparison, literal_operands
 from vector_pipeline.core.source.plan import ReadingPlan
@@ -58,7 +58,7 @@ def read_page(
         connection.cursor(pymysql.cursors.SSCursor) as cursor,
     ):
         cursor.execute(
-            f"SELECT {presence(plan, long)}, {columns} FROM {identifier(plan.database, plan.table)}"
+            f"SELECT {presence(plan, long)}, {columns} FROM {plan.relation}"
             f" WHERE {condition} ORDER BY {key_order(plan)} LIMIT {rows:d}",
             parameters,
         )
@@ -81,7 +81,7 @@ def end_of_page(connection: Connection, plan: ReadingPlan, after: str | None, ro
     condition, parameters = _condition(plan, Span(after))
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT {plan.key.expression} FROM {identifier(plan.database, plan.table)} WHERE {condition}"
+            f"SELECT {plan.key.expression} FROM {plan.relation} WHERE {condition}"
             f" ORDER BY {key_order(plan)} LIMIT 2 OFFSET {rows - 1:d}",
             parameters,
         )

@@ -39,10 +39,12 @@ class PlannedColumn:
 
 @dataclass(frozen=True)
 class ReadingPlan:
-    """How rows are read from one table."""
+    """How rows are read from one table. `relation` is what stands after FROM, `is_derived` whether it is a query."""
 
     database: str
     table: str
+    relation: str
+    is_derived: bool
     where: str | None
     key_columns: tuple[KeyColumn, ...]
     key: PlannedColumn
@@ -91,6 +93,8 @@ def plan_reading(
     return ReadingPlan(
         database=table.database,
         table=table.name,
+        relation=table.relation,
+        is_derived=table.derived is not None,
         where=spec.source.where,
         key_columns=key_columns,
         key=_planned_key(key_sources, key_columns),

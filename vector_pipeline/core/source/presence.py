@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from vector_pipeline.core.source.connection import Connection, identifier
+from vector_pipeline.core.source.connection import Connection
 from vector_pipeline.core.source.keys import KeyKind, column_operands, literal_operands, split_key
 from vector_pipeline.core.source.plan import ReadingPlan
 
@@ -21,7 +21,7 @@ def keys_present(connection: Connection, plan: ReadingPlan, keys: Iterable[str])
                 for column, literal in zip(column_operands(plan.key_columns), literals, strict=True)
             )
             cursor.execute(
-                f"SELECT 1 FROM {identifier(plan.database, plan.table)} WHERE {same} AND {where} LIMIT 1",
+                f"SELECT 1 FROM {plan.relation} WHERE {same} AND {where} LIMIT 1",
                 [parameter for literal in literals for parameter in literal.parameters],
             )
             if cursor.fetchone() is not None:

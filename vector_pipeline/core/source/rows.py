@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pymysql.cursors
 
 from vector_pipeline.core.errors import SourceKeyError, SourceValueError
-from vector_pipeline.core.source.connection import Connection, identifier
+from vector_pipeline.core.source.connection import Connection
 from vector_pipeline.core.source.digest import row_hash_expression
 from vector_pipeline.core.source.key_ranges import NOT_TEXT, KeyRange, key_condition
 from vector_pipeline.core.source.keys import sort_key
@@ -48,7 +48,7 @@ def read_rows(connection: Connection, plan: ReadingPlan, key_range: KeyRange) ->
     with naming_what_is_not_text(connection, plan, key_range), connection.cursor(pymysql.cursors.SSCursor) as cursor:
         cursor.execute(
             f"SELECT {row_hash_expression(plan)}, {presence(plan, long)}, {columns}"
-            f" FROM {identifier(plan.database, plan.table)} WHERE {condition}",
+            f" FROM {plan.relation} WHERE {condition}",
             parameters,
         )
         while rows := cursor.fetchmany(_ROWS_PER_FETCH):
@@ -111,7 +111,7 @@ def _first_that_is_not_text(connection: Connection, plan: ReadingPlan, key_range
     condition, parameters = key_condition(plan, key_range)
     forms = ", ".join(f"HEX({column.expression})" for column in plan.columns)
     with connection.cursor(pymysql.cursors.SSCursor) as cursor:
-        cursor.execute(f"SELECT {forms} FROM {identifier(plan.database, plan.table)} WHERE {condition}", parameters)
+        cursor.execute(f"SELECT {forms} FROM {plan.relation} WHERE {condition}", parameters)
         for row in cursor:
             for column, form in zip(plan.columns, row, strict=True):
                 try:
@@ -126,8 +126,7 @@ def read_row_hashes(connection: Connection, plan: ReadingPlan, key_range: KeyRan
     condition, parameters = key_condition(plan, key_range)
     with naming_what_is_not_text(connection, plan, key_range), connection.cursor(pymysql.cursors.SSCursor) as cursor:
         cursor.execute(
-            f"SELECT {plan.key.expression}, {row_hash_expression(plan)}"
-            f" FROM {identifier(plan.database, plan.table)} WHERE {condition}",
+            f"SELECT {plan.key.expression}, {row_hash_expression(plan)} FROM {plan.relation} WHERE {condition}",
             parameters,
         )
         while rows := cursor.fetchmany(_ROWS_PER_FETCH):

@@ -6,7 +6,7 @@ import math
 
 import pymysql
 
-from vector_pipeline.core.source.connection import Connection, identifier, is_about_the_statement
+from vector_pipeline.core.source.connection import Connection, is_about_the_statement
 from vector_pipeline.core.source.key_ranges import KeyRange, key_condition
 from vector_pipeline.core.source.plan import ReadingPlan
 
@@ -14,13 +14,15 @@ from vector_pipeline.core.source.plan import ReadingPlan
 def estimate_rows(connection: Connection, plan: ReadingPlan) -> int:
     """Rows as the server's optimizer estimates them, off by half at times. Reads no row.
 
-    0 where it doesn't tell: to explain a view takes rights on its tables, which its readers need not have.
+    0 where it doesn't tell: to explain a view takes rights on its tables, which its readers need not have, and of
+    a query over MySQL's own catalog it knows nothing.
     """
+    if plan.is_derived:
+        return 0
     try:
         with connection.cursor() as cursor:
             cursor.execute(
-                f"EXPLAIN FORMAT = TRADITIONAL SELECT {plan.key.expression}"
-                f" FROM {identifier(plan.database, plan.table)}",
+                f"EXPLAIN FORMAT = TRADITIONAL SELECT {plan.key.expression} FROM {plan.relation}",
                 (),
             )
             names = [column[0].lower() for column in cursor.description]
@@ -38,7 +40,7 @@ def count_rows(connection: Connection, plan: ReadingPlan) -> int:
     """Rows that the declaration takes in, exactly: the server reads an index from end to end."""
     condition, parameters = key_condition(plan, KeyRange(0, "", None, None))
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT COUNT(*) FROM {identifier(plan.database, plan.table)} WHERE {condition}", parameters)
+        cursor.execute(f"SELECT COUNT(*) FROM {plan.relation} WHERE {condition}", parameters)
         row = cursor.fetchone()
     assert row is not None
     return int(row[0])
