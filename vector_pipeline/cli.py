@@ -34,6 +34,7 @@ from vector_pipeline.core.search.query_cache import QueryCache
 from vector_pipeline.core.search.request import SearchRequest, read_field
 from vector_pipeline.core.settings import read_settings
 from vector_pipeline.core.spec import MOST_HITS, SearchMode
+from vector_pipeline.core.store.unanswered_queries import MOST_KEPT
 from vector_pipeline.declarations import Declaration, find_declaration, read_declarations
 from vector_pipeline.embedded.folder import StackFolder, default_folder
 from vector_pipeline.key_commands import keys
@@ -438,6 +439,27 @@ def quality(
     else:
         console.print(display.quality(recall, golden))
     sys.exit(0 if well else 1)
+
+
+@main.command()
+@click.argument("index")
+@click.option("--limit", type=click.IntRange(1, MOST_KEPT), default=50, show_default=True, help="Number of queries.")
+@click.option("--forget", is_flag=True, help="Remove them all.")
+@as_json
+def unanswered(index: str, limit: int, forget: bool, as_json: bool) -> None:
+    """Show the queries that found nothing in INDEX, those asked most often first.
+
+    The service keeps them for VECTOR_PIPELINE_UNANSWERED_DAYS; without that it keeps none.
+    """
+    with _opened(index) as opened:
+        if forget:
+            messages.print(f"{counted(opened.forget_unanswered(), 'query', 'queries')} forgotten")
+            return
+        found = opened.unanswered(limit)
+    if as_json:
+        click.echo(json.dumps([_plain(one) for one in found], indent=2, ensure_ascii=False))
+    else:
+        console.print(display.unanswered(found))
 
 
 @main.command("accept-schema")

@@ -48,6 +48,7 @@ from vector_pipeline.core.search.golden_run import (
 )
 from vector_pipeline.core.search.many import ManyAnswer
 from vector_pipeline.core.store.api_keys import ApiKey
+from vector_pipeline.core.store.unanswered_queries import UnansweredQuery
 
 if TYPE_CHECKING:
     from vector_pipeline.embedded.stack import StackStatus
@@ -508,6 +509,17 @@ def api_keys(keys: Sequence[ApiKey]) -> RenderableType:
             _ago(key.last_used_at),
             Text(standing, "green" if standing == "in use" else "dim"),
         )
+    return table
+
+
+def unanswered(found: Sequence[UnansweredQuery]) -> RenderableType:
+    if not found:
+        return Text("no query that found nothing is kept; the service keeps them with VECTOR_PIPELINE_UNANSWERED_DAYS")
+    table = Table("query", "times", "nothing above", "last asked")
+    for one in found:
+        threshold = "by words" if one.threshold is None else f"{one.threshold:.2f}"
+        told = f"{threshold}, filtered" if one.filtered else threshold
+        table.add_row(Text(_shortened(one.query)), str(one.times), told, _ago(one.last_asked_at))
     return table
 
 

@@ -340,6 +340,24 @@ def _files_with(folder: Path, text: str) -> list[str]:
     return [str(file) for file in folder.rglob("*") if file.is_file() and text.encode() in file.read_bytes()]
 
 
+def test_queries_that_found_nothing_are_listed_and_forgotten(workbench: Workbench) -> None:
+    run("sync", "genie_documents")
+    assert "VECTOR_PIPELINE_UNANSWERED_DAYS" in run("unanswered", "genie_documents").stdout
+    workbench.postgres(
+        "INSERT INTO vector_pipeline.unanswered_queries"
+        " SELECT index_id, 'hash', 'Mengapa langit [biru]?', 3, 0.7, false, now(), now(), now() + interval '1 day'"
+        " FROM vector_pipeline.embedding_indexes"
+    )
+    listed = run("unanswered", "genie_documents").stdout
+    assert "Mengapa langit [biru]?" in listed
+    assert "0.70" in listed
+    [found] = json.loads(run("unanswered", "genie_documents", "--json").stdout)
+    assert (found["query"], found["times"], found["filtered"]) == ("Mengapa langit [biru]?", 3, False)
+    assert "1 query forgotten" in run("unanswered", "genie_documents", "--forget").stderr
+    assert json.loads(run("unanswered", "genie_documents", "--json").stdout) == []
+
+
+@pytest.mark.usefixtures("workbench")
 def test_an_unknown_index_is_an_error_that_names_the_known_ones() -> None:
     result = run("sync", "nothing")
     assert result.exit_code == 2

@@ -25,6 +25,7 @@ from vector_pipeline.core.store import (
     spending,
     statistics,
     text_index,
+    unanswered_queries,
     vectors,
     view,
 )
@@ -50,8 +51,9 @@ def refresh_search_index(
     change: generations.Change | None,
     observer: Observer | None = None,
 ) -> SearchIndexReport:
-    """Retires vectors that serve nothing, removes those that were retired for long enough, builds ANN indexes, and
-    indexes for filters, worth having, renews statistics, view and function.
+    """Retires vectors that serve nothing, removes those that were retired for long enough, and queries that found
+    nothing whose time is over; builds ANN indexes, and indexes for filters, worth having; renews statistics, view and
+    function.
 
     Args:
         change: what the declaration asks for that isn't served.
@@ -66,6 +68,7 @@ def refresh_search_index(
             vectors.remove_expired(target, space, kept_for) for space in store_generations.spaces(target, index)
         )
         quarantine.release_unneeded(target, index)
+        unanswered_queries.remove_expired(target)
         fields = ann_index.refresh(target, index, spec.search, observer)
         text_index.refresh(target, index, spec.search)
         has_ann_index = any(field.method != ann_index.EXACT for field in fields)

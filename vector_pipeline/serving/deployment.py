@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 from typing import TypeVar, cast
 
 import psycopg
@@ -36,6 +37,7 @@ from vector_pipeline.serving.declared import DeclaredIndexes, DeclaredInFiles
 from vector_pipeline.serving.settings import DEFAULT_INDEX, ServingSettings
 from vector_pipeline.serving.target_pool import TargetPool
 from vector_pipeline.serving.threads import WORD_THREADS, Kind
+from vector_pipeline.serving.unanswered import UnansweredQueries
 
 _CONNECTIONS = 8
 
@@ -71,9 +73,11 @@ class Deployment:
         )
         self.dagster = DagsterClient(self.serving.dagster_url)
         self.pool = TargetPool(settings.target, "vector-pipeline serve", _CONNECTIONS, waiting)
+        self.unanswered = UnansweredQueries(timedelta(days=self.serving.unanswered_days), self.target)
 
     def close(self) -> None:
         """Closes connections and providers."""
+        self.unanswered.close()
         self.search_pool.close()
         self.pool.close()
         self.dagster.close()
@@ -174,7 +178,9 @@ class Deployment:
         Raises:
             UnknownIndexError, SearchRequestError, NotYetSyncedError, ProviderError, TargetUnavailableError
         """
-        return self._searched(name, lambda searcher: searcher.search(request))
+        answer = self._answer(name, request)
+        self.unanswered.note(answer)
+        return answer
 
     def similar(self, name: str, request: SimilarRequest) -> SearchAnswer:
         """The documents nearest to one that is there. See `Searcher.similar`; raises as `search`."""
@@ -189,13 +195,20 @@ class Deployment:
         """
         known = [self.declaration(name).spec.name for name in dict.fromkeys(names)]
 
+        answers: list[SearchAnswer] = []
+
         def asked(name: str) -> Answering:
             def ask(request: SearchRequest) -> SearchAnswer:
-                return self.search(name, request)
+                answers.append(answer := self._answer(name, request))
+                return answer
 
             return ask
 
-        return search_across({name: asked(name) for name in known}, request)
+        found = search_across({name: asked(name) for name in known}, request)
+        if not found.hits and not found.failures:
+            for answer in answers:
+                self.unanswered.note(answer)
+        return found
 
     @contextmanager
     def opened(self, name: str) -> Iterator[VectorIndex]:
@@ -226,6 +239,9 @@ class Deployment:
         with self.target() as connection:
             served = read_served(connection, name)
         return self._providers_of(declaration).of(served.index, served.accepted)
+
+    def _answer(self, name: str, request: SearchRequest) -> SearchAnswer:
+        return self._searched(name, lambda searcher: searcher.search(request))
 
     def _searched(self, name: str, ask: Callable[[Searcher], _T]) -> _T:
         declaration = self.declaration(name)

@@ -29,6 +29,7 @@ class ServingSettings:
         shutdown_seconds: how long requests that are under way may take until they end, when it is stopped.
         search_threads: searches that are worked on at once, in a process.
         waiting_seconds: how long a request waits for a connection to PostgreSQL.
+        unanswered_days: for how many days a query that found nothing is kept after it was last asked; 0 keeps none.
     """
 
     host: str = "127.0.0.1"
@@ -42,6 +43,7 @@ class ServingSettings:
     shutdown_seconds: int = 30
     search_threads: int = 16
     waiting_seconds: float = 5.0
+    unanswered_days: int = 0
 
     @property
     def url(self) -> str:
@@ -73,15 +75,16 @@ def read_serving_settings(environment: Mapping[str, str] | None = None) -> Servi
         tls_key=key,
         shutdown_seconds=_number(variables, "SHUTDOWN_SECONDS", usual.shutdown_seconds),
         search_threads=_number(variables, "SEARCH_THREADS", usual.search_threads),
+        unanswered_days=_number(variables, "UNANSWERED_DAYS", usual.unanswered_days, most=3650, least=0),
     )
 
 
-def _number(variables: Mapping[str, str], name: str, usual: int, most: int | None = None) -> int:
+def _number(variables: Mapping[str, str], name: str, usual: int, most: int | None = None, least: int = 1) -> int:
     text = variables.get(f"{_PREFIX}{name}")
     if not text:
         return usual
-    if not text.isdecimal() or int(text) == 0 or (most is not None and int(text) > most):
-        bounds = "above 0" if most is None else f"from 1 to {most}"
+    if not text.isdecimal() or int(text) < least or (most is not None and int(text) > most):
+        bounds = "above 0" if most is None else f"from {least} to {most}"
         raise ConfigurationError(f"{_PREFIX}{name} is {text!r}: give a whole number {bounds}")
     return int(text)
 

@@ -26,8 +26,10 @@ from vector_pipeline.core.search_index import read_status
 from vector_pipeline.core.store import (
     detector_states,
     registry,
+    unanswered_queries,
 )
 from vector_pipeline.core.store.registry import RegisteredIndex
+from vector_pipeline.core.store.unanswered_queries import UnansweredQuery
 
 
 class WatchedIndex(OpenedIndex):
@@ -96,6 +98,16 @@ class WatchedIndex(OpenedIndex):
         if index is None or limit is None:
             return found
         return replace(found, budget=money.budget(self._target, index, limit, counting=False))
+
+    @in_our_words
+    def unanswered(self, limit: int) -> list[UnansweredQuery]:
+        """Queries of the service that found nothing, those asked most often first; none unless they are kept."""
+        return unanswered_queries.list_unanswered(self._target, self._registered.name, limit)
+
+    @in_our_words
+    def forget_unanswered(self) -> int:
+        """Removes these; returns how many there were."""
+        return unanswered_queries.forget(self._target, self._registered.name)
 
     @in_our_words
     def preview_documents(self, partitions: Sequence[str], limit: int = 5) -> Preview:
