@@ -23,6 +23,7 @@ from vector_pipeline.core.search.request import SearchRequestError
 from vector_pipeline.core.search.time_limit import OutOfTimeError, TimeLimit
 from vector_pipeline.core.spec import IndexSpec
 from vector_pipeline.core.store import source_columns
+from vector_pipeline.core.store.ann_index import VALID
 from vector_pipeline.core.store.ann_method import AnnOrder, Method
 from vector_pipeline.core.store.fingerprint import pooling_of
 from vector_pipeline.core.store.metadata_columns import MetadataColumn, metadata_columns
@@ -30,13 +31,14 @@ from vector_pipeline.core.store.registry import Generation, RegisteredIndex, Vec
 
 _KEPT_PARSED = 256
 
-_READ = b"""
+_READ = (
+    b"""
     SELECT i.index_id, i.schema_name, g.rendering::text, g.behind_since, g.declaration::text,
            ARRAY(SELECT ARRAY[a.field, a.method, a.width::text]
                  FROM vector_pipeline.ann_indexes a
-                 JOIN pg_namespace n ON n.nspname = i.schema_name
-                 JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = a.name
-                 JOIN pg_index x ON x.indexrelid = c.oid AND x.indisvalid
+    """
+    + VALID
+    + b"""
                  WHERE a.index_id = i.index_id AND a.space = g.space
                  ORDER BY a.built_at),
            CASE WHEN %(filtered)s THEN to_jsonb(i) ->> 'source_columns' END,
@@ -50,7 +52,8 @@ _READ = b"""
         ON g.index_id = i.index_id AND g.generation = coalesce(%(generation)s, i.active_generation)
     LEFT JOIN vector_pipeline.vector_spaces s ON s.index_id = g.index_id AND s.space = g.space
     WHERE i.name = %(name)s
-"""
+    """
+)
 
 
 class ServedChangedError(Exception):

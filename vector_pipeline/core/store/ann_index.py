@@ -5,12 +5,14 @@ The registry knows by what each of them orders, so that a search walks what is t
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import psycopg
 from psycopg import sql
 
 from vector_pipeline.core.reports import FieldIndex
 from vector_pipeline.core.spec import SearchSpec
-from vector_pipeline.core.store import ann_building
+from vector_pipeline.core.store import ann_building, table_indexes
 from vector_pipeline.core.store.ann_building import Observer
 from vector_pipeline.core.store.ann_method import AnnOrder, Method, suitable_order
 from vector_pipeline.core.store.names import bounded
@@ -32,21 +34,47 @@ def index_name(index: RegisteredIndex, field: str, order: AnnOrder) -> str:
     return bounded(f"{index.vectors}_hnsw_{order.method.value}_{order.width}_{field}")
 
 
+VALID = b"""
+    JOIN pg_namespace n ON n.nspname = i.schema_name
+    JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = a.name
+    JOIN pg_index x ON x.indexrelid = c.oid AND x.indisvalid
+"""
+"""SQL: leaves those of an index's ANN indexes (aliases i and a) that are there and were built to their end."""
+
+_PRESENT = (
+    b"""
+    SELECT a.field, a.name, a.method, a.width, a.vectors_deleted, pg_relation_size(c.oid)
+    FROM vector_pipeline.embedding_indexes i
+    JOIN vector_pipeline.ann_indexes a ON a.index_id = i.index_id
+    """
+    + VALID
+    + b"WHERE i.index_id = %s AND a.space = %s ORDER BY a.built_at"
+)
+
+
+@dataclass(frozen=True)
+class _Present:
+    """The ANN index of a field: `deleted` is how many vectors the table had lost when it was built, `size` in bytes."""
+
+    name: str
+    order: AnnOrder
+    deleted: int
+    size: int
+
+
+def _present(connection: psycopg.Connection, index: RegisteredIndex) -> dict[str, _Present]:
+    """That of each field that has one now; the latest, where a build was broken off before the earlier one went."""
+    space = index.generation.space
+    rows = connection.execute(_PRESENT, (index.index_id, space.number)).fetchall()
+    return {
+        field: _Present(name, AnnOrder(space, Method(method), width), deleted, size)
+        for field, name, method, width, deleted, size in rows
+    }
+
+
 def present_orders(connection: psycopg.Connection, index: RegisteredIndex) -> dict[str, AnnOrder]:
     """By what the ANN index of each field orders, for the fields that have one now."""
-    rows = connection.execute(
-        """
-        SELECT a.field, a.method, a.width
-        FROM vector_pipeline.ann_indexes a
-        JOIN pg_namespace n ON n.nspname = %s
-        JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = a.name
-        JOIN pg_index x ON x.indexrelid = c.oid AND x.indisvalid
-        WHERE a.index_id = %s AND a.space = %s
-        ORDER BY a.built_at
-        """,
-        (index.schema, index.index_id, index.generation.space.number),
-    ).fetchall()
-    return {field: AnnOrder(index.generation.space, Method(method), width) for field, method, width in rows}
+    return {field: present.order for field, present in _present(connection, index).items()}
 
 
 def refresh(
@@ -57,20 +85,20 @@ def refresh(
 
     `connection` must be in autocommit mode, outside of a transaction, and hold the lock of the search index.
     """
-    _remove_wrecks(connection, index)
+    table_indexes.remove_wrecks(connection, index.schema, index.vectors)
     counts = _count_vectors(connection, index)
     wanted = suitable_order(index.generation.space, search.ann_prefix)
-    present = present_orders(connection, index)
+    there = _present(connection, index)
     for field in index.generation.rendering.fields:
         vectors = counts.get(field, 0)
         if vectors < max(search.ann_from_vectors, 1):
             continue
-        name = index_name(index, field, wanted)
-        if present.get(field) != wanted:
+        name, present = index_name(index, field, wanted), there.get(field)
+        if present is None or present.order != wanted:
             statement = _create(index, field, wanted)
-        elif _is_hollow(connection, index, field, vectors):
-            name = _present_name(connection, index, field)
-            statement = sql.SQL("REINDEX INDEX CONCURRENTLY {}").format(sql.Identifier(index.schema, name))
+        elif _is_hollow(connection, index, present, vectors):
+            name = present.name
+            statement = table_indexes.rebuilding(index.schema, name)
         else:
             continue
         with (
@@ -78,7 +106,9 @@ def refresh(
             ann_building.observed(connection, field, vectors, observer),
         ):
             deleted = _ever_deleted(connection, index)
-            ann_building.build(connection, statement, lambda: _remove_wrecks(connection, index))
+            ann_building.build(
+                connection, statement, lambda: table_indexes.remove_wrecks(connection, index.schema, index.vectors)
+            )
         _enter(connection, index, field, name, wanted, deleted)
         _remove_others(connection, index, field, name)
     for table in ("documents", index.passages, index.vectors):
@@ -87,16 +117,13 @@ def refresh(
 
 
 def _report(connection: psycopg.Connection, index: RegisteredIndex, counts: dict[str, int]) -> list[FieldIndex]:
-    present = present_orders(connection, index)
-    return [
-        FieldIndex(
-            field,
-            counts.get(field, 0),
-            str(present[field]) if field in present else EXACT,
-            _size(connection, index, field) if field in present else 0,
-        )
-        for field in index.generation.rendering.fields
-    ]
+    there = _present(connection, index)
+    found = []
+    for field in index.generation.rendering.fields:
+        present = there.get(field)
+        method, size = (EXACT, 0) if present is None else (str(present.order), present.size)
+        found.append(FieldIndex(field, counts.get(field, 0), method, size))
+    return found
 
 
 def _count_vectors(connection: psycopg.Connection, index: RegisteredIndex) -> dict[str, int]:
@@ -116,15 +143,8 @@ def _create(index: RegisteredIndex, field: str, order: AnnOrder) -> sql.Composed
     )
 
 
-def _is_hollow(connection: psycopg.Connection, index: RegisteredIndex, field: str, vectors: int) -> bool:
-    row = connection.execute(
-        """
-        SELECT vectors_deleted FROM vector_pipeline.ann_indexes
-        WHERE index_id = %s AND space = %s AND field = %s ORDER BY built_at DESC LIMIT 1
-        """,
-        (index.index_id, index.generation.space.number, field),
-    ).fetchone()
-    then, now = int(row[0]) if row else 0, _ever_deleted(connection, index)
+def _is_hollow(connection: psycopg.Connection, index: RegisteredIndex, present: _Present, vectors: int) -> bool:
+    then, now = present.deleted, _ever_deleted(connection, index)
     # PostgreSQL counts from zero again after a crash.
     deleted = now - then if now >= then else now
     return deleted >= max(_FEWEST_DELETED, _HOLLOW_SHARE * vectors)
@@ -165,40 +185,4 @@ def _remove_others(connection: psycopg.Connection, index: RegisteredIndex, field
         (index.index_id, index.generation.space.number, field, kept),
     ).fetchall()
     for (name,) in rows:
-        connection.execute(sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier(index.schema, name)))
-
-
-def _remove_wrecks(connection: psycopg.Connection, index: RegisteredIndex) -> None:
-    """Removes what a build that was broken off has left behind."""
-    rows = connection.execute(
-        """
-        SELECT c.relname FROM pg_index x
-        JOIN pg_class c ON c.oid = x.indexrelid
-        JOIN pg_class t ON t.oid = x.indrelid
-        JOIN pg_namespace n ON n.oid = t.relnamespace
-        WHERE n.nspname = %s AND t.relname = %s AND NOT x.indisvalid
-        """,
-        (index.schema, index.vectors),
-    ).fetchall()
-    for (name,) in rows:
-        connection.execute(sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier(index.schema, name)))
-
-
-def _present_name(connection: psycopg.Connection, index: RegisteredIndex, field: str) -> str:
-    row = connection.execute(
-        """
-        SELECT name FROM vector_pipeline.ann_indexes
-        WHERE index_id = %s AND space = %s AND field = %s ORDER BY built_at DESC LIMIT 1
-        """,
-        (index.index_id, index.generation.space.number, field),
-    ).fetchone()
-    assert row is not None, f"field {field} has no ANN index"
-    return str(row[0])
-
-
-def _size(connection: psycopg.Connection, index: RegisteredIndex, field: str) -> int:
-    name = sql.Identifier(index.schema, _present_name(connection, index, field))
-    row = connection.execute(
-        "SELECT coalesce(pg_relation_size(to_regclass(%s)), 0)", (name.as_string(connection),)
-    ).fetchone()
-    return int(row[0]) if row else 0
+        table_indexes.drop(connection, index.schema, name)

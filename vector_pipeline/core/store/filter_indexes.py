@@ -8,14 +8,11 @@ few.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import psycopg
 from psycopg import sql
 
 from vector_pipeline.core.spec import IndexSpec
-from vector_pipeline.core.store import locks, registry, source_columns
-from vector_pipeline.core.store.locks import Lock
+from vector_pipeline.core.store import registry, source_columns, table_indexes
 from vector_pipeline.core.store.metadata_columns import MetadataColumn, metadata_columns
 from vector_pipeline.core.store.names import bounded
 from vector_pipeline.core.store.registry import RegisteredIndex
@@ -51,18 +48,16 @@ def refresh(
         for name in declared_columns(spec)
         if (column := columns.get(name)) is not None and column.is_indexable
     }
-    present = _present(connection, index)
+    present = table_indexes.present(connection, index.schema, "documents", _PREFIX)
     for name, is_valid in present.items():
         if name not in wanted or not is_valid:
-            connection.execute(
-                sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier(index.schema, name))
-            )
+            table_indexes.drop(connection, index.schema, name)
     missing = [name for name in wanted if not present.get(name)]
     if worth_having and missing:
         for name in missing:
             _build(connection, index, name, wanted[name])
         connection.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(index.schema, "documents")))
-    there = _present(connection, index)
+    there = table_indexes.present(connection, index.schema, "documents", _PREFIX)
     return [column.name for name, column in wanted.items() if there.get(name)]
 
 
@@ -74,12 +69,7 @@ def index_name(column: MetadataColumn) -> str:
 def rebuild(connection: psycopg.Connection, index: RegisteredIndex) -> None:
     """Builds them anew, so that nothing of a value is left that no document has any more: an index keeps some of what
     it once held to find its way by."""
-    if not _present(connection, index):
-        return
-    with locks.held(connection, Lock.SEARCH_INDEX, index.index_id):
-        for name, is_valid in _present(connection, index).items():
-            if is_valid:
-                connection.execute(sql.SQL("REINDEX INDEX CONCURRENTLY {}").format(sql.Identifier(index.schema, name)))
+    table_indexes.rebuild_all(connection, index.index_id, index.schema, "documents", _PREFIX)
 
 
 def _build(connection: psycopg.Connection, index: RegisteredIndex, name: str, column: MetadataColumn) -> None:
@@ -92,19 +82,3 @@ def _build(connection: psycopg.Connection, index: RegisteredIndex, name: str, co
     connection.execute(
         sql.SQL("ALTER INDEX {} ALTER COLUMN 1 SET STATISTICS {}").format(identifier, sql.Literal(_STATISTICS))
     )
-
-
-def _present(connection: psycopg.Connection, index: RegisteredIndex) -> dict[str, bool]:
-    """Those that are there, and whether each is complete. A build that was broken off leaves one that isn't."""
-    rows: Sequence[tuple[str, bool]] = connection.execute(
-        """
-        SELECT c.relname, x.indisvalid
-        FROM pg_index x
-        JOIN pg_class c ON c.oid = x.indexrelid
-        JOIN pg_class t ON t.oid = x.indrelid
-        JOIN pg_namespace n ON n.oid = t.relnamespace
-        WHERE n.nspname = %s AND t.relname = 'documents' AND starts_with(c.relname, %s)
-        """,
-        (index.schema, _PREFIX),
-    ).fetchall()
-    return dict(rows)

@@ -14,7 +14,7 @@ from psycopg import sql
 
 from vector_pipeline.core.errors import TargetUnavailableError
 from vector_pipeline.core.spec import Storage
-from vector_pipeline.core.store import locks, names
+from vector_pipeline.core.store import locks, names, table_indexes
 from vector_pipeline.core.store.locks import Lock
 
 # Each file brings the tables from the version before to its own, by which it is numbered; the last one's number is the
@@ -97,10 +97,14 @@ def create_documents(connection: psycopg.Connection, schema: str, texts: Sequenc
 def _unique_on(schema: str, unique_on: str, manner: sql.SQL) -> sql.Composed:
     return sql.SQL("CREATE INDEX {} {} ON {} (md5({}), sort_key)").format(
         manner,
-        sql.Identifier(names.bounded(f"documents_unique_on_{unique_on}")),
+        sql.Identifier(_unique_on_name(unique_on)),
         sql.Identifier(schema, "documents"),
         sql.Identifier(unique_on),
     )
+
+
+def _unique_on_name(unique_on: str) -> str:
+    return names.bounded(f"documents_unique_on_{unique_on}")
 
 
 def ensure_unique_on(connection: psycopg.Connection, index_id: int, schema: str, unique_on: str) -> None:
@@ -116,8 +120,7 @@ def ensure_unique_on(connection: psycopg.Connection, index_id: int, schema: str,
     try:
         if not _has_unique_on(connection, schema, unique_on):
             # A build that was broken off leaves an invalid index behind.
-            wreck = sql.Identifier(schema, names.bounded(f"documents_unique_on_{unique_on}"))
-            connection.execute(sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(wreck))
+            table_indexes.drop(connection, schema, _unique_on_name(unique_on))
             connection.execute(_unique_on(schema, unique_on, sql.SQL("CONCURRENTLY")))
     finally:
         locks.release(connection, Lock.SEARCH_INDEX, index_id)

@@ -15,8 +15,7 @@ from psycopg import sql
 
 from vector_pipeline.core.errors import DeclarationProblem
 from vector_pipeline.core.spec import SearchSpec, TextSearchSpec
-from vector_pipeline.core.store import generations, locks
-from vector_pipeline.core.store.locks import Lock
+from vector_pipeline.core.store import generations, table_indexes
 from vector_pipeline.core.store.registry import RegisteredIndex
 
 # PostgreSQL refuses words of more than a megabyte in one document (MAXSTRPOS), and a row that can't be indexed could
@@ -24,7 +23,7 @@ from vector_pipeline.core.store.registry import RegisteredIndex
 _MOST_CHARACTERS = 75_000
 
 _LABELS = "ABCD"
-_NAME = "documents_words_"
+_PREFIX = "documents_words_"
 
 
 def label_of(place: int) -> str:
@@ -97,7 +96,7 @@ def _column(name: str, alias: str | None) -> sql.Identifier:
 def name_of(connection: psycopg.Connection, index: RegisteredIndex, declared: TextSearchSpec) -> str:
     """The name of the index over these words; other words have one of another name."""
     expression = words(index, declared).as_bytes(connection)
-    return _NAME + hashlib.sha256(expression).hexdigest()[:16]
+    return _PREFIX + hashlib.sha256(expression).hexdigest()[:16]
 
 
 def refresh(connection: psycopg.Connection, index: RegisteredIndex, search: SearchSpec) -> bool:
@@ -112,12 +111,11 @@ def refresh(connection: psycopg.Connection, index: RegisteredIndex, search: Sear
         live = [index, *generations.live(connection, index)]
         needed = {name_of(connection, generation, declared) for generation in live}
     present = set()
-    for name, valid in _present(connection, index):
-        if valid and name in needed:
+    for name, is_valid in table_indexes.present(connection, index.schema, "documents", _PREFIX).items():
+        if is_valid and name in needed:
             present.add(name)
         else:
-            drop = sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier(index.schema, name))
-            connection.execute(drop)
+            table_indexes.drop(connection, index.schema, name)
     if declared is None:
         return False
     name = name_of(connection, index, declared)
@@ -134,24 +132,7 @@ def refresh(connection: psycopg.Connection, index: RegisteredIndex, search: Sear
 
 def rebuild(connection: psycopg.Connection, index: RegisteredIndex) -> None:
     """Builds the indexes anew: PostgreSQL never takes a word out of one, also where no document has it any more."""
-    # A refresh takes what is being built for the wreck of a build; the two would wait for each other.
-    with locks.held(connection, Lock.SEARCH_INDEX, index.index_id):
-        for name, _ in _present(connection, index):
-            connection.execute(sql.SQL("REINDEX INDEX CONCURRENTLY {}").format(sql.Identifier(index.schema, name)))
-
-
-def _present(connection: psycopg.Connection, index: RegisteredIndex) -> list[tuple[str, bool]]:
-    """The indexes over words, and whether each is valid: one is not whose build was broken off."""
-    rows = connection.execute(
-        """
-        SELECT c.relname, x.indisvalid
-        FROM pg_index x
-        JOIN pg_class c ON c.oid = x.indexrelid
-        WHERE x.indrelid = to_regclass(%s) AND starts_with(c.relname, %s)
-        """,
-        (sql.Identifier(index.schema, "documents").as_string(connection), _NAME),
-    ).fetchall()
-    return [(name, valid) for name, valid in rows]
+    table_indexes.rebuild_all(connection, index.index_id, index.schema, "documents", _PREFIX)
 
 
 def language_problems(connection: psycopg.Connection, search: SearchSpec) -> Iterator[DeclarationProblem]:
