@@ -605,8 +605,8 @@ def serve(**options: object) -> None:
     # The processes that answer read the environment themselves.
     os.environ.update({f"VECTOR_PIPELINE_{name.upper()}": str(given) for name, given in options.items() if given})
     serving = read_serving_settings()
-    read_settings()
-    messages.print(f"serving at {serving.url}", highlight=False)
+    announcement = server.announcement(serving)
+    messages.print(f"serving at {serving.url}; {announcement}", highlight=False, soft_wrap=True)
     server.serve(serving)
 
 

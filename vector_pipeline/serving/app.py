@@ -6,8 +6,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
+from vector_pipeline.serving import openapi_document
+from vector_pipeline.serving.access.needs import refuse_undeclared
+from vector_pipeline.serving.access.protect import protect, reading_keys
 from vector_pipeline.serving.contract import documents, healthcheck, search
 from vector_pipeline.serving.deployment import Deployment
 from vector_pipeline.serving.errors import add_error_handlers
@@ -27,10 +30,15 @@ def create_app(deployment: Deployment) -> FastAPI:
         summary="Searches vector indexes in PostgreSQL that are kept true to tables in MySQL.",
         version=version("vector-pipeline"),
         lifespan=life,
+        dependencies=[Depends(refuse_undeclared)],
+        # Its own routes would not ask for a key, and its pages load scripts from elsewhere.
+        openapi_url=None,
     )
     app.state.deployment = deployment
     add_error_handlers(app)
     app.include_router(healthcheck.router)
     app.include_router(documents.router)
     app.include_router(search.router)
+    app.include_router(openapi_document.router)
+    protect(app, deployment.serving.access, reading_keys(deployment))
     return app

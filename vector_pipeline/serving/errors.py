@@ -76,7 +76,7 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(SearchRequestError, _cannot_be_answered)
     app.add_exception_handler(UnknownIndexError, _unknown)
     for error in (VectorPipelineError, psycopg.Error, pymysql.MySQLError):
-        app.add_exception_handler(error, _unavailable)
+        app.add_exception_handler(error, unavailable)
     app.add_exception_handler(Exception, _a_bug)
 
 
@@ -100,7 +100,8 @@ async def _unknown(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": str(error)}, 404)
 
 
-async def _unavailable(request: Request, error: Exception) -> JSONResponse:
+async def unavailable(request: Request, error: Exception) -> JSONResponse:
+    """503, with the service that is to blame."""
     detail, reference = service_of(error), reference_of(request)
     _log.warning("%s: %s: %s", reference, detail, error)
     return JSONResponse({"detail": detail, "reference": reference}, 503)

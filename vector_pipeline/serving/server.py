@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
+import psycopg
 import uvicorn
 from fastapi import FastAPI
 
+from vector_pipeline.core.errors import TargetUnavailableError
 from vector_pipeline.core.settings import read_settings
+from vector_pipeline.core.store.api_keys import keys_on_file
+from vector_pipeline.core.store.connection import connect
 from vector_pipeline.log_level import set_up_logging
+from vector_pipeline.serving.access.announcement import who_is_served
 from vector_pipeline.serving.app import create_app
 from vector_pipeline.serving.deployment import Deployment
 from vector_pipeline.serving.settings import ServingSettings, read_serving_settings
@@ -27,7 +34,26 @@ def serve(serving: ServingSettings) -> None:
         timeout_graceful_shutdown=serving.shutdown_seconds,
         log_config=None,
         server_header=False,
+        # Whom to believe is decided in `access`; an address may have anything in its query, and is logged nowhere.
+        proxy_headers=False,
+        access_log=False,
+        lifespan="on",
     )
+
+
+def announcement(serving: ServingSettings) -> str:
+    """Whom it will serve, for whoever starts it.
+
+    Raises:
+        ConfigurationError: it is bound to other machines, and may serve nobody there.
+    """
+    target = read_settings().target
+    try:
+        with closing(connect(target, "vector-pipeline serve")) as connection:
+            ever_made = keys_on_file(connection).ever_made
+    except (psycopg.Error, TargetUnavailableError):
+        ever_made = None
+    return who_is_served(serving.host, serving.access, ever_made)
 
 
 def application() -> FastAPI:

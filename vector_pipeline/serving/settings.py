@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from vector_pipeline.core.errors import ConfigurationError
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+from vector_pipeline.serving.access.settings import AccessSettings, read_access_settings
 
 _PREFIX = "VECTOR_PIPELINE_"
 DEFAULT_INDEX = "genie_documents"
@@ -24,7 +22,7 @@ class ServingSettings:
         dagster_url: where Dagster's webserver is, without a slash at its end.
         contract_index: the index of the routes that name none; None for the only one that is declared, else
             `genie_documents`.
-        trusted_networks: clients from there need no key.
+        access: whom it serves, and within which limits.
         tls_certificate, tls_key: PEM files; both or neither. With them HTTPS is spoken.
         shutdown_seconds: how long requests that are under way may take until they end, when it is stopped.
         search_threads: searches that are worked on at once, in a process.
@@ -37,7 +35,7 @@ class ServingSettings:
     workers: int = 1
     dagster_url: str = "http://127.0.0.1:3000"
     contract_index: str | None = None
-    trusted_networks: tuple[Network, ...] = ()
+    access: AccessSettings = field(default_factory=AccessSettings)
     tls_certificate: str | None = None
     tls_key: str | None = None
     shutdown_seconds: int = 30
@@ -70,7 +68,7 @@ def read_serving_settings(environment: Mapping[str, str] | None = None) -> Servi
         workers=_number(variables, "WORKERS", usual.workers),
         dagster_url=(variables.get(f"{_PREFIX}DAGSTER_URL") or usual.dagster_url).rstrip("/"),
         contract_index=variables.get(f"{_PREFIX}CONTRACT_INDEX") or None,
-        trusted_networks=_networks(variables.get(f"{_PREFIX}TRUSTED_NETWORKS", "")),
+        access=read_access_settings(variables),
         tls_certificate=certificate,
         tls_key=key,
         shutdown_seconds=_number(variables, "SHUTDOWN_SECONDS", usual.shutdown_seconds),
@@ -87,15 +85,3 @@ def _number(variables: Mapping[str, str], name: str, usual: int, most: int | Non
         bounds = "above 0" if most is None else f"from {least} to {most}"
         raise ConfigurationError(f"{_PREFIX}{name} is {text!r}: give a whole number {bounds}")
     return int(text)
-
-
-def _networks(text: str) -> tuple[Network, ...]:
-    networks = []
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        try:
-            networks.append(ipaddress.ip_network(part))
-        except ValueError as error:
-            raise ConfigurationError(
-                f"{_PREFIX}TRUSTED_NETWORKS: {error}; give networks such as 10.0.0.0/8, with commas between them"
-            ) from None
-    return tuple(networks)

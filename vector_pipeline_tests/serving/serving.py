@@ -72,7 +72,9 @@ def live_server(
 def served(app: FastAPI) -> Iterator[str]:
     """Serves an app; yields its URL."""
     port = choose_port()
-    server = _Server(uvicorn.Config(app, "127.0.0.1", port, log_config=None, lifespan="on", server_header=False))
+    server = _Server(
+        uvicorn.Config(app, "127.0.0.1", port, log_config=None, lifespan="on", server_header=False, proxy_headers=False)
+    )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     assert server.answers.wait(30), "the server does not start"

@@ -22,6 +22,9 @@ from vector_pipeline.core.preparation import right_table
 from vector_pipeline.core.source.connection import Connection
 from vector_pipeline.core.source.pages import PageRow, Span, end_of_page, read_page
 from vector_pipeline.core.source.plan import ReadingPlan, plan_reading
+from vector_pipeline.core.store.api_keys import AccessScope
+from vector_pipeline.serving.access.caller import Caller
+from vector_pipeline.serving.access.needs import SearchCaller
 from vector_pipeline.serving.dependencies import TheDeployment
 from vector_pipeline.serving.deployment import Deployment
 from vector_pipeline.serving.threads import run_blocking
@@ -63,13 +66,14 @@ class _Reading:
 async def documents(
     request: Request,
     deployment: TheDeployment,
+    caller: SearchCaller,
     limit: Annotated[int | None, Query(ge=1, le=1_000_000_000, description="The most rows; all if left out.")] = None,
     after: Annotated[
         str | None, Query(max_length=3072, description="A key: only rows behind it, as the header `Link` gives it.")
     ] = None,
 ) -> StreamingResponse:
     """Question, answer, link and date of each row, read from MySQL."""
-    reading = await run_blocking("source", lambda: _begin(deployment, limit, after))
+    reading = await run_blocking("source", lambda: _begin(deployment, caller, limit, after))
     headers = {}
     if reading.next_after is not None:
         following = request.url.include_query_params(limit=limit, after=reading.next_after)
@@ -90,9 +94,10 @@ async def _written(deployment: Deployment, reading: _Reading) -> AsyncIterator[s
     yield "[]" if start == "[" else "]"
 
 
-def _begin(deployment: Deployment, limit: int | None, after: str | None) -> _Reading:
+def _begin(deployment: Deployment, caller: Caller, limit: int | None, after: str | None) -> _Reading:
     index = deployment.contract_index()
     spec = index.spec
+    caller.require(AccessScope.SEARCH, spec.name)
     texts, metadata = (
         {name: column for name, column in declared.items() if name in _NAMES}
         for declared in (spec.document.text, spec.document.metadata)

@@ -6,9 +6,12 @@ import asyncio
 import time
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 
+from vector_pipeline.core.store.api_keys import AccessScope
+from vector_pipeline.serving.access.caller import find_caller
+from vector_pipeline.serving.access.needs import OPEN
 from vector_pipeline.serving.dependencies import TheDeployment
 from vector_pipeline.serving.deployment import Deployment
 from vector_pipeline.serving.health import NEEDED_BY_SEARCH, Look, Server, look_at_servers
@@ -36,6 +39,7 @@ class Health(BaseModel):
 
 @router.get(
     "/healthcheck",
+    dependencies=[Depends(OPEN)],
     summary="Whether the service answers",
     response_model_exclude_none=True,
     responses={503: {"model": Health, "description": "With `deep=true`: something that search needs is down."}},
@@ -46,9 +50,10 @@ async def healthcheck(
     deployment: TheDeployment,
     deep: Annotated[bool, Query(description="Look at MySQL, PostgreSQL, pgvector, the provider and Dagster.")] = False,
 ) -> Health:
-    """Touches nothing without `deep`, so that it answers whatever else is down."""
+    """Touches nothing without `deep`, so that it answers whatever else is down. `deep` needs the scope `search`."""
     if not deep:
         return Health()
+    (await find_caller(request.scope)).require(AccessScope.SEARCH)
     looks = await _looks(request, deployment)
     needed = all(looks[name].up for name in NEEDED_BY_SEARCH)
     if not needed:

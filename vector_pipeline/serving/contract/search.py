@@ -6,6 +6,9 @@ from fastapi import APIRouter
 
 from vector_pipeline.core.search import Hit, SearchAnswer
 from vector_pipeline.core.search.request import SearchRequest
+from vector_pipeline.core.store.api_keys import AccessScope
+from vector_pipeline.serving.access.caller import Caller
+from vector_pipeline.serving.access.needs import SearchCaller
 from vector_pipeline.serving.contract.context import NOTHING_FOUND, as_context
 from vector_pipeline.serving.contract.models import (
     FoundDocument,
@@ -22,16 +25,16 @@ router = APIRouter(tags=["contract"])
 
 
 @router.post("/search", summary="Search for documents", response_model_exclude_unset=True)
-async def search(body: SearchBody, deployment: TheDeployment) -> SearchResults:
+async def search(body: SearchBody, deployment: TheDeployment, caller: SearchCaller) -> SearchResults:
     """The documents nearest to the query, best first."""
-    found = await _found(deployment, body)
+    found = await _found(deployment, body, caller)
     return SearchResults(results=found, total_results=len(found))
 
 
 @router.post("/search-simple", summary="Search for a language model's context")
-async def search_simple(body: SearchBody, deployment: TheDeployment) -> SearchContext:
+async def search_simple(body: SearchBody, deployment: TheDeployment, caller: SearchCaller) -> SearchContext:
     """The same documents as one text, and where its parts come from."""
-    found = await _found(deployment, body)
+    found = await _found(deployment, body, caller)
     return SearchContext(
         context=as_context(found) if found else NOTHING_FOUND,
         sources=[
@@ -42,7 +45,7 @@ async def search_simple(body: SearchBody, deployment: TheDeployment) -> SearchCo
     )
 
 
-async def _found(deployment: Deployment, body: SearchBody) -> list[FoundDocument]:
+async def _found(deployment: Deployment, body: SearchBody, caller: Caller) -> list[FoundDocument]:
     threshold = body.similarity_threshold
     request = SearchRequest(
         body.query,
@@ -55,6 +58,7 @@ async def _found(deployment: Deployment, body: SearchBody) -> list[FoundDocument
 
     def answer() -> SearchAnswer:
         name = deployment.contract_index().spec.name if body.index is None else body.index
+        caller.require(AccessScope.SEARCH, name)
         return deployment.search(name, request)
 
     answered = await run_blocking(deployment.kind_of(body.index, body.mode), answer)
