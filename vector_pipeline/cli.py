@@ -599,15 +599,32 @@ def serve(**options: object) -> None:
     try:
         from vector_pipeline.serving import server  # noqa: PLC0415 - an extra
     except ImportError as error:
-        raise ConfigurationError(
-            f"what serving needs is not installed ({error}): pip install 'vector-pipeline[service]'"
-        ) from None
+        raise _without_the_extra(error) from None
     # The processes that answer read the environment themselves.
     os.environ.update({f"VECTOR_PIPELINE_{name.upper()}": str(given) for name, given in options.items() if given})
     serving = read_serving_settings()
     announcement = server.announcement(serving)
     messages.print(f"serving at {serving.url}; {announcement}", highlight=False, soft_wrap=True)
     server.serve(serving)
+
+
+@main.command()
+def mcp() -> None:
+    """Serve the tools for agents (MCP) on standard input and output: what a client on this machine starts itself.
+
+    Over HTTP they are at /mcp of `vector-pipeline serve`.
+    """
+    try:
+        from vector_pipeline.serving.mcp import stdio  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise _without_the_extra(error) from None
+    from vector_pipeline.serving.deployment import Deployment  # noqa: PLC0415 - an extra
+
+    stdio.serve_stdio(Deployment(read_settings(), read_serving_settings()))
+
+
+def _without_the_extra(error: ImportError) -> ConfigurationError:
+    return ConfigurationError(f"what serving needs is not installed ({error}): pip install 'vector-pipeline[service]'")
 
 
 def _sync(index: str, *, quiet: bool) -> SyncReport:

@@ -90,14 +90,14 @@ def oracle_mysql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SourceSet
 @pytest.fixture
 def mysql_database(mariadb: SourceSettings) -> Iterator[SourceSettings]:
     """A fresh database on MariaDB, and an account that may do anything."""
-    with _fresh_mysql_database(mariadb) as database:
+    with fresh_mysql_database(mariadb) as database:
         yield database
 
 
 @pytest.fixture
 def oracle_mysql_database(oracle_mysql: SourceSettings) -> Iterator[SourceSettings]:
     """A fresh database on Oracle MySQL, and an account that may do anything."""
-    with _fresh_mysql_database(oracle_mysql) as database:
+    with fresh_mysql_database(oracle_mysql) as database:
         yield database
 
 
@@ -121,6 +121,13 @@ def pg_template(stack: StackAddresses) -> TargetSettings:
 @pytest.fixture
 def pg_database(pg_template: TargetSettings) -> Iterator[TargetSettings]:
     """A fresh PostgreSQL database with pgvector; its user may do anything."""
+    with fresh_pg_database(pg_template) as database:
+        yield database
+
+
+@contextmanager
+def fresh_pg_database(pg_template: TargetSettings) -> Iterator[TargetSettings]:
+    """A copy of the template, dropped at the end of the block."""
     fresh = replace(pg_template, database=f"test_{uuid.uuid4().hex[:12]}")
     elsewhere = replace(pg_template, database="postgres")
     name = sql.Identifier(fresh.database)
@@ -147,7 +154,7 @@ def _commit_to_memory(server: SourceSettings) -> None:
 
 
 @contextmanager
-def _fresh_mysql_database(server: SourceSettings) -> Iterator[SourceSettings]:
+def fresh_mysql_database(server: SourceSettings) -> Iterator[SourceSettings]:
     fresh = replace(server, database=f"test_{uuid.uuid4().hex[:12]}")
     with mysql_administrator(server) as connection, connection.cursor() as cursor:
         cursor.execute(f"CREATE DATABASE {fresh.database} CHARACTER SET utf8mb4")

@@ -14,15 +14,19 @@ from vector_pipeline.serving.access.protect import protect, reading_keys
 from vector_pipeline.serving.contract import documents, healthcheck, search
 from vector_pipeline.serving.deployment import Deployment
 from vector_pipeline.serving.errors import add_error_handlers
+from vector_pipeline.serving.mcp.http import McpOverHttp
 from vector_pipeline.serving.threads import run_blocking
 
 
 def create_app(deployment: Deployment) -> FastAPI:
     """The application over a deployment, which it closes at its end."""
 
+    tools = McpOverHttp(deployment)
+
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
-        yield
+        async with tools.running():
+            yield
         await run_blocking("rest", deployment.close)
 
     app = FastAPI(
@@ -40,5 +44,6 @@ def create_app(deployment: Deployment) -> FastAPI:
     app.include_router(documents.router)
     app.include_router(search.router)
     app.include_router(openapi_document.router)
+    app.router.routes.append(tools.route)
     protect(app, deployment.serving.access, reading_keys(deployment))
     return app

@@ -1,0 +1,74 @@
+"""Errors as agents are told them: what they can put right in full, what is wrong with this deployment by the name of
+the service and a reference id, under which the log has the rest."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from pydantic import ValidationError
+
+from vector_pipeline.core.errors import (
+    DeclaredInAFileError,
+    IndexExistsError,
+    NotDeclaredHereError,
+    NotYetSyncedError,
+    SearchRequestError,
+    VectorPipelineError,
+)
+from vector_pipeline.declarations import UnknownIndexError
+from vector_pipeline.serving.access.caller import AccessRefusedError
+from vector_pipeline.serving.dagster_client import DagsterRefusedError, DagsterUnavailableError
+from vector_pipeline.serving.errors import UNAVAILABLE, service_of
+from vector_pipeline.serving.mcp.asked import CannotDoError
+from vector_pipeline.serving.mcp.size import TooLongError
+from vector_pipeline.serving.mcp.tool import Tool
+
+DAGSTER_UNAVAILABLE = "Dagster service unavailable"
+
+_TOLD = (
+    AccessRefusedError,
+    CannotDoError,
+    SearchRequestError,
+    UnknownIndexError,
+    IndexExistsError,
+    NotDeclaredHereError,
+    DeclaredInAFileError,
+)
+_LONGEST_PLACE = 80
+
+_log = logging.getLogger(__name__)
+
+
+def told(error: Exception, tool: Tool[Any], reference: str) -> str:
+    """What the one who called is told."""
+    match error:
+        case ValidationError():
+            return _wrong_arguments(error)
+        case NotYetSyncedError():
+            return "the index holds nothing yet: index_status tells how far it is, sync_index starts filling it"
+        case TimeoutError():
+            return f"{tool.name} took longer than {tool.seconds:g} s; ask for less at once, or again later"
+        case TooLongError():
+            return "the answer would be longer than 5 MB; ask for less at once"
+        case DagsterUnavailableError() | DagsterRefusedError():
+            service = DAGSTER_UNAVAILABLE
+        case VectorPipelineError() if isinstance(error, _TOLD):
+            return str(error)
+        case _:
+            service = service_of(error)
+    if service == UNAVAILABLE and not isinstance(error, VectorPipelineError):
+        _log.error("%s: %s: %s", reference, tool.name, type(error).__name__, exc_info=error)
+    else:
+        _log.warning("%s: %s: %s: %s", reference, tool.name, service, error)
+    return f"{service} (reference {reference})"
+
+
+def _wrong_arguments(error: ValidationError) -> str:
+    """Without what was given: it may be long, and is known to who has given it."""
+    problems = []
+    for found in error.errors(include_url=False, include_context=False, include_input=False):
+        place = ".".join(map(str, found["loc"]))[:_LONGEST_PLACE].encode("utf-8", "backslashreplace").decode()
+        message = found["msg"].removeprefix("Value error, ")
+        problems.append(f"{place}: {message}" if place else message)
+    return f"wrong arguments: {'; '.join(problems)}"

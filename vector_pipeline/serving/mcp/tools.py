@@ -1,0 +1,11 @@
+"""All tools, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from vector_pipeline.serving.mcp.searching import SEARCHING
+from vector_pipeline.serving.mcp.tool import Tool
+
+TOOLS: Mapping[str, Tool[Any]] = {tool.name: tool for tool in SEARCHING}
