@@ -16,6 +16,7 @@ from vector_pipeline.serving.deployment import Deployment
 from vector_pipeline.serving.errors import add_error_handlers
 from vector_pipeline.serving.mcp.http import McpOverHttp
 from vector_pipeline.serving.threads import run_blocking
+from vector_pipeline.serving.v1 import search as v1_search
 
 
 def create_app(deployment: Deployment) -> FastAPI:
@@ -43,6 +44,7 @@ def create_app(deployment: Deployment) -> FastAPI:
     app.include_router(healthcheck.router)
     app.include_router(documents.router)
     app.include_router(search.router)
+    app.include_router(v1_search.router)
     app.include_router(openapi_document.router)
     app.router.routes.append(tools.route)
     protect(app, deployment.serving.access, reading_keys(deployment))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TypeVar, cast
 
@@ -15,10 +16,18 @@ import psycopg
 import pymysql
 
 from vector_pipeline.core.embedding.provider import EmbeddingProvider
-from vector_pipeline.core.errors import VectorPipelineError
+from vector_pipeline.core.errors import SearchRequestError, VectorPipelineError
 from vector_pipeline.core.index import VectorIndex, open_index
 from vector_pipeline.core.search import SearchAnswer
-from vector_pipeline.core.search.many import Answering, ManyAnswer, cache_for, search_across
+from vector_pipeline.core.search.explaining import recorded_statements
+from vector_pipeline.core.search.many import (
+    Answering,
+    EveryIndexFailedError,
+    IndexFailure,
+    ManyAnswer,
+    cache_for,
+    search_across,
+)
 from vector_pipeline.core.search.query_cache import QueryCache
 from vector_pipeline.core.search.query_vector import ProvidersAsBuilt
 from vector_pipeline.core.search.request import SearchRequest, SimilarRequest
@@ -34,6 +43,7 @@ from vector_pipeline.declarations import Declaration, UnknownIndexError
 from vector_pipeline.declared_at_run_time import RegistryCache, cache_path
 from vector_pipeline.serving.dagster_client import DagsterClient
 from vector_pipeline.serving.declared import DeclaredIndexes, DeclaredInFiles
+from vector_pipeline.serving.errors import told
 from vector_pipeline.serving.settings import DEFAULT_INDEX, ServingSettings
 from vector_pipeline.serving.target_pool import TargetPool
 from vector_pipeline.serving.threads import WORD_THREADS, Kind
@@ -42,6 +52,20 @@ from vector_pipeline.serving.unanswered import UnansweredQueries
 _CONNECTIONS = 8
 
 _T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class SearchWatch:
+    """What is seen of searches, by index: the statements that are run, with placeholders for values, and each index's
+    own answer. Several threads may write to it.
+
+    Attributes:
+        explaining: statements are of interest; keeping them takes a little of the search's time.
+    """
+
+    explaining: bool = False
+    statements: dict[str, list[str]] = field(default_factory=dict)
+    answers: dict[str, SearchAnswer] = field(default_factory=dict)
 
 
 class Deployment:
@@ -172,43 +196,64 @@ class Deployment:
             mode = known[0].search.mode if len(known) == 1 else None
         return "words" if mode == "text" else "search"
 
-    def search(self, name: str, request: SearchRequest) -> SearchAnswer:
+    def search(self, name: str, request: SearchRequest, watch: SearchWatch | None = None) -> SearchAnswer:
         """The documents of an index that fit the request best. See `Searcher.search`.
+
+        Args:
+            watch: sees what goes on.
 
         Raises:
             UnknownIndexError, SearchRequestError, NotYetSyncedError, ProviderError, TargetUnavailableError
         """
-        answer = self._answer(name, request)
+        answer = self._answer(name, request, watch)
         self.unanswered.note(answer)
         return answer
 
-    def similar(self, name: str, request: SimilarRequest) -> SearchAnswer:
-        """The documents nearest to one that is there. See `Searcher.similar`; raises as `search`."""
-        return self._searched(name, lambda searcher: searcher.similar(request))
+    def search_many(self, name: str, requests: Sequence[SearchRequest]) -> list[SearchAnswer | VectorPipelineError]:
+        """An answer to each request, or what is wrong with it. See `Searcher.search_many`; raises as `search`."""
+        return self._searched(name, lambda searcher: searcher.search_many(requests))
 
-    def search_across(self, names: Sequence[str], request: SearchRequest) -> ManyAnswer:
-        """The best hits of several indexes.
+    def similar(self, name: str, request: SimilarRequest, watch: SearchWatch | None = None) -> SearchAnswer:
+        """The documents nearest to one that is there. See `Searcher.similar`; takes and raises what `search` does."""
+        return self._searched(name, lambda searcher: searcher.similar(request), watch)
+
+    def search_across(
+        self, names: Sequence[str], request: SearchRequest, watch: SearchWatch | None = None
+    ) -> ManyAnswer:
+        """The best hits of several indexes. What is wrong with one of them is told in the words of the API.
+
+        Args:
+            watch: sees what goes on.
 
         Raises:
             UnknownIndexError: one isn't declared.
-            EveryIndexFailedError: none has answered.
+            VectorPipelineError: none has answered; what was wrong with one of them.
         """
         known = [self.declaration(name).spec.name for name in dict.fromkeys(names)]
-
-        answers: list[SearchAnswer] = []
+        answers: dict[str, SearchAnswer] = {}
+        errors: dict[str, VectorPipelineError] = {}
 
         def asked(name: str) -> Answering:
             def ask(request: SearchRequest) -> SearchAnswer:
-                answers.append(answer := self._answer(name, request))
-                return answer
+                try:
+                    answers[name] = self._answer(name, request, watch)
+                except VectorPipelineError as error:
+                    errors[name] = error
+                    raise
+                return answers[name]
 
             return ask
 
-        found = search_across({name: asked(name) for name in known}, request)
+        try:
+            found = search_across({name: asked(name) for name in known}, request)
+        except EveryIndexFailedError:
+            if not errors:
+                raise
+            raise min(errors.values(), key=lambda error: isinstance(error, SearchRequestError)) from None
         if not found.hits and not found.failures:
-            for answer in answers:
+            for answer in answers.values():
                 self.unanswered.note(answer)
-        return found
+        return replace(found, failures=tuple(IndexFailure(name, told(error)) for name, error in errors.items()))
 
     @contextmanager
     def opened(self, name: str) -> Iterator[VectorIndex]:
@@ -240,13 +285,20 @@ class Deployment:
             served = read_served(connection, name)
         return self._providers_of(declaration).of(served.index, served.accepted)
 
-    def _answer(self, name: str, request: SearchRequest) -> SearchAnswer:
-        return self._searched(name, lambda searcher: searcher.search(request))
+    def _answer(self, name: str, request: SearchRequest, watch: SearchWatch | None) -> SearchAnswer:
+        answer = self._searched(name, lambda searcher: searcher.search(request), watch)
+        if watch is not None:
+            watch.answers[name] = answer
+        return answer
 
-    def _searched(self, name: str, ask: Callable[[Searcher], _T]) -> _T:
+    def _searched(self, name: str, ask: Callable[[Searcher], _T], watch: SearchWatch | None = None) -> _T:
         declaration = self.declaration(name)
         declaration.refuse_if_wrong()
-        with self._in_our_words(), self.search_pool.connection() as connection:
+        with ExitStack() as closing:
+            closing.enter_context(self._in_our_words())
+            connection = closing.enter_context(self.search_pool.connection())
+            if watch is not None and watch.explaining:
+                watch.statements[name] = closing.enter_context(recorded_statements(connection))
             self._borrowed.connection = connection
             return ask(self._searcher_of(declaration))
 

@@ -14,8 +14,10 @@ from typing import Any
 import psycopg
 import pymysql
 from fastapi import FastAPI, Request
+from fastapi.exception_handlers import http_exception_handler
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
 
 from vector_pipeline.core.errors import (
     ConfigurationError,
@@ -64,15 +66,30 @@ def service_of(error: Exception) -> str:
     return SEARCH_ERROR if isinstance(error, _TARGET) else UNAVAILABLE
 
 
+def told(error: VectorPipelineError) -> str:
+    """What a client is told of an error that leaves the rest of the answer standing; the log has what it isn't."""
+    if isinstance(error, SearchRequestError | NotYetSyncedError | UnknownIndexError):
+        return str(error)
+    reference = new_reference()
+    _log.warning("%s: %s: %s", reference, service_of(error), error)
+    return f"{service_of(error)} (reference {reference})"
+
+
+def new_reference() -> str:
+    """An id that the log can be searched for."""
+    return uuid.uuid4().hex[:12]
+
+
 def reference_of(request: Request) -> str:
     """The id under which the log tells of this request."""
     given = getattr(request.state, "request_id", None)
-    return given if isinstance(given, str) else uuid.uuid4().hex[:12]
+    return given if isinstance(given, str) else new_reference()
 
 
 def add_error_handlers(app: FastAPI) -> None:
     """Lets the app answer the core's errors."""
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(SearchRequestError, _cannot_be_answered)
     app.add_exception_handler(UnknownIndexError, _unknown)
     for error in (VectorPipelineError, psycopg.Error, pymysql.MySQLError):
@@ -90,6 +107,14 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
     # Without what was given: it may be no proper text, and it is the client's own.
     problems = [problem(found["loc"], found["msg"], found["type"]) for found in error.errors()]
     return JSONResponse({"detail": problems}, 422)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 400:
+        # FastAPI's word for JSON that Python can't read: nested too deeply, no UTF-8, numbers of thousands of digits.
+        return JSONResponse({"detail": [problem(("body",), str(error.detail), "json_invalid")]}, 422)
+    return await http_exception_handler(request, error)
 
 
 async def _cannot_be_answered(_: Request, error: Exception) -> JSONResponse:

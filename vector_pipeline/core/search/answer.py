@@ -96,6 +96,8 @@ class SearchAnswer:
         notes: what whoever reads the answer should know of it, such as that the reranker was down.
         scale: scores by vectors can be compared between answers with the same scale.
         like: the key of the document that others like it were looked for, instead of a query.
+        seconds_embedding, seconds_reranking: those of `seconds` that the query's vector and the reranker took.
+        generation: the one that was searched.
     """
 
     index: str
@@ -111,3 +113,6 @@ class SearchAnswer:
     scale: str = ""
     like: str | None = None
     filtered: bool = False
+    seconds_embedding: float = 0.0
+    seconds_reranking: float = 0.0
+    generation: int | None = None

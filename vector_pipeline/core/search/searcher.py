@@ -22,6 +22,7 @@ from vector_pipeline.core.search.restricting import restrict
 from vector_pipeline.core.search.selectivity import Selectivity
 from vector_pipeline.core.search.served import Served, ServedChangedError, read_served
 from vector_pipeline.core.search.statement import Restriction
+from vector_pipeline.core.search.timed import Timed
 from vector_pipeline.core.spec import IndexSpec, TextSearchSpec
 
 # Between two statements another generation may be switched to, and the one before it removed; once more in the time of
@@ -111,9 +112,12 @@ class Searcher:
         wanted = resolve(request, served.index, self._spec.search, self._threshold)
         restriction = restrict(served, request.filter)
         deep = wanted if wanted.rerank is None else replace(wanted, limit=max(wanted.limit, wanted.rerank.candidates))
-        found = self._found(target, served, deep, restriction, request.query, prepared)
-        if wanted.rerank is not None:
-            found = reranked(found, wanted.rerank, request.query, wanted.limit)
+        vector = Timed(lambda: self._vector(served, request.query, prepared))
+        found = self._found(target, served, deep, restriction, request.query, vector)
+        reranking = 0.0
+        if (rerank := wanted.rerank) is not None:
+            ordering = Timed(lambda: reranked(found, rerank, request.query, wanted.limit))
+            found, reranking = ordering(), ordering.seconds
         return SearchAnswer(
             served.index.name,
             request.query,
@@ -127,6 +131,9 @@ class Searcher:
             found.notes,
             scale=served.scale,
             filtered=restriction.condition is not None,
+            seconds_embedding=vector.seconds,
+            seconds_reranking=reranking,
+            generation=served.index.generation.number,
         )
 
     def _found(
@@ -136,11 +143,10 @@ class Searcher:
         wanted: Wanted,
         restriction: Restriction,
         query: str,
-        prepared: _Prepared,
+        vector: Callable[[], QueryVector],
     ) -> Found:
         if wanted.mode == "vector":
-            vector = self._vector(served, query, prepared)
-            found = self._nearest(target, served, wanted, restriction, dict.fromkeys(wanted.fields, vector))
+            found = self._nearest(target, served, wanted, restriction, dict.fromkeys(wanted.fields, vector()))
             return Found(found.hits, found.complete)
         words = WordSearch(
             target,
@@ -157,9 +163,9 @@ class Searcher:
         deeper = replace(wanted, limit=candidates_for(wanted.limit))
 
         def near() -> Neighbours:
-            vector = self._vector(served, query, prepared)
+            given = vector()
             words.begin()
-            return self._nearest(target, served, deeper, restriction, dict.fromkeys(deeper.fields, vector))
+            return self._nearest(target, served, deeper, restriction, dict.fromkeys(deeper.fields, given))
 
         return by_both(words, near, wanted.limit, self._spec.search.hybrid)
 
@@ -184,6 +190,7 @@ class Searcher:
             scale=served.scale,
             filtered=restriction.condition is not None,
             like=request.key,
+            generation=served.index.generation.number,
         )
 
     def _vector(self, served: Served, query: str, prepared: _Prepared) -> QueryVector:
