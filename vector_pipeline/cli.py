@@ -581,11 +581,12 @@ def demo() -> None:
 
 @main.command()
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of the Dagster UI; 3000 if it is free.")
-def dev(port: int | None) -> None:
-    """Start the embedded stack, and Dagster with its UI until Ctrl-C; the stack stays up."""
+@click.option("--api-port", type=click.IntRange(1, 65535), help="Port of the HTTP API; 5000 if it is free.")
+def dev(port: int | None, api_port: int | None) -> None:
+    """Start the embedded stack, Dagster with its UI and the HTTP API until Ctrl-C; the stack stays up."""
     from vector_pipeline.embedded.dev import run_dev  # noqa: PLC0415
 
-    sys.exit(run_dev(messages, port))
+    sys.exit(run_dev(messages, port, api_port))
 
 
 @main.command()
@@ -603,9 +604,8 @@ def serve(**options: object) -> None:
     # The processes that answer read the environment themselves.
     os.environ.update({f"VECTOR_PIPELINE_{name.upper()}": str(given) for name, given in options.items() if given})
     serving = read_serving_settings()
-    announcement = server.announcement(serving)
-    messages.print(f"serving at {serving.url}; {announcement}", highlight=False, soft_wrap=True)
-    server.serve(serving)
+    announcement = f"serving at {serving.url}; {server.announcement(serving)}"
+    server.serve(serving, lambda: messages.print(announcement, highlight=False, soft_wrap=True))
 
 
 @main.command()

@@ -1,4 +1,4 @@
-"""`make dev`: the embedded stack, the demo's rows, and Dagster with its UI and daemon, until interrupted.
+"""`make dev`: the embedded stack, the demo's rows, Dagster with its UI and daemon, and the HTTP API, until interrupted.
 
 Dagster is many processes: webserver, daemon, code servers, runs. They get a session of their own, so that Ctrl-C
 reaches this process alone, which asks `dagster dev` to end in its own way and sees to it that nothing of it is left.
@@ -24,11 +24,13 @@ from vector_pipeline.declarations import PACKAGE_PARENT
 from vector_pipeline.embedded.demo import bring_up
 from vector_pipeline.local_instance import ensure_dagster_home
 from vector_pipeline.log_level import read_log_level
+from vector_pipeline.serving.settings import ServingSettings
 
 _USUAL_PORT = 3000
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STOP_SECONDS = 20.0  # `dagster dev` itself gives its webserver and its daemon five seconds each
 _LEFTOVERS_SECONDS = 5.0
+_LOOK_SECONDS = 0.2
 
 # Nothing that a user could do anything about: `dagster dev` recommends `dg dev`, and its own code uses its own betas.
 _SILENCED = (
@@ -37,27 +39,30 @@ _SILENCED = (
 )
 
 
-def run_dev(console: Console, port: int | None) -> int:
-    """Runs `dagster dev` over the stack until it is asked to stop. The stack stays up afterwards.
+def run_dev(console: Console, port: int | None, api_port: int | None) -> int:
+    """Runs `dagster dev` and `vector-pipeline serve` over the stack until it is asked to stop. The stack stays up
+    afterwards.
 
     Raises:
-        ConfigurationError: the port is taken.
+        ConfigurationError: a port is taken.
     """
-    port = _choose_port(port)
+    port, api_port = _choose_port(port, _USUAL_PORT), _choose_port(api_port, ServingSettings().port)
     log_level = read_log_level("INFO").lower()
     home = ensure_dagster_home()
     bring_up(console)
     _set_pool_limits()
     console.print(
-        f"\n[bold]Dagster's UI: http://127.0.0.1:{port}[/]"
+        f"\n[bold]Dagster's UI: http://127.0.0.1:{port}[/]\n[bold]HTTP API:     http://127.0.0.1:{api_port}[/]"
         "\nCtrl-C ends it. The databases stay up; `vector-pipeline stack down` (make stack-down) ends them.\n",
         highlight=False,
         soft_wrap=True,
     )
     dagster = str(Path(sys.executable).parent / "dagster")
-    command = [dagster, "dev", "-w", str(PACKAGE_PARENT / "workspace.yaml"), "-h", "127.0.0.1", "-p", str(port)]
+    dagster_dev = [dagster, "dev", "-w", str(PACKAGE_PARENT / "workspace.yaml"), "-h", "127.0.0.1", "-p", str(port)]
+    serve = [sys.executable, "-m", "vector_pipeline.cli", "serve", "--host", "127.0.0.1", "--port", str(api_port)]
+    environment = _environment() | {"VECTOR_PIPELINE_DAGSTER_URL": f"http://127.0.0.1:{port}"}
     # Not in the project's folder: Dagster would warn of the dagster.yaml there, from which the one in use is made.
-    status = run_until_stopped([*command, "--log-level", log_level], home, _environment())
+    status = run_until_stopped([[*dagster_dev, "--log-level", log_level], serve], home, environment)
     console.print("Dagster has ended; the databases are still up.", highlight=False)
     return status
 
@@ -75,27 +80,36 @@ def _joined(separator: str, *parts: str | None) -> str:
     return separator.join(part for part in parts if part)
 
 
-def run_until_stopped(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> int:
-    """Runs a program that starts others; none of them outlives this call, or this process.
+def run_until_stopped(commands: Sequence[Sequence[str]], folder: Path, environment: Mapping[str, str]) -> int:
+    """Runs programs, which may start others, until one of them ends; none outlives this call, or this process.
 
     Returns:
-        The program's exit status; 0 if it was stopped by a signal to this process.
+        The exit status of the one that ended; 0 if they were stopped by a signal to this process.
     """
     with _noting_stop_signals() as asked:
-        process = subprocess.Popen(
-            [*_told_when_orphaned(), *command], cwd=folder, env=dict(environment), start_new_session=True
-        )
+        processes: list[subprocess.Popen[bytes]] = []
         try:
-            deadline = float("inf")
-            while process.poll() is None and len(asked) < 2 and time.monotonic() < deadline:
-                if asked and deadline == float("inf"):
-                    process.send_signal(signal.SIGINT)
-                    deadline = time.monotonic() + _STOP_SECONDS
-                with suppress(subprocess.TimeoutExpired):
-                    process.wait(0.2)
+            for command in commands:
+                started = [*_told_when_orphaned(), *command]
+                processes.append(subprocess.Popen(started, cwd=folder, env=dict(environment), start_new_session=True))
+            while not asked and all(process.poll() is None for process in processes):
+                time.sleep(_LOOK_SECONDS)
+            statuses = [process.returncode for process in processes if process.returncode is not None]
+            _ask_to_stop(processes, asked)
         finally:
-            _end_group(process)
-    return 0 if asked else process.returncode
+            for process in processes:
+                _end_group(process)
+    return 0 if asked or not statuses else statuses[0]
+
+
+def _ask_to_stop(processes: Sequence[subprocess.Popen[bytes]], asked: Sequence[int]) -> None:
+    """Gives them their time, unless somebody asks again."""
+    for process in processes:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+    deadline = time.monotonic() + _STOP_SECONDS
+    while any(process.poll() is None for process in processes) and len(asked) < 2 and time.monotonic() < deadline:
+        time.sleep(_LOOK_SECONDS)
 
 
 @contextmanager
@@ -140,9 +154,9 @@ def _set_pool_limits() -> None:
     set_pool_limits_of_declared_indexes()
 
 
-def _choose_port(wanted: int | None) -> int:
+def _choose_port(wanted: int | None, usual: int) -> int:
     """The wanted port; else the usual one if it is free; else any."""
-    for candidate in (wanted,) if wanted else (_USUAL_PORT, 0):
+    for candidate in (wanted,) if wanted else (usual, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # closing connections don't hold it
             try:
@@ -150,4 +164,4 @@ def _choose_port(wanted: int | None) -> int:
             except OSError:
                 continue
             return int(probe.getsockname()[1])
-    raise ConfigurationError(f"port {wanted} is taken; name another with --port, or leave it out")
+    raise ConfigurationError(f"port {wanted} is taken; name another, or leave it out")

@@ -34,7 +34,7 @@ OWNER = """
 import os, sys
 from pathlib import Path
 from vector_pipeline.embedded.dev import run_until_stopped
-sys.exit(run_until_stopped([sys.executable, "-c", sys.argv[1]], Path("/"), os.environ))
+sys.exit(run_until_stopped([[sys.executable, "-c", sys.argv[1]]], Path("/"), os.environ))
 """
 
 
@@ -57,7 +57,12 @@ def test_the_program_ends_though_its_owner_was_killed() -> None:
 
 
 def test_a_program_that_ends_by_itself_hands_on_its_status() -> None:
-    assert run_until_stopped([sys.executable, "-c", "raise SystemExit(7)"], Path("/"), os.environ) == 7
+    assert run_until_stopped([[sys.executable, "-c", "raise SystemExit(7)"]], Path("/"), os.environ) == 7
+
+
+def test_the_end_of_one_program_is_that_of_all() -> None:
+    commands = [[sys.executable, "-c", f"import time; time.sleep({seconds}); exit(7)"] for seconds in (600, 0)]
+    assert run_until_stopped(commands, Path("/"), os.environ) == 7
 
 
 def test_a_program_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,7 +74,7 @@ def test_a_program_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) 
         "os.kill(os.getppid(), signal.SIGTERM); time.sleep(600)"
     )
     started = time.monotonic()
-    assert run_until_stopped([sys.executable, "-c", deaf], Path("/"), os.environ) == 0
+    assert run_until_stopped([[sys.executable, "-c", deaf]], Path("/"), os.environ) == 0
     assert time.monotonic() - started < 10
 
 
