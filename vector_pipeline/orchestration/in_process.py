@@ -21,12 +21,13 @@ from vector_pipeline.core.reports import SyncReport
 from vector_pipeline.core.settings import read_settings
 from vector_pipeline.declarations import Declaration
 from vector_pipeline.orchestration.assets import DOCUMENTS, EMBEDDINGS, SEARCH_INDEX
+from vector_pipeline.orchestration.found_ranges import tell_of_ranges
 from vector_pipeline.orchestration.index_context import IndexContext
 from vector_pipeline.orchestration.index_definitions import build_index_definitions
 from vector_pipeline.orchestration.metadata import NOT_SERVED_YET
 from vector_pipeline.orchestration.next_generation import NEXT_GENERATION
 from vector_pipeline.orchestration.resources import indexes_from_environment
-from vector_pipeline.orchestration.sensors import changed_digests, new_partitions, rows_events, unknown_partitions
+from vector_pipeline.orchestration.sensors import unknown_partitions
 from vector_pipeline.orchestration.windows import Window, cover
 
 OnProgress = Callable[[int, int], None]
@@ -134,22 +135,18 @@ def _job_of_all_assets(index: IndexContext) -> Any:
 
 def _dirty_windows(instance: dg.DagsterInstance, index: IndexContext, opened: VectorIndex) -> list[Window]:
     """Adds new partitions, reports changed rows, and covers the dirty ranges with runs."""
-    name = index.ranges.name
-    assert name is not None
-    states = opened.ranges()
-    new = new_partitions(states, instance.get_dynamic_partitions(name))
-    if new:
-        instance.add_dynamic_partitions(name, new)
-    changed = changed_digests(states, new)
-    for event in rows_events(index, changed):
-        instance.report_runless_asset_event(event)
-    opened.note_reported({state.partition: state.source_digest for state in changed if state.source_digest})
-    # Whoever syncs by hand has mended something: pauses of failed ranges are not waited for.
-    dirty = {state.partition for state in states if state.dirty} | {s.partition for s in opened.due_ranges()}
-    listed = instance.get_dynamic_partitions(name)
+    found = tell_of_ranges(instance, index, opened)
+    states, dirty = found.states, found.dirty
+    listed = instance.get_dynamic_partitions(_name(index))
     failed = {state.partition for state in states if state.attempts > 0}
     longest = index.declaration.spec.automation.ranges_per_run
     return list(cover(dirty, listed, failed & dirty, longest, unknown_partitions(states, listed)))
+
+
+def _name(index: IndexContext) -> str:
+    name = index.ranges.name
+    assert name is not None
+    return name
 
 
 def _run(

@@ -20,6 +20,7 @@ from vector_pipeline.orchestration.quality import build_compare_job, build_quali
 from vector_pipeline.orchestration.quarantine_jobs import build_quarantine_jobs
 from vector_pipeline.orchestration.schedules import build_schedules
 from vector_pipeline.orchestration.sensors import build_reconcile_sensor
+from vector_pipeline.orchestration.sync_jobs import build_sync_jobs
 
 
 def build_index_definitions(context: IndexContext) -> dg.Definitions:
@@ -37,6 +38,7 @@ def build_index_definitions(context: IndexContext) -> dg.Definitions:
             model_drift_job,
             build_accept_model_job(context),
             build_repair_job(context),
+            *build_sync_jobs(context),
             build_quality_job(context),
             build_compare_job(context),
             build_estimate_job(context),

@@ -63,6 +63,36 @@ def _previewed(preview: Preview | None) -> Metadata:
     return {} if preview is None else {"preview": table(preview.columns, preview.rows)}
 
 
+def of_sync(
+    documents: Sequence[RangeDocuments], embedded: Sequence[EmbeddingReport], rounds: int, seconds: float
+) -> Metadata:
+    """What one run that finds and syncs has done in all; the service reads these numbers."""
+    inserted, updated = sum(f.inserted for f in documents), sum(f.updated for f in documents)
+    costs = [report.cost for report in embedded]
+    paused = next((report.paused for report in embedded if report.paused), None)
+    return {
+        "documents_written": inserted + updated,
+        "inserted": inserted,
+        "updated": updated,
+        "deleted": sum(f.deleted for f in documents),
+        "ranges_synced": len({f.partition for f in documents}),
+        "rows_read": sum(f.rows_read for f in documents),
+        "texts_needed": sum(report.texts_needed for report in embedded),
+        "texts_reused": sum(report.texts_reused for report in embedded),
+        "texts_embedded": sum(report.texts_embedded for report in embedded),
+        "texts_quarantined": sum(report.texts_quarantined for report in embedded),
+        "requests": sum(report.requests for report in embedded),
+        **_of_cost(
+            sum(report.tokens for report in embedded),
+            sum(report.tokens_estimated for report in embedded),
+            None if None in costs else float(sum(cost for cost in costs if cost is not None)),
+        ),
+        **({} if paused is None else {"paused": paused}),
+        "rounds": rounds,
+        "seconds": _rounded(seconds),
+    }
+
+
 def of_range_embeddings(facts: RangeEmbeddings) -> Metadata:
     return {"passages": facts.needed, "passages_missing": facts.missing, "passages_quarantined": facts.quarantined}
 

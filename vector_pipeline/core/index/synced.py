@@ -38,6 +38,7 @@ from vector_pipeline.core.store import (
     key_ranges,
     locks,
     offline_batches,
+    open_runs,
 )
 from vector_pipeline.core.store.locks import Lock
 from vector_pipeline.core.store.registry import RegisteredIndex
@@ -131,6 +132,17 @@ class SyncedIndex(WatchedIndex):
     def is_run_alive(self, run_id: str) -> bool:
         """Whether a process is in `hold_run` for this run."""
         return locks.is_held(self._target, Lock.RUN, locks.number_of(run_id))
+
+    @in_our_words
+    def begin_round(self) -> datetime:
+        """The moment at which a run begins to look for work; see `end_rounds`."""
+        self._ready()
+        return open_runs.now(self._target)
+
+    @in_our_words
+    def end_rounds(self, job: str, run_id: str, round_began: datetime) -> bool:
+        """Whether the round was the run's last: nobody has joined the run since it began, and nobody can any more."""
+        return open_runs.close_unless_asked(self._target, job, run_id, round_began)
 
     def sync_documents(self, partitions: Sequence[str], generation: int | None = None) -> Iterator[RangeDocuments]:
         """Makes documents and passages equal to the rows, range by range, each in a transaction of its own.

@@ -35,6 +35,7 @@ class Lock(IntEnum):
     SEARCH_INDEX = 0x56500006
     CLAIM_HOLDER = 0x56500007
     OFFLINE_BATCHES = 0x56500008
+    RUN_REQUESTS = 0x56500009
 
 
 @contextmanager

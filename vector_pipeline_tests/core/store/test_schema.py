@@ -75,6 +75,7 @@ def test_processes_that_make_the_registry_at_the_same_time_make_it_once(workbenc
 BACK_TO_VERSION_1 = (
     "DROP TABLE vector_pipeline.unanswered_queries",
     "DROP TABLE vector_pipeline.golden_results",
+    "DROP TABLE vector_pipeline.open_runs",
     "DROP TABLE vector_pipeline.declared_indexes",
     "DROP TABLE vector_pipeline.api_keys",
     "DROP TABLE vector_pipeline.offline_batch_texts, vector_pipeline.offline_batches",
