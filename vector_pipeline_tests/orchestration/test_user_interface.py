@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
@@ -66,98 +67,99 @@ PARTITIONS = ("00000000000000000000", "00000000000000001001", "00000000000000002
 SHOWN_MILLISECONDS = 30_000
 
 
-def test_the_interface_shows_lineage_partitions_plots_and_checks_of_an_index(
-    mysql_database: SourceSettings, pg_database: TargetSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    chromium = _chromium()
-    home = _dagster_home(tmp_path)
-    with MisbehavingProvider(dimensions=64) as provider:
-        for name, value in _environment(mysql_database, pg_database, provider, home).items():
-            monkeypatch.setenv(name, value)
-        with dg.DagsterInstance.get() as instance:  # two processes cannot make its databases at once
-            set_pool_limits(instance)
-        with webserver(PROJECT, tmp_path / "webserver.log") as address:  # it starts while we sync
-            _sync_twice_and_check(mysql_database)
-            wait_until_it_answers(address)
-            with _browser(chromium, address, tmp_path) as operator:
-                _look_at_lineage(operator)
-                _look_at_partitions(operator)
-                _look_at_plots(operator)
-                _look_at_checks(operator)
+@dataclass(frozen=True)
+class Office:
+    """An index in a Dagster home of its own, with a web server that starts beside, and the operator's browser."""
+
+    workbench: Workbench
+    location: Location
+    home: Path
+    _folder: Path
+    _chromium: str
+    _address: str
+
+    @contextmanager
+    def operator(self) -> Iterator[Operator]:
+        """Somebody who looks at it, once it answers."""
+        wait_until_it_answers(self._address)
+        with playwright.sync_playwright() as driver:
+            browser = driver.chromium.launch(executable_path=self._chromium, args=CHROMIUM_ARGUMENTS)
+            try:
+                page = browser.new_page(viewport=WINDOW, device_scale_factor=1.5)
+                yield Operator(page, self._address, self._folder)
+            finally:
+                browser.close()
 
 
-@pytest.mark.long
-def test_a_held_mass_deletion_is_shown_with_its_way_out_which_the_launchpad_is(
+@pytest.fixture
+def office(
     mysql_database: SourceSettings, pg_database: TargetSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+) -> Iterator[Office]:
     chromium = _chromium()
     home = _dagster_home(tmp_path)
     with MisbehavingProvider(dimensions=64) as provider:
         for name, value in _environment(mysql_database, pg_database, provider, home).items():
             monkeypatch.setenv(name, value)
         workbench = Workbench(mysql_database, pg_database, EmbeddingSettings(host=provider.url, model="numbers"))
-        with dg.DagsterInstance.get() as instance, webserver(PROJECT, tmp_path / "webserver.log") as address:
-            set_pool_limits(instance)
-            _lose_most_rows(Location(workbench, instance, find_declaration(INDEX).spec))
-            wait_until_it_answers(address)
-            with _browser(chromium, address, tmp_path) as operator:
-                _look_at_held_deletions(operator)
-                _look_at_lag(operator)
-                _look_at_jobs(operator)
-                with daemon(PROJECT, home):
-                    _approve(operator)
-                    wait_until(lambda: _documents(workbench) == KEPT, ARRIVES_WITHIN, home)
+        with dg.DagsterInstance.get() as instance:
+            set_pool_limits(instance)  # before the server starts: two processes cannot make the databases at once
+            location = Location(workbench, instance, find_declaration(INDEX).spec)
+            with webserver(PROJECT, tmp_path / "webserver.log") as address:
+                yield Office(workbench, location, home, tmp_path, chromium, address)
+
+
+def test_the_interface_shows_lineage_partitions_plots_and_checks_of_an_index(office: Office) -> None:
+    _sync_twice_and_check(office.workbench.source)
+    with office.operator() as operator:
+        _look_at_lineage(operator)
+        _look_at_partitions(operator)
+        _look_at_plots(operator)
+        _look_at_checks(operator)
+
+
+@pytest.mark.long
+def test_a_held_mass_deletion_is_shown_with_its_way_out_which_the_launchpad_is(office: Office) -> None:
+    _lose_most_rows(office.location)
+    with office.operator() as operator:
+        _look_at_held_deletions(operator)
+        _look_at_lag(operator)
+        _look_at_jobs(operator)
+        with daemon(PROJECT, office.home):
+            _approve(operator)
+            wait_until(lambda: _documents(office.workbench) == KEPT, ARRIVES_WITHIN, office.home)
 
 
 @pytest.mark.long
 def test_a_generation_that_waits_for_approval_is_shown_with_its_progress_and_the_job_that_switches(
-    mysql_database: SourceSettings, pg_database: TargetSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    office: Office,
 ) -> None:
-    chromium = _chromium()
-    home = _dagster_home(tmp_path)
-    with MisbehavingProvider(dimensions=64) as provider:
-        for name, value in _environment(mysql_database, pg_database, provider, home).items():
-            monkeypatch.setenv(name, value)
-        workbench = Workbench(mysql_database, pg_database, EmbeddingSettings(host=provider.url, model="numbers"))
-        with dg.DagsterInstance.get() as instance, webserver(PROJECT, tmp_path / "webserver.log") as address:
-            set_pool_limits(instance)
-            _declare_another_model(Location(workbench, instance, find_declaration(INDEX).spec))
-            wait_until_it_answers(address)
-            with _browser(chromium, address, tmp_path) as operator:
-                _look_at_generations(operator)
+    _declare_another_model(office.location)
+    with office.operator() as operator:
+        _look_at_generations(operator)
 
 
 @pytest.mark.long
 def test_two_generations_are_compared_on_a_golden_set_where_somebody_decides_on_the_switch(
-    mysql_database: SourceSettings, pg_database: TargetSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    office: Office, tmp_path: Path
 ) -> None:
-    chromium = _chromium()
-    home = _dagster_home(tmp_path)
-    with MisbehavingProvider(dimensions=64) as provider:
-        for name, value in _environment(mysql_database, pg_database, provider, home).items():
-            monkeypatch.setenv(name, value)
-        workbench = Workbench(mysql_database, pg_database, EmbeddingSettings(host=provider.url, model="numbers"))
-        with dg.DagsterInstance.get() as instance, webserver(PROJECT, tmp_path / "webserver.log") as address:
-            set_pool_limits(instance)
-            location = Location(workbench, instance, find_declaration(INDEX).spec)
-            _declare_the_local_model(location, tmp_path / "golden.csv")
-            job = location.definitions.resolve_job_def(f"{INDEX}_compare_generations")
-            run = job.execute_in_process(instance=instance)
-            wait_until_it_answers(address)
-            with _browser(chromium, address, tmp_path) as operator:
-                operator.open(f"/assets/{INDEX}/next_generation?view=checks")
-                operator.page.get_by_text("generation", exact=True).first.click()
-                operator.sees_part("new model: nDCG@10")
-                operator.sees("golden_set")
-                operator.photograph("golden-comparison", CHECKS)
-                operator.open(f"/assets/{INDEX}/search_index?view=checks")
-                operator.page.get_by_text("recall", exact=True).first.click()
-                operator.sees("recall_at_10")
-                operator.sees("ann_median_ms")
-                operator.photograph("recall", CHECKS)
-                operator.open(f"/runs/{run.run_id}")
-                operator.sees_part("answered_better")
-                operator.photograph("comparison-run")
+    location = office.location
+    _declare_the_local_model(location, tmp_path / "golden.csv")
+    job = location.definitions.resolve_job_def(f"{INDEX}_compare_generations")
+    run = job.execute_in_process(instance=location.instance)
+    with office.operator() as operator:
+        operator.open(f"/assets/{INDEX}/next_generation?view=checks")
+        operator.page.get_by_text("generation", exact=True).first.click()
+        operator.sees_part("new model: nDCG@10")
+        operator.sees("golden_set")
+        operator.photograph("golden-comparison", CHECKS)
+        operator.open(f"/assets/{INDEX}/search_index?view=checks")
+        operator.page.get_by_text("recall", exact=True).first.click()
+        operator.sees("recall_at_10")
+        operator.sees("ann_median_ms")
+        operator.photograph("recall", CHECKS)
+        operator.open(f"/runs/{run.run_id}")
+        operator.sees_part("answered_better")
+        operator.photograph("comparison-run")
 
 
 def _declare_the_local_model(location: Location, golden: Path) -> None:
@@ -396,16 +398,6 @@ def _dagster_home(tmp_path: Path) -> Path:
     home.mkdir()
     shutil.copy(PROJECT / "dagster.yaml", home)
     return home
-
-
-@contextmanager
-def _browser(chromium: str, address: str, folder: Path) -> Iterator[Operator]:
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium, args=CHROMIUM_ARGUMENTS)
-        try:
-            yield Operator(browser.new_page(viewport=WINDOW, device_scale_factor=1.5), address, folder)
-        finally:
-            browser.close()
 
 
 def _chromium() -> str:
