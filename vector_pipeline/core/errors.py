@@ -125,6 +125,11 @@ class ApiKeyError(VectorPipelineError):
 class NotYetSyncedError(VectorPipelineError):
     """The index has nothing to search or verify yet."""
 
+    @classmethod
+    def of(cls, name: str) -> NotYetSyncedError:
+        """For an index that nobody has synced into this database."""
+        return cls(f"index {name!r} is not in PostgreSQL yet; run: vector-pipeline sync {name}")
+
 
 class ProviderError(VectorPipelineError):
     """The embedding provider did not give what was asked."""

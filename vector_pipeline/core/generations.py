@@ -16,7 +16,7 @@ from vector_pipeline.core import verify
 from vector_pipeline.core.counted import counted
 from vector_pipeline.core.errors import DeclarationProblem, GenerationError, IndexSpecError
 from vector_pipeline.core.lag import measure_lag
-from vector_pipeline.core.reports import GenerationReport, GenerationsReport, Lag
+from vector_pipeline.core.reports import GenerationReport, GenerationsReport
 from vector_pipeline.core.source.catalog import SourceTable
 from vector_pipeline.core.source.plan import ReadingPlan
 from vector_pipeline.core.spec import IndexSpec
@@ -434,8 +434,3 @@ def _report(target: psycopg.Connection, index: RegisteredIndex, record: Generati
         retired_at=record.retired_at,
         spent=spending.spent(target, index, only_this_generation=True),
     )
-
-
-def lag_of(target: psycopg.Connection, index: RegisteredIndex) -> Lag:
-    """How far a generation is behind the source, by the last digests."""
-    return measure_lag(key_ranges.load_states(target, index), datetime.now(UTC))

@@ -64,11 +64,6 @@ class Pace:
         """How many requests may be under way now."""
         return max(1, min(int(self._limit), self.most_in_flight))
 
-    @property
-    def requests_per_second(self) -> float | None:
-        """The rate that was learned; None while none is known."""
-        return self._rate.value
-
     def wait_seconds(self, now: float) -> float:
         """How long the next request has to wait; infinite where it has to wait for an answer."""
         if self._in_flight >= self.concurrency:

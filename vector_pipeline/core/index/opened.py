@@ -181,9 +181,7 @@ class OpenedIndex:
         """The index by the generation that is served at this moment, without creating anything."""
         registered = registry.load(self._target, self.spec.name)
         if registered is None:
-            raise NotYetSyncedError(
-                f"index {self.spec.name!r} is not in PostgreSQL yet; run: vector-pipeline sync {self.spec.name}"
-            )
+            raise NotYetSyncedError.of(self.spec.name)
         return registered
 
     def _served_or_building(self, building: bool) -> RegisteredIndex:

@@ -140,7 +140,7 @@ def read_served(
         ) from None
     row = rows[0] if rows else None
     if row is None or (generation is None and row[9] is None):
-        raise NotYetSyncedError(f"index {name!r} is not in PostgreSQL yet; run: vector-pipeline sync {name}")
+        raise NotYetSyncedError.of(name)
     index_id, schema, rendering, behind_since, declaration, ann_indexes, *rest = row
     of_source, documents, fingerprint, number, *space = rest
     if number is None:
