@@ -107,14 +107,15 @@ def doors(routes: Sequence[BaseRoute]) -> list[Door]:
     """
     found = []
     for route in iter_route_contexts(routes):
-        path, application = route.path or "", getattr(route.original_route, "app", None)
+        mounted = isinstance(route.original_route, Mount)
+        path = (route.path if mounted else route.path_format) or ""
+        application = getattr(route.original_route, "app", None)
         if isinstance(application, Guarded):
             declared: tuple[Needs | OpenToAll, ...] = (application.declared,)
         elif isinstance(route.original_route, APIRoute):
             declared = _declared_by(route.dependant)
         else:
             raise RuntimeError(f"{path} does not declare what it needs of its callers: wrap it in `Guarded`")
-        mounted = isinstance(route.original_route, Mount)
         found.append(Door(path, frozenset(route.methods or ()), declared, mounted))
     return found
 

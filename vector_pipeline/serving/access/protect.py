@@ -15,6 +15,7 @@ from starlette.types import Scope
 from vector_pipeline.core.store import api_keys
 from vector_pipeline.core.store.api_keys import KeysOnFile
 from vector_pipeline.serving.access.caller import AccessRefusedError
+from vector_pipeline.serving.access.described import describe_access
 from vector_pipeline.serving.access.gate import Gate
 from vector_pipeline.serving.access.headers import SecurityHeaders
 from vector_pipeline.serving.access.key_ring import KeyRing, Reading
@@ -36,13 +37,15 @@ def protect(app: FastAPI, settings: AccessSettings, read: Reading) -> None:
     Args:
         read: how API keys are read.
     """
+    ways_in = doors(app.routes)
+    describe_access(app, ways_in)
     app.add_exception_handler(AccessRefusedError, _refused)
     # What is added last is outermost.
     app.add_middleware(BodyLimit, most_bytes=settings.most_body_bytes)
     app.add_middleware(TimeLimit, seconds=settings.most_seconds)
     if settings.requests_per_minute:
         app.add_middleware(RateLimit, per_minute=settings.requests_per_minute)
-    app.add_middleware(Gate, settings=settings, keys=KeyRing(read), is_open=_is_open(doors(app.routes)))
+    app.add_middleware(Gate, settings=settings, keys=KeyRing(read), is_open=_is_open(ways_in))
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -263,3 +263,13 @@ def test_web_sockets_are_refused() -> None:
 
     asyncio.run(knock())
     assert sent == [{"type": "websocket.close", "code": 1008}]
+
+
+def test_the_openapi_document_tells_what_each_operation_needs_and_how_it_is_refused() -> None:
+    operations = {
+        path: operation["get"] for path, operation in small_service().openapi()["paths"].items() if path != "/echo"
+    }
+    assert operations["/open"]["security"] == []
+    assert operations["/admin"]["security"] == [{"Bearer": ["admin"]}, {"ApiKey": ["admin"]}, {}]
+    assert operations["/indexes/{index}"]["security"][0] == {"Bearer": ["search"]}
+    assert {"401", "403", "429", "504"} <= set(operations["/who"]["responses"])
