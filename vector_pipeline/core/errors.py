@@ -114,6 +114,10 @@ class NotDeclaredHereError(VectorPipelineError):
     """No index of that name was declared at run time, or not any more."""
 
 
+class NotQuarantinedError(VectorPipelineError):
+    """A row has no text in quarantine, or only ignored ones."""
+
+
 class GenerationError(VectorPipelineError):
     """What was asked of an index's generations can't be done. Says why, and what can."""
 

@@ -522,3 +522,47 @@ class SyncReport:
     switched_to: int | None = None
     building: int | None = None
     obstacles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class FilterColumn:
+    """A metadata column: what its values are, in words, and the operators that filters compare it by."""
+
+    name: str
+    kind: str
+    operators: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class IndexDescription:
+    """What is served of an index. `texts` are what hits show, `fields` what is searched by; `methods` tells of each
+    field how: `exact` or the kind of its ANN index. `view` is the one that SQL users know."""
+
+    index: str
+    generation: int
+    texts: tuple[str, ...]
+    fields: tuple[str, ...]
+    metadata: tuple[FilterColumn, ...]
+    strategy: str
+    provider: str
+    model: str
+    dimensions: int
+    native_dimensions: int
+    storage: str
+    methods: Mapping[str, str]
+    view: str
+
+
+@dataclass(frozen=True)
+class StoredDocument:
+    """A document as it is stored. Of its `passages` so many are found by the vector of an earlier text (`behind`), or
+    have none (`without_vector`); `quarantined` are those of both that the provider has refused."""
+
+    key: str
+    texts: Mapping[str, str | None]
+    metadata: Mapping[str, str | int | float | bool | None]
+    updated_at: datetime
+    passages: int
+    behind: int
+    without_vector: int
+    quarantined: int

@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 from fastapi import Depends, FastAPI
 
-from vector_pipeline.serving import openapi_document
+from vector_pipeline.serving import openapi_document, v1
 from vector_pipeline.serving.access.needs import refuse_undeclared
 from vector_pipeline.serving.access.protect import protect, reading_keys
 from vector_pipeline.serving.contract import documents, healthcheck, search
@@ -16,7 +16,6 @@ from vector_pipeline.serving.deployment import Deployment
 from vector_pipeline.serving.errors import add_error_handlers
 from vector_pipeline.serving.mcp.http import McpOverHttp
 from vector_pipeline.serving.threads import run_blocking
-from vector_pipeline.serving.v1 import search as v1_search
 
 
 def create_app(deployment: Deployment) -> FastAPI:
@@ -44,7 +43,8 @@ def create_app(deployment: Deployment) -> FastAPI:
     app.include_router(healthcheck.router)
     app.include_router(documents.router)
     app.include_router(search.router)
-    app.include_router(v1_search.router)
+    for router in v1.ROUTERS:
+        app.include_router(router)
     app.include_router(openapi_document.router)
     app.router.routes.append(tools.route)
     protect(app, deployment.serving.access, reading_keys(deployment))

@@ -21,6 +21,8 @@ from starlette.exceptions import HTTPException
 
 from vector_pipeline.core.errors import (
     ConfigurationError,
+    IndexSpecError,
+    NotQuarantinedError,
     NotYetSyncedError,
     ProviderError,
     SearchRequestError,
@@ -91,7 +93,10 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(SearchRequestError, _cannot_be_answered)
-    app.add_exception_handler(UnknownIndexError, _unknown)
+    for unknown in (UnknownIndexError, NotQuarantinedError):
+        app.add_exception_handler(unknown, _unknown)
+    for unfit in (NotYetSyncedError, IndexSpecError):
+        app.add_exception_handler(unfit, _not_as_things_stand)
     for error in (VectorPipelineError, psycopg.Error, pymysql.MySQLError):
         app.add_exception_handler(error, unavailable)
     app.add_exception_handler(Exception, _a_bug)
@@ -123,6 +128,13 @@ async def _cannot_be_answered(_: Request, error: Exception) -> JSONResponse:
 
 async def _unknown(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": str(error)}, 404)
+
+
+async def _not_as_things_stand(request: Request, error: Exception) -> JSONResponse:
+    """The contract knows nothing of indexes, and so nothing of what is wrong with one."""
+    if not request.url.path.startswith("/v1/"):
+        return await unavailable(request, error)
+    return JSONResponse({"detail": str(error)}, 409)
 
 
 async def unavailable(request: Request, error: Exception) -> JSONResponse:

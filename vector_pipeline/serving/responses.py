@@ -67,7 +67,7 @@ def _refused(status: int, description: str, **headers: str) -> Responses:
 
 
 NOT_FOUND = _refused(404, "There is no such thing")
-CONFLICT = _refused(409, "It can't be done as things stand")
+CONFLICT = _refused(409, "It can't be done as things stand: the index is not synced yet, or declared wrongly")
 INVALID: Responses = {422: {"model": InvalidRequest, "description": "The request can't be answered as it is"}}
 UNAVAILABLE: Responses = {503: {"model": Unavailable, "description": "A service that is needed is down"}}
 OF_ACCESS: Responses = (
@@ -77,5 +77,5 @@ OF_ACCESS: Responses = (
     | _refused(429, "Too many requests", Retry_After="Seconds to wait")
     | _refused(504, "The answer took too long")
 )
-OF_AN_INDEX: Responses = OF_ACCESS | NOT_FOUND | INVALID | UNAVAILABLE
+OF_AN_INDEX: Responses = OF_ACCESS | NOT_FOUND | CONFLICT | INVALID | UNAVAILABLE
 """What routes of one index answer beside their result."""

@@ -22,16 +22,16 @@ class GuardedIndex(OpenedIndex):
     """Its guard against mass deletion, and its quarantine."""
 
     @in_our_words
-    def quarantine(self, *, building: bool = False) -> list[QuarantineEntry]:
-        """What the provider refused, in key order."""
-        return quarantine.entries(self._target, self._served_or_building(building))
+    def quarantine(self, *, building: bool = False, limit: int | None = None, offset: int = 0) -> list[QuarantineEntry]:
+        """What the provider refused, in key order; all of it, or a part."""
+        return quarantine.entries(self._target, self._served_or_building(building), limit, offset)
 
     @in_our_words
     def retry_quarantine(self, keys: Sequence[str] | None = None, *, building: bool = False) -> int:
         """Lets the next sync try the quarantined texts of these rows again, or all but the ignored. Returns how many.
 
         Raises:
-            VectorPipelineError: one of the rows has no text in quarantine, or only ignored ones.
+            NotQuarantinedError: one of the rows has no text in quarantine, or only ignored ones.
         """
         return quarantine.retry(self._target, self._served_or_building(building), keys)
 
@@ -40,7 +40,7 @@ class GuardedIndex(OpenedIndex):
         """Leaves the quarantined texts of these rows alone until they change. Returns how many that alters.
 
         Raises:
-            VectorPipelineError: one of the rows has no text in quarantine.
+            NotQuarantinedError: one of the rows has no text in quarantine.
         """
         return quarantine.ignore(self._target, self._served_or_building(building), keys)
 
@@ -49,7 +49,7 @@ class GuardedIndex(OpenedIndex):
         """Lets the next sync try the ignored texts of these rows again. Returns how many.
 
         Raises:
-            VectorPipelineError: one of the rows has no text in quarantine.
+            NotQuarantinedError: one of the rows has no text in quarantine.
         """
         return quarantine.unignore(self._target, self._served_or_building(building), keys)
 

@@ -42,6 +42,13 @@ _TAKEN = {
     Kind.BYTES: _EQUALITY | {Operator.PREFIX},
     Kind.OTHER: {Operator.IS_NULL},
 }
+
+
+def operators_of(kind: Kind) -> tuple[str, ...]:
+    """What values of a kind can be compared by."""
+    return tuple(operator.value for operator in Operator if operator in _TAKEN[kind])
+
+
 _TYPES = {"text": "text", "number": "numeric", "date": "date", "moment": "timestamp"}
 
 
@@ -124,7 +131,7 @@ class _Compiler:
             there = f"filter by {described(self._columns.values())}" if self._columns else "it has none to filter by"
             raise SearchRequestError(f"{shown(comparison.field)} {wrong} of {self._index!r}; {there}")
         if comparison.operator not in _TAKEN[column.kind]:
-            taken = ", ".join(operator.value for operator in Operator if operator in _TAKEN[column.kind])
+            taken = ", ".join(operators_of(column.kind))
             raise SearchRequestError(
                 f"{described([column])} can't be compared by {comparison.operator.value}; it takes {taken}"
             )

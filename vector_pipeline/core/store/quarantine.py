@@ -14,11 +14,12 @@ import psycopg
 from psycopg import sql
 
 from vector_pipeline.core.documents.rendering import ContentHash, shown_field
-from vector_pipeline.core.errors import VectorPipelineError
+from vector_pipeline.core.errors import NotQuarantinedError
 from vector_pipeline.core.reports import QuarantineEntry
 from vector_pipeline.core.store import generations, names
 from vector_pipeline.core.store.locks import Lock, in_transaction
 from vector_pipeline.core.store.registry import RegisteredIndex
+from vector_pipeline.core.store.stored_documents import is_possible_key
 
 FIRST_PAUSE = timedelta(hours=1)
 LONGEST_PAUSE = timedelta(days=1)
@@ -187,8 +188,10 @@ def release_unneeded(connection: psycopg.Connection, index: RegisteredIndex) -> 
     return len(unneeded)
 
 
-def entries(connection: psycopg.Connection, index: RegisteredIndex) -> list[QuarantineEntry]:
-    """One entry per row and field that a quarantined text stands in, in key order."""
+def entries(
+    connection: psycopg.Connection, index: RegisteredIndex, limit: int | None = None, offset: int = 0
+) -> list[QuarantineEntry]:
+    """One entry per row and field that a quarantined text stands in, in key order; all of them, or a part."""
     rows = connection.execute(
         sql.SQL(
             """
@@ -200,12 +203,13 @@ def entries(connection: psycopg.Connection, index: RegisteredIndex) -> list[Quar
             JOIN {documents} d ON d.key = p.key
             WHERE q.index_id = %s AND q.space = %s
             ORDER BY d.sort_key, p.field
+            LIMIT %s OFFSET %s
             """
         ).format(
             passages=sql.Identifier(index.schema, index.passages),
             documents=sql.Identifier(index.schema, "documents"),
         ),
-        (index.index_id, index.generation.space.number),
+        (index.index_id, index.generation.space.number, limit, offset),
     ).fetchall()
     return [QuarantineEntry(key, shown_field(field), *rest) for key, field, *rest in rows]
 
@@ -216,13 +220,13 @@ def retry(connection: psycopg.Connection, index: RegisteredIndex, keys: Sequence
     Returns how many texts there are.
 
     Raises:
-        VectorPipelineError: one of the rows has no text in quarantine, or only ignored ones; nothing is changed then.
+        NotQuarantinedError: one of the rows has no text in quarantine, or only ignored ones; nothing is changed then.
     """
     with connection.transaction():
         texts = None if keys is None else _texts_of(connection, index, keys)
         ignored = {text.key for text in texts or ()} - {text.key for text in texts or () if not text.ignored}
         if ignored:
-            raise VectorPipelineError(
+            raise NotQuarantinedError(
                 f"index {index.name!r} ignores the quarantined texts of {_rows(sorted(ignored))}; "
                 f"`vector-pipeline quarantine {index.name} --unignore` with the keys lets them be tried again"
             )
@@ -233,7 +237,7 @@ def ignore(connection: psycopg.Connection, index: RegisteredIndex, keys: Sequenc
     """Leaves the texts of these rows alone until they change. Returns how many texts are ignored by that.
 
     Raises:
-        VectorPipelineError: one of the rows has no text in quarantine; nothing is changed then.
+        NotQuarantinedError: one of the rows has no text in quarantine; nothing is changed then.
     """
     with connection.transaction():
         change = sql.SQL("ignored_at = now(), next_attempt_at = NULL")
@@ -244,7 +248,7 @@ def unignore(connection: psycopg.Connection, index: RegisteredIndex, keys: Seque
     """Takes `ignore` back: the next sync tries the texts of these rows again. Returns how many texts.
 
     Raises:
-        VectorPipelineError: one of the rows has no text in quarantine; nothing is changed then.
+        NotQuarantinedError: one of the rows has no text in quarantine; nothing is changed then.
     """
     with connection.transaction():
         change = sql.SQL("ignored_at = NULL, next_attempt_at = now()")
@@ -272,12 +276,12 @@ def _texts_of(connection: psycopg.Connection, index: RegisteredIndex, keys: Sequ
             WHERE p.key = ANY(%s) AND p.served_hash IS DISTINCT FROM p.content_hash
             """
         ).format(passages=sql.Identifier(index.schema, index.passages)),
-        (index.index_id, index.generation.space.number, list(keys)),
+        (index.index_id, index.generation.space.number, [key for key in keys if is_possible_key(key)]),
     ).fetchall()
     found = [_QuarantinedText(*row) for row in rows]
     unknown = sorted(set(keys) - {text.key for text in found})
     if unknown:
-        raise VectorPipelineError(
+        raise NotQuarantinedError(
             f"index {index.name!r} has no text in quarantine of {_rows(unknown)}; "
             f"`vector-pipeline quarantine {index.name}` lists those that it has"
         )

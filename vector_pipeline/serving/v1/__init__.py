@@ -1,1 +1,16 @@
 """The API beyond the old contract, under /v1: searches with all that they can do, and the indexes themselves."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from vector_pipeline.serving.v1 import documents, indexes, quarantine, search, status
+
+ROUTERS: tuple[APIRouter, ...] = (
+    search.router,
+    indexes.router,
+    status.router,
+    documents.router,
+    quarantine.router,
+)
+"""In the order of the OpenAPI document."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter
 
 from vector_pipeline.core.errors import SearchRequestError, VectorPipelineError
 from vector_pipeline.core.search import SearchAnswer
@@ -20,10 +19,9 @@ from vector_pipeline.serving.responses import OF_AN_INDEX
 from vector_pipeline.serving.threads import run_blocking
 from vector_pipeline.serving.v1 import found
 from vector_pipeline.serving.v1 import search_models as models
+from vector_pipeline.serving.v1.parameters import IndexPath
 
 router = APIRouter(prefix="/v1", tags=["search"], responses=OF_AN_INDEX)
-
-IndexPath = Annotated[str, Path(min_length=1, max_length=200, description="The index's name.", examples=["orders"])]
 
 
 @router.post("/search", operation_id="search_indexes", summary="Search in one index, in several, or in all")

@@ -77,7 +77,7 @@ def test_a_deep_look_needs_the_scope_search(service: Service) -> None:
     assert ask(service.app, "/healthcheck?deep=true", sync_only).status_code == 403
 
 
-@pytest.mark.parametrize(("method", "path"), [("POST", "/search"), ("POST", "/search-simple")])
+@pytest.mark.parametrize(("method", "path"), [("POST", "/search"), ("POST", "/search-simple"), ("POST", "/v1/search")])
 def test_a_key_for_some_indexes_searches_no_other(service: Service, method: str, path: str) -> None:
     limited = {"X-API-Key": service.for_elsewhere, "Content-Type": "application/json"}
     refused = ask(service.app, path, limited, method=method, content=b'{"query": "q", "index": "faq"}')

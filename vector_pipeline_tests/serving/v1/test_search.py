@@ -12,8 +12,8 @@ from vector_pipeline_tests.workbench import Workbench
 SEVEN = "question number 7?"
 
 
-def test_a_hit_tells_all_that_the_search_knows_of_it(live: LiveServer) -> None:
-    answer = live.client.post("/v1/search", json={"query": SEVEN, "index": "faq", "mode": "hybrid", "limit": 1})
+def test_a_hit_tells_all_that_the_search_knows_of_it(served: LiveServer) -> None:
+    answer = served.client.post("/v1/search", json={"query": SEVEN, "index": "faq", "mode": "hybrid", "limit": 1})
 
     assert answer.status_code == 200
     body = answer.json()
@@ -33,19 +33,19 @@ def test_a_hit_tells_all_that_the_search_knows_of_it(live: LiveServer) -> None:
     assert (hit["vector_behind"], hit["without_vector"]) == (False, False)
 
 
-def test_the_seconds_of_a_search_are_told_by_their_parts(live: LiveServer) -> None:
-    [timings] = live.client.post("/v1/search", json={"query": SEVEN}).json()["timings"]
+def test_the_seconds_of_a_search_are_told_by_their_parts(served: LiveServer) -> None:
+    [timings] = served.client.post("/v1/search", json={"query": SEVEN, "index": "faq"}).json()["timings"]
 
     assert timings["embedding"] > 0
     assert timings["database"] > 0
     assert timings["embedding"] + timings["reranking"] + timings["database"] == pytest.approx(timings["seconds"])
 
 
-def test_the_statements_of_a_search_are_told_on_request_without_its_values(live: LiveServer) -> None:
-    asked = {"query": SEVEN, "mode": "hybrid", "filter": {"link": "https://example.org/7"}}
-    assert live.client.post("/v1/search", json=asked).json()["explanation"] is None
+def test_the_statements_of_a_search_are_told_on_request_without_its_values(served: LiveServer) -> None:
+    asked = {"query": SEVEN, "index": "faq", "mode": "hybrid", "filter": {"link": "https://example.org/7"}}
+    assert served.client.post("/v1/search", json=asked).json()["explanation"] is None
 
-    [of_index] = live.client.post("/v1/search", json=asked | {"explain": True}).json()["explanation"]
+    [of_index] = served.client.post("/v1/search", json=asked | {"explain": True}).json()["explanation"]
 
     told = "\n".join(of_index["statements"])
     assert of_index["index"] == "faq"
@@ -55,9 +55,9 @@ def test_the_statements_of_a_search_are_told_on_request_without_its_values(live:
     assert "number" not in told
 
 
-def test_documents_are_left_out_by_threshold_field_and_filter(live: LiveServer) -> None:
+def test_documents_are_left_out_by_threshold_field_and_filter(served: LiveServer) -> None:
     def keys(**asked: Any) -> list[str]:
-        answer = live.client.post("/v1/search", json={"query": SEVEN, "limit": 10, **asked})
+        answer = served.client.post("/v1/search", json={"query": SEVEN, "index": "faq", "limit": 10, **asked})
         return [hit["key"] for hit in answer.json()["hits"]]
 
     assert keys(threshold=0.99) == ["7"]
@@ -69,17 +69,16 @@ def test_documents_are_left_out_by_threshold_field_and_filter(live: LiveServer) 
 def test_several_indexes_or_all_give_one_list(bench: Workbench) -> None:
     other = contract_spec("other")
     bench.sync(other)
-    with live_server(bench, [contract_spec(), other]) as live:
+    with live_server(bench, [contract_spec(), other]) as served:
         for asked in ({}, {"indexes": ["other", "faq"]}):
-            body = live.client.post("/v1/search", json={"query": SEVEN, "limit": 2, **asked}).json()
+            body = served.client.post("/v1/search", json={"query": SEVEN, "limit": 2, **asked}).json()
             assert (body["index"], body["merged_by"], sorted(body["indexes"])) == (None, "score", ["faq", "other"])
             assert sorted((hit["index"], hit["key"]) for hit in body["hits"]) == [("faq", "7"), ("other", "7")]
             assert {timings["index"] for timings in body["timings"]} == {"faq", "other"}
 
 
-def test_an_index_that_cannot_answer_leaves_the_others_their_answer(bench: Workbench) -> None:
-    with live_server(bench, [contract_spec(), contract_spec("unsynced")]) as live:
-        body = live.client.post("/v1/search", json={"query": SEVEN, "limit": 1}).json()
+def test_an_index_that_cannot_answer_leaves_the_others_their_answer(served: LiveServer) -> None:
+    body = served.client.post("/v1/search", json={"query": SEVEN, "limit": 1}).json()
 
     assert [hit["key"] for hit in body["hits"]] == ["7"]
     assert (body["complete"], body["indexes"]) == (False, ["faq"])
@@ -88,16 +87,16 @@ def test_an_index_that_cannot_answer_leaves_the_others_their_answer(bench: Workb
     assert "vector-pipeline sync unsynced" in failure["reason"]
 
 
-def test_documents_like_one_are_found_by_its_key(live: LiveServer) -> None:
-    body = live.client.post("/v1/indexes/faq/similar", json={"key": "7", "limit": 3}).json()
+def test_documents_like_one_are_found_by_its_key(served: LiveServer) -> None:
+    body = served.client.post("/v1/indexes/faq/similar", json={"key": "7", "limit": 3}).json()
 
     assert body["total"] == 3
     assert "7" not in [hit["key"] for hit in body["hits"]]
 
 
-def test_a_batch_answers_each_search_by_itself(live: LiveServer) -> None:
+def test_a_batch_answers_each_search_by_itself(served: LiveServer) -> None:
     searches = [{"query": SEVEN, "limit": 1}, {"query": "number 3", "field": "nothing"}, {"query": "number 3"}]
-    body = live.client.post("/v1/search/batch", json={"index": "faq", "searches": searches}).json()
+    body = served.client.post("/v1/search/batch", json={"index": "faq", "searches": searches}).json()
 
     first, wrong, last = body["outcomes"]
     assert (first["status"], first["answer"]["hits"][0]["key"]) == (200, "7")
@@ -114,23 +113,25 @@ def test_a_batch_answers_each_search_by_itself(live: LiveServer) -> None:
         (b'{"query": "a", "limits": 5}', 422, "limits"),
         (b'{"query": "\\ud800"}', 422, "query"),
         (b'{"query": "a", "threshold": NaN}', 422, "threshold"),
-        (b'{"query": "a", "filter": {"link": NaN}}', 422, "nan"),
-        (b'{"query": "a", "filter": {"link": "\\ud800"}}', 422, "half of a character"),
+        (b'{"query": "a", "index": "faq", "filter": {"link": NaN}}', 422, "nan"),
+        (b'{"query": "a", "index": "faq", "filter": {"link": "\\ud800"}}', 422, "half of a character"),
         (b'{"query": "a", "limit": ' + b"9" * 5000 + b"}", 422, "body"),
-        (b'{"query": "a", "filter": ' + b'{"not": ' * 40 + b"{}" + b"}" * 40 + b"}", 422, "deeper"),
-        (b'{"query": "a", "filter": ' + b"[" * 100_000, 422, "body"),
+        (b'{"query": "a", "index": "faq", "filter": ' + b'{"not": ' * 40 + b"{}" + b"}" * 40 + b"}", 422, "deeper"),
+        (b'{"query": "a", "index": "faq", "filter": ' + b"[" * 100_000, 422, "body"),
         (b'\xff{"query": "a"}', 422, "body"),
         (b"", 422, "body"),
     ],
 )
-def test_what_cannot_be_asked_is_refused_with_the_reason(live: LiveServer, body: bytes, status: int, said: str) -> None:
-    answer = live.client.post("/v1/search", content=body, headers={"Content-Type": "application/json"})
+def test_what_cannot_be_asked_is_refused_with_the_reason(
+    served: LiveServer, body: bytes, status: int, said: str
+) -> None:
+    answer = served.client.post("/v1/search", content=body, headers={"Content-Type": "application/json"})
 
     assert answer.status_code == status, answer.text
     assert said in answer.text
 
 
-def test_a_nul_character_is_as_if_it_were_not_there(live: LiveServer) -> None:
+def test_a_nul_character_is_as_if_it_were_not_there(served: LiveServer) -> None:
     for mode in ("vector", "text", "hybrid"):
-        asked = {"query": "question\0 number 7?", "mode": mode, "limit": 1}
-        assert live.client.post("/v1/search", json=asked).json()["hits"][0]["key"] == "7"
+        asked = {"query": "question\0 number 7?", "index": "faq", "mode": mode, "limit": 1}
+        assert served.client.post("/v1/search", json=asked).json()["hits"][0]["key"] == "7"
