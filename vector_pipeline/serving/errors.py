@@ -45,8 +45,7 @@ SEARCH_ERROR = "Database search error"
 UNAVAILABLE = "Service unavailable"
 
 _SOURCE = (SourceUnavailableError, SourceRefusedError, SourceKeyError, SourceValueError, pymysql.MySQLError)
-# What a search waits for that has no limit of a few seconds is the provider.
-_PROVIDER = (ProviderError, ConfigurationError, TookTooLongError)
+_PROVIDER = (ProviderError, ConfigurationError)
 _TARGET = (
     TargetUnavailableError,
     TargetRefusedError,
@@ -56,11 +55,16 @@ _TARGET = (
     psycopg.Error,
 )
 
+# What a search waits for that has no limit of a few seconds is the provider.
+_WAITED_FOR = {"search": EMBEDDING_UNAVAILABLE, "words": SEARCH_ERROR, "source": MYSQL_UNAVAILABLE}
+
 _log = logging.getLogger(__name__)
 
 
 def service_of(error: Exception) -> str:
     """Which service is to blame, in the words of the API."""
+    if isinstance(error, TookTooLongError):
+        return _WAITED_FOR.get(error.kind, UNAVAILABLE)
     if isinstance(error, _SOURCE):
         return MYSQL_UNAVAILABLE
     if isinstance(error, _PROVIDER):

@@ -31,6 +31,10 @@ _T = TypeVar("_T")
 class TookTooLongError(VectorPipelineError):
     """Nobody waits for it any more; it may come to its end all the same."""
 
+    def __init__(self, kind: Kind, seconds: float) -> None:
+        self.kind = kind
+        super().__init__(f"no answer within {seconds:g} s (threads {kind!r})")
+
 
 async def run_blocking(kind: Kind, function: Callable[[], _T], seconds: float | None = None) -> _T:
     """What the function returns or raises; it runs in a thread of its kind, with the context variables of the caller.
@@ -51,7 +55,7 @@ async def run_blocking(kind: Kind, function: Callable[[], _T], seconds: float | 
     except TimeoutError:
         if not running.cancelled():
             raise
-        raise TookTooLongError(f"no answer within {limit:g} s") from None
+        raise TookTooLongError(kind, limit or 0) from None
 
 
 def set_threads(kind: Kind, number: int) -> None:

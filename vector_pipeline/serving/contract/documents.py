@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from vector_pipeline.core.errors import SearchRequestError
 from vector_pipeline.core.preparation import right_table
@@ -27,9 +27,10 @@ from vector_pipeline.serving.access.caller import Caller
 from vector_pipeline.serving.access.needs import SearchCaller
 from vector_pipeline.serving.dependencies import TheDeployment
 from vector_pipeline.serving.deployment import Deployment
+from vector_pipeline.serving.responses import OF_AN_INDEX
 from vector_pipeline.serving.threads import run_blocking
 
-router = APIRouter(tags=["contract"])
+router = APIRouter(tags=["contract"], responses=OF_AN_INDEX)
 
 _NAMES = ("question", "answer", "link", "date")
 _ROWS_PER_PAGE = 1000
@@ -38,6 +39,19 @@ _CHARACTERS_PER_PAGE = 1_000_000
 
 class Document(BaseModel):
     """A row of the table. What is NULL is an empty text, and so is what the index doesn't declare."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "question": "How do I renew my card?",
+                    "answer": "At any counter, with the old one.",
+                    "link": "https://example.org/cards",
+                    "date": "2026-01-02 03:04:05",
+                }
+            ]
+        }
+    )
 
     question: str
     answer: str
@@ -58,6 +72,7 @@ class _Reading:
 
 @router.get(
     "/documents",
+    operation_id="documents",
     summary="All rows of the table",
     response_model=list[Document],
     response_description="In the order of the key. With `limit`, a header `Link` names the next page while there is "
@@ -86,8 +101,8 @@ async def _written(deployment: Deployment, reading: _Reading) -> AsyncIterator[s
     start = "["
     while True:
         if rows:
-            yield start + ",".join(map(_as_json, rows))
-            start = ","
+            yield start + ",\n".join(map(_as_json, rows))
+            start = ",\n"
         if rest is None:
             break
         rows, rest = await run_blocking("source", partial(_page, deployment, reading.index, plan, rest))

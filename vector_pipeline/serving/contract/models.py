@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 
 from vector_pipeline.core.spec import SearchMode
 
@@ -43,8 +44,23 @@ class SearchBody(BaseModel):
     )
 
 
+_SOURCE: JsonDict = {
+    "question": "How do I renew my card?",
+    "link": "https://example.org/cards",
+    "date": "2026-01-02 03:04:05",
+    "similarity_score": 0.85,
+}
+_DOCUMENT: JsonDict = _SOURCE | {"answer": "At any counter, with the old one.", "genie_uniqueid": "a1b2"}
+_CONTEXT = (
+    "Result 1:\nQuestion: How do I renew my card?\nAnswer: At any counter, with the old one.\n"
+    "Source: https://example.org/cards\nDate: 2026-01-02 03:04:05\nRelevance: 0.850\n"
+)
+
+
 class FoundDocument(BaseModel):
     """A document that was found."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_DOCUMENT]})
 
     question: str
     answer: str
@@ -57,12 +73,16 @@ class FoundDocument(BaseModel):
 class SearchResults(BaseModel):
     """What a search has found, best first."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"results": [_DOCUMENT], "total_results": 1}]})
+
     results: list[FoundDocument]
     total_results: int
 
 
 class FoundSource(BaseModel):
     """Where a part of a context comes from."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_SOURCE]})
 
     question: str
     link: str
@@ -73,6 +93,10 @@ class FoundSource(BaseModel):
 class SearchContext(BaseModel):
     """What a search has found, as a text for a language model."""
 
-    context: str
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"context": _CONTEXT, "sources": [_SOURCE], "total_results": 1}]}
+    )
+
+    context: str = Field(description="`No relevant information found in the knowledge base.` where nothing is found.")
     sources: list[FoundSource]
     total_results: int

@@ -19,19 +19,20 @@ from vector_pipeline.serving.contract.models import (
 )
 from vector_pipeline.serving.dependencies import TheDeployment
 from vector_pipeline.serving.deployment import Deployment
+from vector_pipeline.serving.responses import OF_AN_INDEX
 from vector_pipeline.serving.threads import run_blocking
 
-router = APIRouter(tags=["contract"])
+router = APIRouter(tags=["contract"], responses=OF_AN_INDEX)
 
 
-@router.post("/search", summary="Search for documents", response_model_exclude_unset=True)
+@router.post("/search", operation_id="search", summary="Search for documents", response_model_exclude_unset=True)
 async def search(body: SearchBody, deployment: TheDeployment, caller: SearchCaller) -> SearchResults:
     """The documents nearest to the query, best first."""
     found = await _found(deployment, body, caller)
     return SearchResults(results=found, total_results=len(found))
 
 
-@router.post("/search-simple", summary="Search for a language model's context")
+@router.post("/search-simple", operation_id="search_simple", summary="Search for a language model's context")
 async def search_simple(body: SearchBody, deployment: TheDeployment, caller: SearchCaller) -> SearchContext:
     """The same documents as one text, and where its parts come from."""
     found = await _found(deployment, body, caller)
