@@ -451,6 +451,11 @@ class IndexStatus:
     texts_awaited: int = 0
     budget: DailyBudget | None = None
 
+    @classmethod
+    def unknown(cls, index: str) -> IndexStatus:
+        """Of an index that nothing is known of: all zeros."""
+        return cls(index, 0, 0, 0, 0, 0, 0, Lag(0, 0, 0.0), None, None, None, None, None, None)
+
     @property
     def coverage(self) -> float:
         """Share of passages that can be found by their current vector, 0 to 1; 1 for an empty index."""

@@ -11,7 +11,7 @@ import psycopg
 from vector_pipeline.core import generations
 from vector_pipeline.core.findings import Finding, Verdict
 from vector_pipeline.core.lag import measure_lag
-from vector_pipeline.core.reports import IndexStatus, Lag, RangeState, SearchIndexReport
+from vector_pipeline.core.reports import IndexStatus, RangeState, SearchIndexReport
 from vector_pipeline.core.source.plan import ReadingPlan
 from vector_pipeline.core.spec import IndexSpec
 from vector_pipeline.core.store import (
@@ -139,7 +139,7 @@ def _vectors_ever_written(target: psycopg.Connection, index: RegisteredIndex) ->
 def read_status(target: psycopg.Connection, index: RegisteredIndex | None, name: str) -> IndexStatus:
     """How an index stands; `index` None is one that was never synced."""
     if index is None:
-        return IndexStatus(name, 0, 0, 0, 0, 0, 0, Lag(0, 0, 0.0), None, None, None, None, None, None)
+        return IndexStatus.unknown(name)
     states = key_ranges.load_states(target, index)
     contents = count_contents(target, index)
     row = target.execute(

@@ -37,7 +37,7 @@ class Asked:
         return cls(deployment, caller, scope)
 
     def everything(self) -> list[Declaration]:
-        """All indexes that the caller may use."""
+        """All indexes that the caller may use, by name."""
         declared = {one.spec.name: one for one in self.deployment.declarations()}
         return [declared[name] for name in self.caller.indexes(declared)]
 
@@ -53,7 +53,8 @@ class Asked:
             self.caller.require(self.scope, which.index)
             found = [self.deployment.declaration(which.index)]
         else:
-            found = self.everything()
+            # Who looks for rows doesn't mean the index of tables, unless they name it.
+            found = [one for one in self.everything() if one.spec.source.catalog is None]
         fitting = [one for one in found if self._is_over(one, which)]
         if fitting:
             return fitting

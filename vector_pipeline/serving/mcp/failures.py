@@ -23,6 +23,7 @@ from vector_pipeline.serving.errors import UNAVAILABLE, service_of
 from vector_pipeline.serving.mcp.asked import CannotDoError
 from vector_pipeline.serving.mcp.size import TooLongError
 from vector_pipeline.serving.mcp.tool import Tool
+from vector_pipeline.serving.threads import TookTooLongError
 
 DAGSTER_UNAVAILABLE = "Dagster service unavailable"
 
@@ -47,7 +48,7 @@ def told(error: Exception, tool: Tool[Any], reference: str) -> str:
             return _wrong_arguments(error)
         case NotYetSyncedError():
             return "the index holds nothing yet: index_status tells how far it is, sync_index starts filling it"
-        case TimeoutError():
+        case TookTooLongError():
             return f"{tool.name} took longer than {tool.seconds:g} s; ask for less at once, or again later"
         case TooLongError():
             return "the answer would be longer than 5 MB; ask for less at once"

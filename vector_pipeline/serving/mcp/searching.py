@@ -24,10 +24,10 @@ _USUAL_DISTANCE = 1.0
 
 
 class _Result(BaseModel):
-    model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
+    model_config = ConfigDict(serialize_by_alias=True)
 
     index: str
-    database: str = Field(alias="schema")
+    database: str = Field(serialization_alias="schema")
     table: str
     primary_key_value: str = Field(description="As get_documents and fetch_from_source take it.")
 
@@ -205,7 +205,7 @@ def _without_causes(note: str) -> str:
 def _place(asked: Asked, declaration: Declaration, hit: Hit) -> dict[str, Any]:
     return {
         "index": declaration.spec.name,
-        "schema": asked.database_of(declaration),
+        "database": asked.database_of(declaration),
         "table": declaration.spec.source.table,
         "primary_key_value": hit.key,
     }
@@ -232,7 +232,7 @@ SEARCHING: tuple[Tool[Any], ...] = (
         "search",
         alias_of="embed_search",
     ),
-    Tool("search_text", "Search by words", AccessScope.SEARCH, WordSearch, FittingAnswer, search_text, "search"),
+    Tool("search_text", "Search by words", AccessScope.SEARCH, WordSearch, FittingAnswer, search_text, "words"),
     Tool(
         "search_hybrid",
         "Search by meaning and words",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import uuid
 from collections.abc import Mapping
@@ -83,8 +82,7 @@ def build_server(deployment: Deployment, tools: Mapping[str, Tool[Any]] = TOOLS)
 async def _answered(tool: Tool[Any], caller: Caller, deployment: Deployment, given: dict[str, Any]) -> CallToolResult:
     asked = Asked.by(caller, deployment, tool.scope)
     arguments = tool.read(given)
-    async with asyncio.timeout(tool.seconds):
-        answer = await run_blocking(tool.kind, partial(tool.run, asked, arguments))
+    answer = await run_blocking(tool.kind, partial(tool.run, asked, arguments), tool.seconds)
     _, text = fitted(answer)
     return CallToolResult(content=[TextContent(text=text)], structured_content=json.loads(text))
 

@@ -24,7 +24,7 @@ SECONDS = 10.0
 class Answer(BaseModel):
     """What a tool answers with."""
 
-    model_config = ConfigDict(frozen=True, populate_by_name=True, serialize_by_alias=True)
+    model_config = ConfigDict(frozen=True, serialize_by_alias=True)
 
     success: bool = True
 

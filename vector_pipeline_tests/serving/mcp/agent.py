@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import httpx2
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from mcp import Client, StdioServerParameters
@@ -55,6 +56,19 @@ def text_of(result: CallToolResult) -> Any:
     [block] = result.content
     assert isinstance(block, TextContent)
     return json.loads(block.text)
+
+
+def post(client: httpx.Client, key: str | None, method: str, params: dict[str, Any]) -> httpx.Response:
+    """A message of the protocol as such, for what the SDK's client would not send, or hides."""
+    headers = {
+        "Accept": "application/json, text/event-stream",
+        "Content-Type": "application/json",
+        "MCP-Protocol-Version": "2025-06-18",
+    }
+    if key is not None:
+        headers["Authorization"] = f"Bearer {key}"
+    message = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
+    return client.post("/mcp", headers=headers, content=message)
 
 
 @contextmanager
