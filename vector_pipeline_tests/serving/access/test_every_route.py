@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import httpx
 import pytest
 from fastapi import FastAPI
 
@@ -14,6 +16,7 @@ from vector_pipeline.core.store.schema import create_registry
 from vector_pipeline.serving.access.needs import INDEX_PARAMETER, Door, Needs, doors
 from vector_pipeline.serving.app import create_app
 from vector_pipeline.serving.deployment import Deployment
+from vector_pipeline.serving.mcp.tools import TOOLS
 from vector_pipeline_tests.servers import postgres
 from vector_pipeline_tests.serving.access.small_service import ask
 from vector_pipeline_tests.workbench import Workbench
@@ -68,6 +71,38 @@ def test_every_route_refuses_who_has_no_key_or_one_without_the_scope(service: Se
             if f"{{{INDEX_PARAMETER}" in door.path:
                 assert service.status(door, method, service.for_elsewhere) == 403, f"{way} with a key for another index"
     assert {"GET /healthcheck", "GET /documents", "POST /search", "POST /search-simple"} <= seen
+
+
+def test_every_tool_refuses_who_has_no_key_or_one_without_the_scope(service: Service) -> None:
+    async def call_all() -> list[str]:
+        wrong = []
+        async with (
+            service.app.router.lifespan_context(service.app),
+            httpx.AsyncClient(transport=httpx.ASGITransport(service.app), base_url="http://localhost") as client,
+        ):
+            for tool in TOOLS.values():
+                lacking = {scope: key for scope, key in service.keys.items() if scope not in {tool.scope, "admin"}}
+                for who, key, status in [
+                    ("without a key", None, 401),
+                    ("with a wrong key", "vp_made_up", 401),
+                    *((f"with the scope {scope}", key, 403) for scope, key in lacking.items()),
+                ]:
+                    answer = await client.post("/mcp", json=_calling(tool.name), headers=_headers(key))
+                    if answer.status_code != status:
+                        wrong.append(f"{tool.name} {who}: {answer.status_code} {answer.text}")
+        return wrong
+
+    assert asyncio.run(call_all()) == []
+    assert "embed_search" in TOOLS
+
+
+def _calling(tool: str) -> dict[str, object]:
+    return {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool, "arguments": {}}}
+
+
+def _headers(key: str | None) -> dict[str, str]:
+    accepted = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": "2025-06-18"}
+    return accepted if key is None else accepted | {"X-API-Key": key}
 
 
 def test_a_deep_look_needs_the_scope_search(service: Service) -> None:
