@@ -22,6 +22,10 @@ from vector_pipeline.core.store.schema import create_registry
 console = Console()
 messages = Console(stderr=True)
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+_NOBODY_WITHOUT = (
+    "this is the first key: from now on the service asks for one, on this machine too, unless "
+    "VECTOR_PIPELINE_TRUSTED_NETWORKS names it (127.0.0.1/32=admin)"
+)
 
 
 @click.group()
@@ -47,10 +51,13 @@ def create(name: str, scopes: tuple[str, ...], indexes: tuple[str, ...], days: i
     """Make a key called NAME, and show it: this once, since only a hash of it is kept."""
     expires_at = None if days is None else datetime.now(UTC) + timedelta(days=days)
     with _registry() as connection:
+        first = not api_keys.keys_on_file(connection).ever_made
         new = api_keys.create_key(connection, name, [AccessScope(one) for one in scopes], indexes or None, expires_at)
     if as_json:
         click.echo(json.dumps(_plain(new.key) | {"secret": new.secret}, indent=2))
         return
+    if first:
+        messages.print(_NOBODY_WITHOUT, highlight=False, soft_wrap=True)
     told = f"key {name}, {display.key_rights(new.key)}: keep it, it is shown this once"
     messages.print(told, highlight=False, soft_wrap=True)
     click.echo(new.secret)

@@ -6,6 +6,7 @@ import logging
 import os
 
 from vector_pipeline.core.errors import ConfigurationError
+from vector_pipeline.core.store.api_keys import without_keys
 
 VARIABLE = "APP_DEBUG"
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -32,8 +33,21 @@ def read_log_level(default: str = "WARNING") -> str:
     return level
 
 
+class WithoutKeys(logging.Filter):
+    """Masks API keys of the service, wherever a message has one from. For handlers: loggers pass theirs to no other."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        told = record.getMessage()
+        masked = without_keys(told)
+        if masked != told:
+            record.msg, record.args = masked, None
+        return True
+
+
 def set_up_logging() -> None:
     """Logs to standard error at the level of APP_DEBUG."""
     logging.basicConfig(level=read_log_level())
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(WithoutKeys())
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(max(logging.INFO, logging.getLogger().level))

@@ -58,3 +58,10 @@ def test_a_key_is_for_search_on_all_indexes_unless_said_otherwise() -> None:
     assert (made["scopes"], made["indexes"], made["expires_at"]) == (["search"], None, None)
     assert made["secret"].startswith(made["hint"])
     assert "page" in run("list").stdout
+
+
+@pytest.mark.usefixtures("target")
+def test_whoever_makes_the_first_key_is_told_that_it_is_needed_from_now_on() -> None:
+    first, second = (run("create", name).stderr for name in ("one", "two"))
+    assert "from now on the service asks for one, on this machine too" in first
+    assert "from now on" not in second

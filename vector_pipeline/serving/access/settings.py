@@ -46,7 +46,7 @@ class AccessSettings:
     proxies: tuple[Network, ...] = ()
     hosts: frozenset[str] = frozenset()
     cors_origins: tuple[str, ...] = ()
-    requests_per_minute: int = 6000
+    requests_per_minute: int = 60_000
     most_body_bytes: int = 1_048_576
     most_seconds: int = 60
 
