@@ -40,6 +40,10 @@ class IndexSpecError(VectorPipelineError):
         super().__init__("\n".join(f"{origin}, {problem}" for problem in self.problems))
 
 
+class WhereClauseError(VectorPipelineError):
+    """A condition over a table that came from outside is none that is taken over; the message says what to change."""
+
+
 class SearchRequestError(VectorPipelineError):
     """The request itself can't be answered; the message says what to change."""
 
