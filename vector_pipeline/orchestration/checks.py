@@ -31,6 +31,7 @@ from vector_pipeline.core.reports import (
 from vector_pipeline.orchestration import metadata
 from vector_pipeline.orchestration.assets import DOCUMENTS, EMBEDDINGS, ROWS, SEARCH_INDEX
 from vector_pipeline.orchestration.index_context import IndexContext
+from vector_pipeline.orchestration.looking import check_by_looking
 from vector_pipeline.orchestration.next_generation import GENERATION, NEXT_GENERATION
 from vector_pipeline.orchestration.resources import IndexesResource
 
@@ -194,16 +195,13 @@ def _declaration_result(index: IndexContext, problems: Sequence[object]) -> dg.A
 
 
 def _detectors(index: IndexContext) -> dg.AssetChecksDefinition:
-    @dg.asset_check(
-        asset=index.key(ROWS),
-        name=DETECTORS,
-        description="No detector has missed changes that the scrub has still to catch up with.",
+    return check_by_looking(
+        index,
+        ROWS,
+        DETECTORS,
+        "No detector has missed changes that the scrub has still to catch up with.",
+        lambda opened: _detectors_result(opened.detector_problems()),
     )
-    def detectors(indexes: IndexesResource) -> dg.AssetCheckResult:
-        with indexes.open(index.declaration) as opened:
-            return _detectors_result(opened.detector_problems())
-
-    return detectors
 
 
 def _detectors_result(problems: Mapping[str, str]) -> dg.AssetCheckResult:
@@ -217,18 +215,14 @@ def _detectors_result(problems: Mapping[str, str]) -> dg.AssetCheckResult:
 
 def _deletion_guard(index: IndexContext) -> dg.AssetChecksDefinition:
     guard = index.declaration.spec.deletion_guard
-
-    @dg.asset_check(
-        asset=index.key(DOCUMENTS),
-        name=DELETION_GUARD,
-        description=f"No mass deletion (more than {guard.share:.0%} and at least {guard.rows:,} rows) waits for "
-        "somebody to approve or reject it.",
+    return check_by_looking(
+        index,
+        DOCUMENTS,
+        DELETION_GUARD,
+        f"No mass deletion (more than {guard.share:.0%} and at least {guard.rows:,} rows) waits for somebody to "
+        "approve or reject it.",
+        lambda opened: _deletion_guard_result(opened.guarded_deletions()),
     )
-    def deletion_guard(indexes: IndexesResource) -> dg.AssetCheckResult:
-        with indexes.open(index.declaration) as opened:
-            return _deletion_guard_result(opened.guarded_deletions())
-
-    return deletion_guard
 
 
 def _deletion_guard_result(guarded: GuardedDeletions) -> dg.AssetCheckResult:
@@ -247,14 +241,8 @@ def _freshness(index: IndexContext) -> dg.AssetChecksDefinition:
     minutes = index.declaration.spec.automation.fresh_within_minutes
     limit = timedelta(minutes=minutes)
 
-    @dg.asset_check(
-        asset=index.key(DOCUMENTS),
-        name=FRESHNESS,
-        description=f"Every key range was compared with the source in the last {minutes:g} minutes.",
-    )
-    def freshness(indexes: IndexesResource) -> dg.AssetCheckResult:
-        with indexes.open(index.declaration) as opened:
-            status = opened.status()
+    def look(opened: VectorIndex) -> dg.AssetCheckResult:
+        status = opened.status()
         oldest = status.oldest_check_at
         age = datetime.now(UTC) - oldest if oldest else None
         return dg.AssetCheckResult(
@@ -273,18 +261,18 @@ def _freshness(index: IndexContext) -> dg.AssetChecksDefinition:
             },
         )
 
-    return freshness
+    return check_by_looking(
+        index,
+        DOCUMENTS,
+        FRESHNESS,
+        f"Every key range was compared with the source in the last {minutes:g} minutes.",
+        look,
+    )
 
 
 def _no_quarantine(index: IndexContext) -> dg.AssetChecksDefinition:
-    @dg.asset_check(
-        asset=index.key(EMBEDDINGS),
-        name=NO_QUARANTINE,
-        description="The provider gave a vector for every text that is not ignored.",
-    )
-    def no_quarantine(indexes: IndexesResource) -> dg.AssetCheckResult:
-        with indexes.open(index.declaration) as opened:
-            entries = opened.quarantine()
+    def look(opened: VectorIndex) -> dg.AssetCheckResult:
+        entries = opened.quarantine()
         return dg.AssetCheckResult(
             passed=all(entry.ignored_at for entry in entries),
             severity=dg.AssetCheckSeverity.WARN,
@@ -292,7 +280,9 @@ def _no_quarantine(index: IndexContext) -> dg.AssetChecksDefinition:
             metadata=metadata.of_quarantine(entries, quoting=index.declaration.spec.document.previews),
         )
 
-    return no_quarantine
+    return check_by_looking(
+        index, EMBEDDINGS, NO_QUARANTINE, "The provider gave a vector for every text that is not ignored.", look
+    )
 
 
 def _without_a_vector(entries: Sequence[QuarantineEntry]) -> str:
@@ -307,22 +297,22 @@ def _without_a_vector(entries: Sequence[QuarantineEntry]) -> str:
 
 
 def _model_drift(index: IndexContext) -> dg.AssetChecksDefinition:
-    @dg.asset_check(
-        asset=index.key(EMBEDDINGS),
-        name=MODEL_DRIFT,
-        description="The model gives a few canary texts the vectors that it gave them at first: it has not become "
-        "another one under its name. Costs some forty tokens.",
-    )
-    def model_drift(indexes: IndexesResource) -> dg.AssetCheckResult:
-        with indexes.open(index.declaration) as opened:
-            try:
-                return _model_drift_result(opened.look_at_model())
-            except (NotYetSyncedError, ProviderError) as error:
-                return dg.AssetCheckResult(
-                    passed=False, severity=dg.AssetCheckSeverity.WARN, description=f"not looked at: {error}"
-                )
+    def look(opened: VectorIndex) -> dg.AssetCheckResult:
+        try:
+            return _model_drift_result(opened.look_at_model())
+        except (NotYetSyncedError, ProviderError) as error:
+            return dg.AssetCheckResult(
+                passed=False, severity=dg.AssetCheckSeverity.WARN, description=f"not looked at: {error}"
+            )
 
-    return model_drift
+    return check_by_looking(
+        index,
+        EMBEDDINGS,
+        MODEL_DRIFT,
+        "The model gives a few canary texts the vectors that it gave them at first: it has not become another one "
+        "under its name. Costs some forty tokens.",
+        look,
+    )
 
 
 def _model_drift_result(drift: ModelDrift) -> dg.AssetCheckResult:
@@ -343,19 +333,19 @@ def _model_drift_result(drift: ModelDrift) -> dg.AssetCheckResult:
 def _budget(index: IndexContext) -> dg.AssetChecksDefinition:
     limit = index.declaration.spec.embedding.budget_per_day
 
-    @dg.asset_check(
-        asset=index.key(EMBEDDINGS),
-        name=BUDGET,
-        description="No text waits because today's budget is spent"
-        + (f" ({in_usd(limit)})." if limit is not None else "; none is declared (embedding.budget_per_day)."),
-    )
-    def budget(indexes: IndexesResource) -> dg.AssetCheckResult:
-        with indexes.open(index.declaration) as opened:
-            found, status = opened.budget(), opened.status()
+    def look(opened: VectorIndex) -> dg.AssetCheckResult:
+        found, status = opened.budget(), opened.status()
         result = _budget_result(found)
         return result._replace(metadata={**result.metadata, **metadata.of_spending(status.spent_today, status.spent)})
 
-    return budget
+    return check_by_looking(
+        index,
+        EMBEDDINGS,
+        BUDGET,
+        "No text waits because today's budget is spent"
+        + (f" ({in_usd(limit)})." if limit is not None else "; none is declared (embedding.budget_per_day)."),
+        look,
+    )
 
 
 def _budget_result(found: DailyBudget) -> dg.AssetCheckResult:
@@ -414,14 +404,8 @@ def parity_result(report: ParityReport) -> dg.AssetCheckResult:
 
 
 def _honesty(index: IndexContext) -> dg.AssetChecksDefinition:
-    @dg.asset_check(
-        asset=index.key(SEARCH_INDEX),
-        name=VECTOR_HONESTY,
-        description="Every stored vector has the model's length, is finite and not zero.",
-    )
-    def vector_honesty(indexes: IndexesResource) -> dg.AssetCheckResult:
-        with indexes.open(index.declaration) as opened:
-            keys, status = opened.check_honesty(), opened.status()
+    def look(opened: VectorIndex) -> dg.AssetCheckResult:
+        keys, status = opened.check_honesty(), opened.status()
         return dg.AssetCheckResult(
             passed=not keys,
             description=f"rows with a dishonest vector: {', '.join(keys[:20])}" if keys else "all are honest",
@@ -433,4 +417,10 @@ def _honesty(index: IndexContext) -> dg.AssetChecksDefinition:
             },
         )
 
-    return vector_honesty
+    return check_by_looking(
+        index,
+        SEARCH_INDEX,
+        VECTOR_HONESTY,
+        "Every stored vector has the model's length, is finite and not zero.",
+        look,
+    )

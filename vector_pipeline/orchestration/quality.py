@@ -8,12 +8,14 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 from pydantic import Field
 
 from vector_pipeline.core.errors import NotYetSyncedError, ProviderError, SearchRequestError
+from vector_pipeline.core.index import VectorIndex
 from vector_pipeline.core.search.golden_run import describe_comparison
 from vector_pipeline.core.search.golden_set import GoldenSetError
 from vector_pipeline.core.search.request import read_mode
 from vector_pipeline.core.spec import SearchMode
 from vector_pipeline.orchestration.assets import SEARCH_INDEX
 from vector_pipeline.orchestration.index_context import IndexContext
+from vector_pipeline.orchestration.looking import check_by_looking
 from vector_pipeline.orchestration.quality_metadata import golden_result, of_comparison, recall_result
 from vector_pipeline.orchestration.resources import IndexesResource
 
@@ -33,21 +35,20 @@ def quality_check_keys(index: IndexContext) -> list[dg.AssetCheckKey]:
 def _recall(index: IndexContext) -> dg.AssetChecksDefinition:
     floor = index.declaration.spec.search.recall_floor
 
-    @dg.asset_check(
-        asset=index.key(SEARCH_INDEX),
-        name=RECALL,
-        description=f"The ANN index of each field finds at least {floor:.0%} of the ten nearest documents that exact "
-        "search finds, measured on some fifty stored vectors.",
-    )
-    def recall(indexes: IndexesResource) -> dg.AssetCheckResult:
-        with indexes.open(index.declaration) as opened:
-            try:
-                report = opened.measure_recall()
-            except NotYetSyncedError as error:
-                return dg.AssetCheckResult(passed=False, description=str(error))
-        return recall_result(report)
+    def look(opened: VectorIndex) -> dg.AssetCheckResult:
+        try:
+            return recall_result(opened.measure_recall())
+        except NotYetSyncedError as error:
+            return dg.AssetCheckResult(passed=False, description=str(error))
 
-    return recall
+    return check_by_looking(
+        index,
+        SEARCH_INDEX,
+        RECALL,
+        f"The ANN index of each field finds at least {floor:.0%} of the ten nearest documents that exact search finds, "
+        "measured on some fifty stored vectors.",
+        look,
+    )
 
 
 class GoldenSetConfig(dg.Config):
