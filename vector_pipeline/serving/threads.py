@@ -15,12 +15,20 @@ from typing import Literal, TypeVar
 
 from vector_pipeline.core.errors import VectorPipelineError
 
-Kind = Literal["search", "words", "source", "health", "access", "rest"]
+Kind = Literal["search", "words", "source", "health", "access", "runs", "rest"]
 """A search that may wait for a provider; one that asks none; what reads MySQL; what looks whether servers are there;
-what reads API keys; status and the like."""
+what reads API keys; what has Dagster start runs, and waits for them; status and the like."""
 
 WORD_THREADS = 4
-_THREADS: dict[Kind, int] = {"search": 16, "words": WORD_THREADS, "source": 8, "health": 8, "access": 2, "rest": 8}
+_THREADS: dict[Kind, int] = {
+    "search": 16,
+    "words": WORD_THREADS,
+    "source": 8,
+    "health": 8,
+    "access": 2,
+    "runs": 8,
+    "rest": 8,
+}
 # A query's statements have limits of their own, and so has its request to the provider, a minute as a rule: by then
 # nobody waits any more.
 _SECONDS: dict[Kind, float] = {"search": 30.0, "words": 30.0}

@@ -38,8 +38,8 @@ class Asked:
 
     def everything(self) -> list[Declaration]:
         """All indexes that the caller may use, by name."""
-        declared = {one.spec.name: one for one in self.deployment.declarations()}
-        return [declared[name] for name in self.caller.indexes(declared)]
+        declared = {one.spec.name: one for one in reversed(self.deployment.declarations())}
+        return [declared[name] for name in self.caller.indexes(sorted(declared))]
 
     def named(self, which: Which) -> list[Declaration]:
         """The indexes that are meant, at least one: that of the name, or those over the table, or all.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,10 +15,13 @@ from vector_pipeline.core.source.plan import source_column_name
 from vector_pipeline.core.store.api_keys import AccessScope
 from vector_pipeline.core.store.summaries import IndexSummary, read_summaries
 from vector_pipeline.declarations import Declaration
+from vector_pipeline.serving.dagster_client import DagsterRefusedError, DagsterUnavailableError
 from vector_pipeline.serving.errors import service_of
 from vector_pipeline.serving.mcp.arguments import Arguments, Which
 from vector_pipeline.serving.mcp.asked import Asked
 from vector_pipeline.serving.mcp.tool import Answer, Tool
+
+_RUNS = 5
 
 
 class ListedIndex(BaseModel):
@@ -47,6 +50,17 @@ class IndexList(Answer):
     indexes: list[ListedIndex]
 
 
+class StandingRun(BaseModel):
+    """A run of Dagster for an index."""
+
+    run_id: str
+    run_url: str
+    job: str
+    status: str
+    began_at: datetime | None
+    ended_at: datetime | None
+
+
 class Standing(BaseModel):
     """How an index stands."""
 
@@ -64,6 +78,9 @@ class Standing(BaseModel):
     vector_dim: int | None
     last_synced_at: datetime | None
     last_compared_at: datetime | None = Field(description="When all of the table was last compared.")
+    runs: list[StandingRun] | None = Field(
+        description="Dagster's latest runs, newest first, where one index is asked for; null where they are not known."
+    )
     problem: str | None = Field(description="Why nothing can be told of it, if so.")
 
 
@@ -113,17 +130,38 @@ def index_status(asked: Asked, given: Which) -> Standings:
     """Tells how far indexes are behind their MySQL tables, how much of them can be found, and what was refused.
 
     Use it when a search finds less than expected, and to follow an index that is being filled. Name one by `index`, or
-    by `schema` and `table`; without any, all are told of.
+    by `schema` and `table`; without any, all are told of. Of a single one its latest runs are told too.
 
     Example: {"table": "orders"}
     """
-    is_named = given != Which()
-    return Standings(
-        indexes=[_standing(asked, one) for one in (asked.named(given) if is_named else asked.everything())]
-    )
+    meant = asked.everything() if given == Which() else asked.named(given)
+    runs = _runs(asked, meant[0].spec.name) if len(meant) == 1 else None
+    return Standings(indexes=[_standing(asked, one, runs) for one in meant])
 
 
-def _standing(asked: Asked, declaration: Declaration) -> Standing:
+def _runs(asked: Asked, index: str) -> list[StandingRun] | None:
+    try:
+        found = asked.deployment.dagster.runs(index, _RUNS)
+    except (DagsterUnavailableError, DagsterRefusedError):
+        return None
+    return [
+        StandingRun(
+            run_id=run.id,
+            run_url=run.url,
+            job=run.job,
+            status=run.status.value,
+            began_at=_moment(run.started),
+            ended_at=_moment(run.ended),
+        )
+        for run in found
+    ]
+
+
+def _moment(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+def _standing(asked: Asked, declaration: Declaration, runs: list[StandingRun] | None) -> Standing:
     found, problem = IndexStatus.unknown(declaration.spec.name), None
     try:
         with asked.deployment.opened(declaration.spec.name) as opened:
@@ -143,6 +181,7 @@ def _standing(asked: Asked, declaration: Declaration) -> Standing:
         vector_dim=found.dimensions,
         last_synced_at=found.last_synced_at,
         last_compared_at=found.last_round_at,
+        runs=runs,
         problem=problem,
     )
 

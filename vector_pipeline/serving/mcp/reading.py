@@ -9,7 +9,6 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field
 
 from vector_pipeline.core.preparation import right_table
-from vector_pipeline.core.search.documents import read_documents
 from vector_pipeline.core.source.plan import ReadingPlan, plan_reading
 from vector_pipeline.core.source.rows_by_key import read_rows_by_key
 from vector_pipeline.core.store.api_keys import AccessScope
@@ -67,8 +66,8 @@ def get_documents(asked: Asked, given: ByKey) -> IndexedAnswer:
     Example: {"table": "orders", "keys": ["17", "23"], "columns": ["notes", "status"]}
     """
     declaration = asked.one(given)
-    with asked.deployment.target() as connection:
-        found = read_documents(connection, declaration.spec.name, given.keys, SECONDS)
+    with asked.deployment.opened(declaration.spec.name) as opened:
+        found = opened.documents(given.keys)
     rows = {one.key: (one, {**one.texts, **one.metadata}) for one in found}
     for _, row in rows.values():
         _refuse_unknown(given.columns, row)
@@ -78,7 +77,7 @@ def get_documents(asked: Asked, given: ByKey) -> IndexedAnswer:
             IndexedRow(
                 primary_key_value=one.key,
                 metadata={name: row[name] for name in given.columns or row},
-                vector_behind=one.vector_behind or one.without_vector,
+                vector_behind=one.behind + one.without_vector > 0,
             )
             for one, row in rows.values()
         ],

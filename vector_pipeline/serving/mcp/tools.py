@@ -7,7 +7,8 @@ from typing import Any
 
 from vector_pipeline.serving.mcp.listing import LISTING
 from vector_pipeline.serving.mcp.reading import READING
+from vector_pipeline.serving.mcp.running import RUNNING
 from vector_pipeline.serving.mcp.searching import SEARCHING
 from vector_pipeline.serving.mcp.tool import Tool
 
-TOOLS: Mapping[str, Tool[Any]] = {tool.name: tool for tool in (*LISTING, *SEARCHING, *READING)}
+TOOLS: Mapping[str, Tool[Any]] = {tool.name: tool for tool in (*LISTING, *SEARCHING, *READING, *RUNNING)}

@@ -8,6 +8,8 @@ import pytest
 
 from vector_pipeline.core.settings import SourceSettings, TargetSettings
 from vector_pipeline.core.spec import IndexSpec
+from vector_pipeline.embedded.ports import choose_port
+from vector_pipeline.serving.settings import ServingSettings
 from vector_pipeline_tests.conftest import fresh_mysql_database, fresh_pg_database
 from vector_pipeline_tests.serving.mcp.agent import Agent, agent_over_http
 from vector_pipeline_tests.serving.serving import LiveServer, contract_spec, live_server
@@ -58,8 +60,9 @@ def two_tables(mariadb: SourceSettings, pg_template: TargetSettings) -> Iterator
 
 @pytest.fixture(scope="module")
 def live(two_tables: Workbench) -> Iterator[LiveServer]:
-    """A server over both."""
-    with live_server(two_tables, [contract_spec(), orders_spec()]) as server:
+    """A server over both, with no Dagster behind it."""
+    nowhere = ServingSettings(dagster_url=f"http://127.0.0.1:{choose_port()}")
+    with live_server(two_tables, [contract_spec(), orders_spec()], nowhere) as server:
         yield server
 
 
