@@ -159,10 +159,16 @@ def _name_problems(spec: IndexSpec) -> Iterator[DeclarationProblem]:
         yield DeclarationProblem("name", f"{name!r} is the name of another PostgreSQL schema", "choose another name")
 
 
+def reserved_served_names(fields: Iterable[str]) -> frozenset[str]:
+    """Names that an index with these embedded fields has for itself."""
+    embeddings = {f"{field}_embedding" for field in fields}
+    return frozenset(_DOCUMENT_COLUMNS | _SYSTEM_COLUMNS | embeddings | {"id", BEST_FIELD})
+
+
 def _served_name_problems(spec: IndexSpec) -> Iterator[DeclarationProblem]:
     if not spec.document.text:
         yield DeclarationProblem("document.text", "no column to embed is named", "name at least one")
-    embedding_columns = {f"{field}_embedding" for field in _embedded_fields(spec)}
+    reserved = reserved_served_names(_embedded_fields(spec))
     for part, names in (("text", spec.document.text), ("metadata", spec.document.metadata)):
         for name in names:
             field = f"document.{part}.{name}"
@@ -172,7 +178,7 @@ def _served_name_problems(spec: IndexSpec) -> Iterator[DeclarationProblem]:
                     "the served name is empty, too long, or has a % in it",
                     f"use 1 to {_LONGEST_SERVED_NAME_BYTES} bytes without %",
                 )
-            if name in _DOCUMENT_COLUMNS | _SYSTEM_COLUMNS | embedding_columns | {"id", BEST_FIELD}:
+            if name in reserved:
                 yield DeclarationProblem(
                     field,
                     f"{name!r} is a name that every index has for itself",

@@ -32,12 +32,14 @@ class SourceIndex:
     """One index of a table. Names of columns are in lower case.
 
     `columns` are those by which it is ordered, in one direction: up to the first of which it holds a part alone, and
-    none for an index without an order (hash, full text). `complete` says whether these are all that it has.
+    none for an index without an order (hash, full text). `complete` says whether these are all that it has. `primary`
+    is the table's primary key.
     """
 
     columns: tuple[str, ...]
     unique: bool
     complete: bool
+    primary: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,18 +120,18 @@ def read_table(connection: Connection, database: str, table: str) -> SourceTable
             (database, table),
         )
         parts = groupby(cursor.fetchall(), key=lambda row: row[0])
-        indexes = tuple(_index([row[1:] for row in rows]) for _, rows in parts)
+        indexes = tuple(_index([row[1:] for row in rows], name == "PRIMARY") for name, rows in parts)
     return SourceTable(database, str(found[0]), columns, indexes, is_view="VIEW" in str(found[1]).upper())
 
 
-def _index(parts: Sequence[tuple[Any, ...]]) -> SourceIndex:
+def _index(parts: Sequence[tuple[Any, ...]], primary: bool) -> SourceIndex:
     """An index from its parts: column (None for an expression), length of the part, direction, not unique, type."""
     _, _, direction, non_unique, kind = parts[0]
     ordered = takewhile(
         lambda part: kind == "BTREE" and part[0] is not None and part[1] is None and part[2] == direction, parts
     )
     columns = tuple(str(part[0]) for part in ordered)
-    return SourceIndex(columns, unique=not non_unique, complete=len(columns) == len(parts))
+    return SourceIndex(columns, not non_unique, len(columns) == len(parts), primary)
 
 
 def _text(value: str | bytes) -> str:
