@@ -50,6 +50,9 @@ from vector_pipeline.serving.threads import WORD_THREADS, Kind
 from vector_pipeline.serving.unanswered import UnansweredQueries
 
 _CONNECTIONS = 8
+# A query is embedded in some 100 ms. Two requests, and a pause between them, end before nobody waits any more
+# (`threads`), so that a provider that hangs gives back its threads.
+_PROVIDER_SECONDS = 12.0
 
 _T = TypeVar("_T")
 
@@ -326,7 +329,9 @@ class Deployment:
         key = declaration.spec.embedding.model_dump_json()
         with self._lock:
             if key not in self._providers:
-                self._providers[key] = ProvidersAsBuilt(declaration.spec, self.settings.embedding, None, self._closing)
+                self._providers[key] = ProvidersAsBuilt(
+                    declaration.spec, self.settings.embedding, None, self._closing, _PROVIDER_SECONDS
+                )
             return self._providers[key]
 
     @contextmanager

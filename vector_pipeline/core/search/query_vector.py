@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Hashable, Mapping, Sequence
 from contextlib import ExitStack
 
@@ -21,6 +22,8 @@ from vector_pipeline.core.spec import EmbeddingSpec, IndexSpec, LocalProviderSpe
 from vector_pipeline.core.store.registry import RegisteredIndex, VectorSpace
 
 _ATTEMPTS = 2
+# Somebody waits for the answer: a provider that asks for a longer pause is down to them.
+_LONGEST_PAUSE_SECONDS = 2.0
 
 
 class ProvidersAsBuilt:
@@ -28,11 +31,18 @@ class ProvidersAsBuilt:
 
     Args:
         given: replaces them all.
+        longest_seconds: for which one of them is waited in a request, where it declares more.
     """
 
     def __init__(
-        self, spec: IndexSpec, environment: EmbeddingSettings, given: EmbeddingProvider | None, closing: ExitStack
+        self,
+        spec: IndexSpec,
+        environment: EmbeddingSettings,
+        given: EmbeddingProvider | None,
+        closing: ExitStack,
+        longest_seconds: float | None = None,
     ) -> None:
+        self._longest_seconds = longest_seconds
         self._declared = spec.embedding
         self._environment = environment
         self._given = given
@@ -48,7 +58,7 @@ class ProvidersAsBuilt:
         space, last = index.generation.space, self._last
         if last is not None and last[0] is accepted and last[1] == space:
             return last[2]
-        built = embedding_as_built(self._declared, accepted.embedding, self._environment, space)
+        built = self._hurried(embedding_as_built(self._declared, accepted.embedding, self._environment, space))
         key = built.model_dump_json()
         with self._opening:
             if key not in self._open:
@@ -57,6 +67,15 @@ class ProvidersAsBuilt:
                 self._open[key] = provider
             self._last = accepted, space, self._open[key]
             return self._open[key]
+
+    def _hurried(self, built: EmbeddingSpec) -> EmbeddingSpec:
+        block = provider_block(built, self._environment)
+        declared = getattr(block, "timeout_seconds", None)
+        if self._longest_seconds is None or declared is None or declared <= self._longest_seconds:
+            return built
+        return built.model_copy(
+            update={"provider": block.model_copy(update={"timeout_seconds": self._longest_seconds})}
+        )
 
 
 def embedding_as_built(
@@ -139,7 +158,7 @@ class _Itself:
 
 def _embed_one(provider: EmbeddingProvider, text: str, length: VectorSpaceLength) -> Outcome:
     try:
-        batch = request_with_patience(provider, [text], _ATTEMPTS)
+        batch = request_with_patience(provider, [text], _ATTEMPTS, _pause)
     except ProviderRefusedError as error:
         return _refused(str(error))
     return _judged(batch, length)[0]
@@ -155,7 +174,7 @@ def _embed_many(provider: EmbeddingProvider, texts: Sequence[str], length: Vecto
         if down is not None:
             break
         try:
-            for outcome in request_halving(provider, [texts[place] for place in places], _ATTEMPTS):
+            for outcome in request_halving(provider, [texts[place] for place in places], _ATTEMPTS, sleep=_pause):
                 if isinstance(outcome, Embedded):
                     judged = _judged(outcome.batch, length)
                     for position, vector in zip(outcome.positions, judged, strict=True):
@@ -165,6 +184,10 @@ def _embed_many(provider: EmbeddingProvider, texts: Sequence[str], length: Vecto
         except ProviderError as error:
             down = error
     return [outcome if outcome is not None else down or _refused("no answer") for outcome in outcomes]
+
+
+def _pause(seconds: float) -> None:
+    time.sleep(min(seconds, _LONGEST_PAUSE_SECONDS))
 
 
 def _refused(message: str) -> SearchRequestError:
