@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from vector_pipeline.core.index import VectorIndex
+from vector_pipeline.core.settings import TargetSettings
 from vector_pipeline.core.spec import IndexSpec
 from vector_pipeline.core.store import connection as store_connection
 from vector_pipeline.core.store import locks
@@ -30,6 +31,12 @@ def _assert_equal(workbench: Workbench, spec: IndexSpec) -> None:
         report = index.verify()
         assert report.equal, report.differences
         assert not any(state.dirty for state in index.ranges())
+
+
+@pytest.fixture
+def pg_database(bare_pg_database: TargetSettings) -> TargetSettings:
+    """Our own tables are made by what is tested."""
+    return bare_pg_database
 
 
 @contextmanager

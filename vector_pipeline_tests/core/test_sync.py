@@ -5,9 +5,16 @@ from __future__ import annotations
 import pytest
 
 from vector_pipeline.core.errors import NotYetSyncedError
+from vector_pipeline.core.settings import TargetSettings
 from vector_pipeline.core.sync import sync_range
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.workbench import Workbench, faq_spec, question_only
+
+
+@pytest.fixture
+def pg_database(bare_pg_database: TargetSettings) -> TargetSettings:
+    """Our own tables are made by what is tested."""
+    return bare_pg_database
 
 
 def test_a_first_sync_ends_equal_to_the_table(any_workbench: Workbench) -> None:

@@ -27,8 +27,8 @@ NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 
 @pytest.fixture
-def empty(pg_database: TargetSettings) -> Iterator[psycopg.Connection]:
-    with postgres(pg_database) as connection:
+def empty(bare_pg_database: TargetSettings) -> Iterator[psycopg.Connection]:
+    with postgres(bare_pg_database) as connection:
         yield connection
 
 

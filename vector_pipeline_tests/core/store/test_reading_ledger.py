@@ -75,8 +75,8 @@ def test_an_index_that_is_not_registered_has_no_account(registered: Workbench) -
         assert (account.charge(500, 1, 600), account.owed()) == (None, None)
 
 
-def test_a_database_without_a_registry_has_no_account(pg_database: TargetSettings) -> None:
-    with postgres(pg_database) as connection:
+def test_a_database_without_a_registry_has_no_account(bare_pg_database: TargetSettings) -> None:
+    with postgres(bare_pg_database) as connection:
         account = ReadingLedger(lambda: connection, "faq")
         assert (account.charge(500, 1, 600), account.owed()) == (None, None)
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from vector_pipeline.core.errors import TargetUnavailableError
+from vector_pipeline.core.settings import TargetSettings
 from vector_pipeline.core.store.connection import connect
 from vector_pipeline.core.store.schema import REGISTRY_VERSION, create_registry
 from vector_pipeline_tests.workbench import Workbench, faq_spec
@@ -24,6 +25,12 @@ def _indexes_of_twins(workbench: Workbench) -> list[tuple[Any, ...]]:
         " WHERE indrelid = 'faq.documents'::regclass AND pg_get_indexdef(indexrelid, 1, true) LIKE 'md5%'"
         " ORDER BY 1"
     )
+
+
+@pytest.fixture
+def pg_database(bare_pg_database: TargetSettings) -> TargetSettings:
+    """Our own tables are made by what is tested."""
+    return bare_pg_database
 
 
 def test_the_index_for_unique_on_is_made_also_where_it_is_declared_later(workbench: Workbench) -> None:

@@ -9,7 +9,6 @@ import psycopg
 import pytest
 
 from vector_pipeline.core.settings import TargetSettings
-from vector_pipeline.core.store.schema import create_registry
 from vector_pipeline.core.store.unanswered_queries import (
     UnansweredQuery,
     forget,
@@ -27,7 +26,6 @@ A_WEEK = timedelta(days=7)
 def registry(pg_database: TargetSettings) -> Iterator[psycopg.Connection]:
     """A registry with the index `faq`."""
     with postgres(pg_database) as connection:
-        create_registry(connection)
         connection.execute(
             "INSERT INTO vector_pipeline.embedding_indexes (name, schema_name, active_generation)"
             " VALUES ('faq', 'faq', 1)"

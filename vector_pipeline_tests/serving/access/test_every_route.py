@@ -12,7 +12,6 @@ import pytest
 from fastapi import FastAPI
 
 from vector_pipeline.core.store.api_keys import AccessScope, create_key
-from vector_pipeline.core.store.schema import create_registry
 from vector_pipeline.serving.access.needs import INDEX_PARAMETER, Door, Needs, doors
 from vector_pipeline.serving.app import create_app
 from vector_pipeline.serving.deployment import Deployment
@@ -43,7 +42,6 @@ class Service:
 @pytest.fixture
 def service(bench_without_index: Workbench) -> Iterator[Service]:
     with postgres(bench_without_index.target) as connection:
-        create_registry(connection)
         keys = {scope: create_key(connection, scope.value, [scope]).secret for scope in AccessScope}
         for_elsewhere = create_key(connection, "limited", list(AccessScope), [_ELSEWHERE]).secret
     deployment = Deployment(bench_without_index.settings, None, list)

@@ -15,7 +15,6 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixe
 
 from vector_pipeline.cli import main
 from vector_pipeline.core.store.api_keys import AccessScope, create_key
-from vector_pipeline.core.store.schema import create_registry
 from vector_pipeline.embedded.ports import choose_port
 from vector_pipeline_tests.servers import postgres
 from vector_pipeline_tests.workbench import Workbench
@@ -59,7 +58,6 @@ def _wait_for(url: str) -> None:
 
 def test_keys_and_queries_are_written_nowhere_at_any_level(environment: Workbench, tmp_path: Path) -> None:
     with postgres(environment.target) as connection:
-        create_registry(connection)
         secret = create_key(connection, "dify", [AccessScope.SYNC]).secret
     url = f"http://127.0.0.1:{(port := choose_port())}"
     written = tmp_path / "written"
