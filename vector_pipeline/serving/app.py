@@ -11,7 +11,7 @@ from fastapi import Depends, FastAPI
 from vector_pipeline.serving import openapi_document, v1
 from vector_pipeline.serving.access.needs import refuse_undeclared
 from vector_pipeline.serving.access.protect import protect, reading_keys
-from vector_pipeline.serving.contract import documents, healthcheck, search
+from vector_pipeline.serving.contract import documents, healthcheck, search, sync
 from vector_pipeline.serving.deployment import Deployment
 from vector_pipeline.serving.errors import add_error_handlers
 from vector_pipeline.serving.mcp.http import McpOverHttp
@@ -42,6 +42,7 @@ def create_app(deployment: Deployment) -> FastAPI:
     add_error_handlers(app)
     app.include_router(healthcheck.router)
     app.include_router(documents.router)
+    app.include_router(sync.router)
     app.include_router(search.router)
     for router in v1.ROUTERS:
         app.include_router(router)

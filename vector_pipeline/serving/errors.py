@@ -37,15 +37,18 @@ from vector_pipeline.core.errors import (
 )
 from vector_pipeline.core.search.many import EveryIndexFailedError
 from vector_pipeline.declarations import UnknownIndexError
+from vector_pipeline.serving.dagster_client import DagsterRefusedError, DagsterUnavailableError, UnknownRunError
 from vector_pipeline.serving.threads import TookTooLongError
 
 MYSQL_UNAVAILABLE = "MySQL service unavailable"
 EMBEDDING_UNAVAILABLE = "Embedding service unavailable"
 SEARCH_ERROR = "Database search error"
+DAGSTER_UNAVAILABLE = "Dagster service unavailable"
 UNAVAILABLE = "Service unavailable"
 
 _SOURCE = (SourceUnavailableError, SourceRefusedError, SourceKeyError, SourceValueError, pymysql.MySQLError)
 _PROVIDER = (ProviderError, ConfigurationError)
+_DAGSTER = (DagsterUnavailableError, DagsterRefusedError)
 _TARGET = (
     TargetUnavailableError,
     TargetRefusedError,
@@ -56,7 +59,12 @@ _TARGET = (
 )
 
 # What a search waits for that has no limit of a few seconds is the provider.
-_WAITED_FOR = {"search": EMBEDDING_UNAVAILABLE, "words": SEARCH_ERROR, "source": MYSQL_UNAVAILABLE}
+_WAITED_FOR = {
+    "search": EMBEDDING_UNAVAILABLE,
+    "words": SEARCH_ERROR,
+    "source": MYSQL_UNAVAILABLE,
+    "dagster": DAGSTER_UNAVAILABLE,
+}
 
 _log = logging.getLogger(__name__)
 
@@ -69,6 +77,8 @@ def service_of(error: Exception) -> str:
         return MYSQL_UNAVAILABLE
     if isinstance(error, _PROVIDER):
         return EMBEDDING_UNAVAILABLE
+    if isinstance(error, _DAGSTER):
+        return DAGSTER_UNAVAILABLE
     return SEARCH_ERROR if isinstance(error, _TARGET) else UNAVAILABLE
 
 
@@ -97,7 +107,7 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(SearchRequestError, _cannot_be_answered)
-    for unknown in (UnknownIndexError, NotQuarantinedError):
+    for unknown in (UnknownIndexError, NotQuarantinedError, UnknownRunError):
         app.add_exception_handler(unknown, _unknown)
     for unfit in (NotYetSyncedError, IndexSpecError):
         app.add_exception_handler(unfit, _not_as_things_stand)

@@ -1,4 +1,7 @@
-"""What routes answer where they have no result, as the OpenAPI document declares it."""
+"""What routes answer where they have no result, as the OpenAPI document declares it.
+
+What is refused before a route is reached, `access` declares for all of them.
+"""
 
 from __future__ import annotations
 
@@ -59,23 +62,13 @@ class Unavailable(BaseModel):
 Responses = dict[int | str, dict[str, Any]]
 
 
-def _refused(status: int, description: str, **headers: str) -> Responses:
-    told = {
-        name.replace("_", "-"): {"description": what, "schema": {"type": "string"}} for name, what in headers.items()
-    }
-    return {status: {"model": Refused, "description": description, **({"headers": told} if told else {})}}
+def _refused(status: int, description: str) -> Responses:
+    return {status: {"model": Refused, "description": description}}
 
 
 NOT_FOUND = _refused(404, "There is no such thing")
 CONFLICT = _refused(409, "It can't be done as things stand: the index is not synced yet, or declared wrongly")
 INVALID: Responses = {422: {"model": InvalidRequest, "description": "The request can't be answered as it is"}}
 UNAVAILABLE: Responses = {503: {"model": Unavailable, "description": "A service that is needed is down"}}
-OF_ACCESS: Responses = (
-    _refused(401, "An API key is needed", WWW_Authenticate="How to send it")
-    | _refused(403, "The key has not got the scope, or is not for the index")
-    | _refused(413, "The body is too long")
-    | _refused(429, "Too many requests", Retry_After="Seconds to wait")
-    | _refused(504, "The answer took too long")
-)
-OF_AN_INDEX: Responses = OF_ACCESS | NOT_FOUND | CONFLICT | INVALID | UNAVAILABLE
+OF_AN_INDEX: Responses = NOT_FOUND | CONFLICT | INVALID | UNAVAILABLE
 """What routes of one index answer beside their result."""

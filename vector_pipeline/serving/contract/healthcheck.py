@@ -16,7 +16,7 @@ from vector_pipeline.serving.access.needs import OPEN
 from vector_pipeline.serving.dependencies import TheDeployment
 from vector_pipeline.serving.deployment import Deployment
 from vector_pipeline.serving.health import NEEDED_BY_SEARCH, Look, Server, look_at_servers
-from vector_pipeline.serving.responses import INVALID, OF_ACCESS
+from vector_pipeline.serving.responses import INVALID
 
 router = APIRouter(tags=["contract"])
 
@@ -49,8 +49,7 @@ class Health(BaseModel):
     operation_id="healthcheck",
     summary="Whether the service answers",
     response_model_exclude_none=True,
-    responses=OF_ACCESS
-    | INVALID
+    responses=INVALID
     | {503: {"model": Health, "description": "With `deep=true`: something that search needs is down"}},
 )
 async def healthcheck(

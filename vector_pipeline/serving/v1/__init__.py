@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from vector_pipeline.serving.v1 import documents, indexes, quarantine, search, status
+from vector_pipeline.serving.v1 import documents, indexes, quarantine, runs, search, status
 
 ROUTERS: tuple[APIRouter, ...] = (
     search.router,
@@ -12,5 +12,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     status.router,
     documents.router,
     quarantine.router,
+    runs.router,
 )
 """In the order of the OpenAPI document."""

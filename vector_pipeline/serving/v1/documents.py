@@ -26,7 +26,7 @@ async def list_documents(
     deployment: TheDeployment,
     _: SearchCaller,
     keys: Annotated[
-        list[Key] | None, Query(max_length=1000, description="The keys, as hits show them; each as `keys=…`.")
+        list[Key] | None, Query(max_length=100, description="The keys, as hits show them; each as `keys=…`.")
     ] = None,
     limit: Limit = 100,
     after: Annotated[

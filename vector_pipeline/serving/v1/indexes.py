@@ -10,7 +10,7 @@ from vector_pipeline.declarations import Declaration
 from vector_pipeline.serving.access.needs import SearchCaller
 from vector_pipeline.serving.dependencies import TheDeployment
 from vector_pipeline.serving.deployment import Deployment
-from vector_pipeline.serving.responses import OF_ACCESS, OF_AN_INDEX, UNAVAILABLE
+from vector_pipeline.serving.responses import OF_AN_INDEX, UNAVAILABLE
 from vector_pipeline.serving.threads import run_blocking
 from vector_pipeline.serving.v1 import index_models as models
 from vector_pipeline.serving.v1.parameters import IndexPath
@@ -18,7 +18,7 @@ from vector_pipeline.serving.v1.parameters import IndexPath
 router = APIRouter(prefix="/v1", tags=["indexes"])
 
 
-@router.get("/indexes", operation_id="list_indexes", summary="List the indexes", responses=OF_ACCESS | UNAVAILABLE)
+@router.get("/indexes", operation_id="list_indexes", summary="List the indexes", responses=UNAVAILABLE)
 async def list_indexes(deployment: TheDeployment, caller: SearchCaller) -> models.IndexList:
     """Tells of each index that the caller may search what it is made of, and what is served of it."""
 
