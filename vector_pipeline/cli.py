@@ -39,6 +39,7 @@ from vector_pipeline.declarations import Declaration, find_declaration, read_dec
 from vector_pipeline.embedded.folder import StackFolder, default_folder
 from vector_pipeline.key_commands import keys
 from vector_pipeline.log_level import set_up_logging
+from vector_pipeline.run_time_indexes import remove_index
 from vector_pipeline.serving.settings import read_serving_settings
 
 console = Console()
@@ -528,11 +529,17 @@ def erase(index: str, keys: tuple[str, ...], as_json: bool) -> None:
 @click.argument("index")
 @click.option("--yes", is_flag=True, help="Don't ask.")
 def drop(index: str, yes: bool) -> None:
-    """Remove INDEX from PostgreSQL, its vectors included. MySQL is not touched."""
+    """Remove INDEX from PostgreSQL, its vectors included. MySQL is not touched.
+
+    One that was declared at run time is not declared any more either.
+    """
     if not yes:
         click.confirm(f"Remove index {index} and all its vectors?", abort=True)
-    with _opened(index) as opened:
-        opened.drop()
+    if find_declaration(index).at_run_time:
+        remove_index(index, read_settings())
+    else:
+        with _opened(index) as opened:
+            opened.drop()
     messages.print(f"index {index} is removed")
 
 
