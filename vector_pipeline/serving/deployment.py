@@ -176,16 +176,25 @@ class Deployment:
             SourceUnavailableError: MySQL can't be reached.
         """
         declared = self.declaration(index).spec.source
+        asked = f"to read {declared.database or self.settings.source.database}.{declared.table}"
+        with self.source_session(declared.statement_seconds, asked) as connection:
+            yield connection
+
+    @contextmanager
+    def source_session(self, statement_seconds: float, asked: str) -> Iterator[source_connection.Connection]:
+        """The same for a table that no index is over.
+
+        Args:
+            statement_seconds: MySQL ends a statement that takes longer.
+            asked: what MySQL is to do, for errors.
+        """
         with ExitStack() as closing:
             try:
-                connection = source_connection.connect(self.settings.source, declared.statement_seconds)
+                connection = source_connection.connect(self.settings.source, statement_seconds)
                 closing.callback(source_connection.close, connection)
                 yield connection
             except pymysql.MySQLError as error:
-                asked = f"to read {declared.database or self.settings.source.database}.{declared.table}"
-                raise source_connection.source_error(
-                    self.settings.source, error, asked, declared.statement_seconds
-                ) from None
+                raise source_connection.source_error(self.settings.source, error, asked, statement_seconds) from None
 
     def kind_of(self, name: str | None, mode: SearchMode | None) -> Kind:
         """The threads for a search: those that ask no provider need not wait behind those that do. Never blocks; what

@@ -86,6 +86,11 @@ def test_a_key_for_some_indexes_is_told_the_same_of_others_and_of_none(agent: Ag
     assert refused.value.error.message == f"key faq-only {shown}"
 
 
+def test_a_key_for_some_indexes_makes_no_others(agent: Agent) -> None:
+    with pytest.raises(MCPError, match="is for some indexes only"):
+        agent.ask("embed_index_table", table="orders", columns=["notes"])
+
+
 def test_a_tool_that_is_not_there_is_a_protocol_error(live: LiveServer, keys: Keys) -> None:
     told = post(live.client, keys.by_scope[AccessScope.ADMIN], "tools/call", {"name": "embed_everything"}).json()
 

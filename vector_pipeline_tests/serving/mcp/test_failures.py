@@ -12,10 +12,15 @@ from vector_pipeline_tests.workbench import Workbench
 
 @pytest.mark.parametrize(
     ("tool", "arguments"),
-    [("sync_index", {"table": "orders"}), ("embed_reindex", {"index": "faq"}), ("embed_rebuild_all", {})],
+    [
+        ("sync_index", {"table": "orders"}),
+        ("embed_reindex", {"index": "faq"}),
+        ("embed_rebuild_all", {}),
+        ("embed_index_table", {"table": "orders", "columns": ["notes"]}),
+    ],
 )
 def test_without_dagster_nothing_is_started_and_the_service_is_named(
-    agent: Agent, tool: str, arguments: dict[str, str]
+    agent: Agent, tool: str, arguments: dict[str, object]
 ) -> None:
     assert re.fullmatch(r"Dagster service unavailable \(reference \w+\)", agent.fail(tool, **arguments))
 
