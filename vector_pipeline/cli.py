@@ -20,6 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from vector_pipeline import display
+from vector_pipeline.core import legacy_import
 from vector_pipeline.core.counted import counted
 from vector_pipeline.core.doctor import diagnose
 from vector_pipeline.core.errors import ConfigurationError, VectorPipelineError
@@ -39,6 +40,7 @@ from vector_pipeline.declarations import Declaration, find_declaration, read_dec
 from vector_pipeline.embedded.folder import StackFolder, default_folder
 from vector_pipeline.key_commands import keys
 from vector_pipeline.log_level import set_up_logging
+from vector_pipeline.run_time_indexes import remove_index
 from vector_pipeline.serving.settings import read_serving_settings
 
 console = Console()
@@ -528,12 +530,61 @@ def erase(index: str, keys: tuple[str, ...], as_json: bool) -> None:
 @click.argument("index")
 @click.option("--yes", is_flag=True, help="Don't ask.")
 def drop(index: str, yes: bool) -> None:
-    """Remove INDEX from PostgreSQL, its vectors included. MySQL is not touched."""
+    """Remove INDEX from PostgreSQL, its vectors included. MySQL is not touched.
+
+    One that was declared at run time is not declared any more either.
+    """
     if not yes:
         click.confirm(f"Remove index {index} and all its vectors?", abort=True)
-    with _opened(index) as opened:
-        opened.drop()
+    if find_declaration(index).at_run_time:
+        remove_index(index, read_settings())
+    else:
+        with _opened(index) as opened:
+            opened.drop()
     messages.print(f"index {index} is removed")
+
+
+@main.command("import-legacy")
+@click.argument("index")
+@click.option("--table", help="The table, as SCHEMA.TABLE. Default: public.INDEX_old.")
+@click.option(
+    "--text",
+    "texts",
+    multiple=True,
+    help="NAME=COLUMN: the column of a served text. Default: the columns of those names.",
+)
+@click.option(
+    "--vector",
+    "vectors",
+    multiple=True,
+    help="FIELD=COLUMN: the column of a field's vectors; fields without one are embedded. Default: FIELD_embedding.",
+)
+@click.option(
+    "--samples",
+    type=click.IntRange(0, 1000),
+    default=legacy_import.SAMPLES,
+    show_default=True,
+    help="Rows whose vectors are compared with what the model gives now, which is paid; 0 trusts the table.",
+)
+@as_json
+def import_from_earlier_service(
+    index: str, table: str | None, texts: tuple[str, ...], vectors: tuple[str, ...], samples: int, as_json: bool
+) -> None:
+    """Take over vectors that an earlier service kept in PostgreSQL, so that INDEX pays for none of their texts again.
+
+    To be called before the first sync. Texts and rows still come from MySQL; the table is only read.
+    """
+    with _opened(index) as opened:
+        report = opened.import_legacy(table, _named_columns(texts), _named_columns(vectors), samples)
+    _print(report, as_json, display.legacy_import)
+
+
+def _named_columns(given: Sequence[str]) -> dict[str, str]:
+    pairs = [one.partition("=") for one in given]
+    for name, _, column in pairs:
+        if not (name and column):
+            raise click.UsageError(f"{name!r} names no column; give it as NAME=COLUMN")
+    return {name: column for name, _, column in pairs}
 
 
 @main.group()

@@ -19,6 +19,7 @@ from vector_pipeline.core.deletion_guard import describe
 from vector_pipeline.core.doctor import Diagnosis
 from vector_pipeline.core.embedding.doctor import ProviderFindings
 from vector_pipeline.core.findings import Finding, Verdict
+from vector_pipeline.core.legacy_import import LegacyImport
 from vector_pipeline.core.model_drift import describe as describe_drift
 from vector_pipeline.core.money import describe_budget, in_short, in_usd
 from vector_pipeline.core.reports import (
@@ -265,6 +266,22 @@ def erasure(report: ErasureReport, events: int, dagster_home: Path) -> Renderabl
     absent = ", ".join(report.absent[:_MOST_KEYS])
     more = f" and {len(report.absent) - _MOST_KEYS} more" if len(report.absent) > _MOST_KEYS else ""
     return Group(told, Text(f"already absent from the index: {absent}{more}", "yellow"))
+
+
+def legacy_import(report: LegacyImport) -> RenderableType:
+    similarity = "not compared" if report.similarity is None else f"{report.similarity:.3f}"
+    return _facts(
+        f"taken over into {report.index}",
+        [
+            (f"rows of {report.table}", report.rows),
+            ("texts with a vector", report.texts),
+            ("vectors taken over", report.imported),
+            ("left out: zeros, NaN, another length", report.dishonest),
+            ("left out: no vector", report.without_vector),
+            ("left out: texts that are split", report.in_parts),
+            ("least similarity of the samples", similarity),
+        ],
+    )
 
 
 def statuses(found: Iterable[IndexStatus]) -> RenderableType:

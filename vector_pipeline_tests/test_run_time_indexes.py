@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from vector_pipeline.cli import main
 from vector_pipeline.core.batches import alone
 from vector_pipeline.core.errors import (
     DeclaredInAFileError,
@@ -204,6 +206,20 @@ def test_a_removed_index_is_gone_and_a_run_from_before_builds_nothing_anew(workb
         index.detect()
     assert workbench.postgres("SELECT FROM pg_namespace WHERE nspname = 'faq'") == []
     declare(workbench, files)
+
+
+def test_the_command_line_removes_it_with_its_declaration(
+    workbench: Workbench, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VECTOR_PIPELINE_STACK", str(tmp_path / "no-stack"))
+    workbench.create_faq(3)
+    spec = declare(workbench, files)
+    with open_index(spec, workbench.settings, origin=REGISTRY) as index:
+        sync_all(index)
+    result = CliRunner().invoke(main, ["drop", "faq", "--yes"])
+    assert (result.exit_code, run_time_names()) == (0, [])
+    assert workbench.postgres("SELECT FROM pg_namespace WHERE nspname = 'faq'") == []
 
 
 def test_an_index_that_was_never_filled_can_be_removed(workbench: Workbench, files: Path) -> None:

@@ -122,6 +122,10 @@ class NotQuarantinedError(VectorPipelineError):
     """A row has no text in quarantine, or only ignored ones."""
 
 
+class LegacyImportError(VectorPipelineError):
+    """What an earlier service has left can't be taken over."""
+
+
 class GenerationError(VectorPipelineError):
     """What was asked of an index's generations can't be done. Says why, and what can."""
 

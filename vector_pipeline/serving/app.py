@@ -15,6 +15,7 @@ from vector_pipeline.serving.contract import documents, healthcheck, search, syn
 from vector_pipeline.serving.deployment import Deployment
 from vector_pipeline.serving.errors import add_error_handlers
 from vector_pipeline.serving.mcp.http import McpOverHttp
+from vector_pipeline.serving.page import files as page
 from vector_pipeline.serving.threads import run_blocking
 
 
@@ -47,6 +48,7 @@ def create_app(deployment: Deployment) -> FastAPI:
     for router in v1.ROUTERS:
         app.include_router(router)
     app.include_router(openapi_document.router)
-    app.router.routes.append(tools.route)
+    app.include_router(page.router)
+    app.router.routes.extend((tools.route, page.files))
     protect(app, deployment.serving.access, reading_keys(deployment))
     return app

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,8 @@ from vector_pipeline.core.store import unanswered_queries
 from vector_pipeline.core.store.unanswered_queries import UnansweredQuery
 
 _FLUSH_SECONDS = 5.0
+# How soon after its time a query is gone, also where no other is taken down.
+_REMOVE_SECONDS = 3600.0
 _MOST_WAITING = 1000
 
 _log = logging.getLogger(__name__)
@@ -40,7 +43,9 @@ class UnansweredQueries:
         self._writing = threading.Lock()
         self._waiting: dict[tuple[str, bytes], UnansweredQuery] = {}
         self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._thread = threading.Thread(target=self._write_now_and_then, name="unanswered", daemon=True)
+        if self.are_kept:
+            self._thread.start()
 
     @property
     def are_kept(self) -> bool:
@@ -53,10 +58,6 @@ class UnansweredQueries:
         now = datetime.now(UTC)
         threshold = None if answer.mode == "text" else answer.threshold
         self._add(UnansweredQuery(answer.index, answer.query, 1, threshold, answer.filtered, now, now))
-        with self._lock:
-            if self._thread is None and not self._stopping.is_set():
-                self._thread = threading.Thread(target=self._write_now_and_then, name="unanswered", daemon=True)
-                self._thread.start()
 
     def flush(self) -> None:
         """Writes what waits, and removes what was kept for long enough. Doesn't raise: the log tells."""
@@ -64,20 +65,20 @@ class UnansweredQueries:
             with self._lock:
                 taken, self._waiting = list(self._waiting.values()), {}
             try:
-                with self._connect() as connection:
+                with self._connect() as connection, connection.transaction():
                     if taken:
                         unanswered_queries.record(connection, taken, self._kept_for)
                     unanswered_queries.remove_expired(connection, self._kept_for)
             except (VectorPipelineError, psycopg.Error) as error:
-                # Nothing of the query is in it: what the drivers say is told as the core tells it.
-                _log.warning("%d queries that found nothing could not be kept: %s", len(taken), type(error).__name__)
+                level = logging.WARNING if taken else logging.DEBUG
+                _log.log(level, "%d queries that found nothing wait to be kept: %s", len(taken), type(error).__name__)
                 for query in taken:
                     self._add(query)
 
     def close(self) -> None:
         """Writes what waits, and ends."""
         self._stopping.set()
-        if self._thread is not None:
+        if self.are_kept:
             self._thread.join()
         if self._waiting:
             self.flush()
@@ -91,6 +92,8 @@ class UnansweredQueries:
                 self._waiting[key] = query
 
     def _write_now_and_then(self) -> None:
+        flushed = float("-inf")
         while not self._stopping.wait(_FLUSH_SECONDS):
-            if self._waiting:
+            if self._waiting or time.monotonic() - flushed > _REMOVE_SECONDS:
                 self.flush()
+                flushed = time.monotonic()

@@ -26,6 +26,7 @@ from vector_pipeline.definitions import defs
 from vector_pipeline.embedded import demo_rows
 from vector_pipeline.orchestration.in_process import sync_in_process
 from vector_pipeline.orchestration.pools import set_pool_limits
+from vector_pipeline_tests.browser import CHROMIUM_ARGUMENTS, KEEP_IN, chromium
 from vector_pipeline_tests.conftest import PROJECT
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.orchestration.location import Location
@@ -39,21 +40,11 @@ playwright = pytest.importorskip("playwright.sync_api", reason="NO BROWSER TEST:
 pytestmark = pytest.mark.browser
 
 INDEX = "genie_documents"
-KEEP_IN = "VECTOR_PIPELINE_SCREENSHOTS"
 WINDOW = {"width": 1400, "height": 860}
 # The parts of the window that pictures are of, without what surrounds them.
 LINEAGE = {"x": 290, "y": 335, "width": 1060, "height": 310}
 PLOTS = {"x": 240, "y": 104, "width": 812, "height": 700}
 CHECKS = {"x": 240, "y": 0, "width": 1160, "height": 760}
-CHROMIUM_ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 DOCUMENTED = ("lineage", "plots", "checks", "mass-deletion", "lag", "generation-check", "golden-comparison")
 ROWS = 2_500
 FIRST = 1_500
@@ -95,7 +86,7 @@ class Office:
 def office(
     mysql_database: SourceSettings, pg_database: TargetSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Office]:
-    chromium = _chromium()
+    program = chromium()
     home = _dagster_home(tmp_path)
     with MisbehavingProvider(dimensions=64) as provider:
         for name, value in _environment(mysql_database, pg_database, provider, home).items():
@@ -105,7 +96,7 @@ def office(
             set_pool_limits(instance)  # before the server starts: two processes cannot make the databases at once
             location = Location(workbench, instance, find_declaration(INDEX).spec)
             with webserver(PROJECT, tmp_path / "webserver.log") as address:
-                yield Office(workbench, location, home, tmp_path, chromium, address)
+                yield Office(workbench, location, home, tmp_path, program, address)
 
 
 def test_the_interface_shows_lineage_partitions_plots_and_checks_of_an_index(office: Office) -> None:
@@ -398,11 +389,3 @@ def _dagster_home(tmp_path: Path) -> Path:
     home.mkdir()
     shutil.copy(PROJECT / "dagster.yaml", home)
     return home
-
-
-def _chromium() -> str:
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        found = shutil.which(name)
-        if found:
-            return found
-    pytest.skip("THE USER INTERFACE IS NOT TESTED: there is no chromium (on Debian: apt-get install chromium)")

@@ -26,19 +26,22 @@ from vector_pipeline_tests.workbench import Workbench
 ROWS = [(1, "Where do I renew my passport?", "At the Immigration office.", "2026-01-02 03:04:05", None, "a1")]
 
 
+@pytest.mark.parametrize(
+    ("workers", "number"), [("1", signal.SIGINT), pytest.param("2", signal.SIGTERM, marks=pytest.mark.long)]
+)
 def test_stopped_it_answers_what_is_under_way_and_takes_no_more(
-    mysql_database: SourceSettings, pg_database: TargetSettings, tmp_path: Path
+    mysql_database: SourceSettings, pg_database: TargetSettings, tmp_path: Path, workers: str, number: signal.Signals
 ) -> None:
     with MisbehavingProvider(64) as provider:
         bench = Workbench(mysql_database, pg_database, EmbeddingSettings(provider.url, None, provider.model))
         create_genie(bench, ROWS)
         provider.reset()
         provider.delay_seconds = 1.5
-        with serving_process(bench, tmp_path, "--workers", "2") as server, ThreadPoolExecutor(1) as threads:
+        with serving_process(bench, tmp_path, "--workers", workers) as server, ThreadPoolExecutor(1) as threads:
             body = {"query": "renew a passport", "similarity_threshold": -1}
             search = threads.submit(server.client.post, "/search", json=body)
             wait_until_asked(provider)
-            server.process.send_signal(signal.SIGTERM)
+            server.process.send_signal(number)
 
             assert search.result().json()["total_results"] == 1
             assert server.process.wait(30) == 0

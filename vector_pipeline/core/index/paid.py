@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 
 from vector_pipeline.core import (
     estimating,
+    legacy_import,
     money,
 )
 from vector_pipeline.core.batch_submission import Submission
 from vector_pipeline.core.batches import Batches, alone, batch_api
+from vector_pipeline.core.embedding.canaries import embed_canaries
 from vector_pipeline.core.embedding.offline import OFFLINE_SHARE_OF_PRICE, BatchLimits
 from vector_pipeline.core.embedding.tokens import counter_for
 from vector_pipeline.core.index.generations import IndexOfGenerations
 from vector_pipeline.core.index.opened import in_our_words
+from vector_pipeline.core.legacy_import import LegacyImport
 from vector_pipeline.core.reports import (
     BatchReport,
     DailyBudget,
@@ -25,10 +29,45 @@ from vector_pipeline.core.store import (
     offline_batches,
     registry,
 )
+from vector_pipeline.core.store.legacy_table import LegacyTable
+from vector_pipeline.core.store.view import renamed_stranger
 
 
 class PaidIndex(IndexOfGenerations):
     """Its money."""
+
+    @in_our_words
+    def import_legacy(
+        self,
+        table: str | None = None,
+        texts: Mapping[str, str] | None = None,
+        vectors: Mapping[str, str] | None = None,
+        samples: int = legacy_import.SAMPLES,
+    ) -> LegacyImport:
+        """Takes over vectors that an earlier service kept beside its texts, so that these are not paid for again.
+
+        Args:
+            table: as `table` or `schema.table`; the index's name with `_old` in `public`, if left out.
+            texts: column by served name; columns of those names, if left out.
+            vectors: column by embedded field; `question_embedding` for `question`, if left out.
+            samples: rows whose vectors are compared with what the model gives now, which is paid; 0 trusts the table.
+
+        Raises:
+            LegacyImportError: the table is not as it is said to be, or its vectors are another model's. Nothing is
+                taken over.
+            ProviderError: the provider is down.
+        """
+        index = self._ready()
+        schema, _, name = (table or renamed_stranger(self.spec.name)).rpartition(".")
+        usual_texts, usual_vectors = legacy_import.default_columns(index.generation.rendering)
+        return legacy_import.import_vectors(
+            self._open_target,
+            index,
+            LegacyTable(schema or "public", name, usual_texts | dict(texts or {}), dict(vectors or usual_vectors)),
+            lambda asked: embed_canaries(self._provider_as_built(index), self._attempts, asked),
+            self.spec.embedding.canary_similarity,
+            samples,
+        )
 
     @in_our_words
     def budget(self, *, counting: bool = True) -> DailyBudget:

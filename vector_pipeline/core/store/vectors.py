@@ -237,6 +237,34 @@ def store_vectors(
         )
 
 
+def store_retired(
+    connection: psycopg.Connection, index: RegisteredIndex, texts: Sequence[NeededText], found: Vectors
+) -> int:
+    """Stores honest vectors of texts that nothing serves yet, where a text has none. Returns how many.
+
+    Args:
+        found: shape (texts, stored dimensions), in the order of the texts, each of which is there once.
+    """
+    known = with_a_vector(connection, index, [text.content_hash for text in texts])
+    rows = sorted(
+        (text.content_hash, text.fields[0], n) for n, text in enumerate(texts) if text.content_hash not in known
+    )
+    if not rows:
+        return 0
+    with connection.transaction():
+        in_transaction(connection, Lock.VECTORS, index.index_id, shared=True)
+        return connection.execute(
+            sql.SQL(
+                """
+                INSERT INTO {retired} (content_hash, field, embedding)
+                SELECT * FROM unnest(%s::bytea[], %s::text[], %s)
+                ON CONFLICT DO NOTHING
+                """
+            ).format(**_tables(index)),
+            ([row[0] for row in rows], [row[1] for row in rows], VectorArray(found[[row[2] for row in rows]])),
+        ).rowcount
+
+
 def retire_unserved(connection: psycopg.Connection, index: RegisteredIndex) -> int:
     """Moves vectors that no passage of any generation needs or serves out of the searched table. Returns how many.
 

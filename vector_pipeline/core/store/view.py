@@ -44,6 +44,11 @@ def refuse_a_stranger(connection: psycopg.Connection, name: str) -> None:
     _mark_of_view(connection, name)
 
 
+def renamed_stranger(name: str) -> str:
+    """What the remedy calls a table that bore the index's name."""
+    return bounded(f"{name}_old")
+
+
 def _mark_of_view(connection: psycopg.Connection, name: str) -> str | None:
     """What our view of that name says of itself, None where there is none."""
     row = connection.execute(
@@ -57,8 +62,9 @@ def _mark_of_view(connection: psycopg.Connection, name: str) -> str | None:
     if row is not None and not (row[0] == "v" and (row[1] or "").startswith(_MARK)):
         raise NameTakenError(
             f"PostgreSQL already has public.{bounded(name)}, which vector-pipeline did not make",
-            f'rename it (ALTER TABLE public."{bounded(name)}" RENAME TO "{bounded(name + "_old")}") and sync: the rows '
-            "are read from MySQL again, and the renamed table stays for an import",
+            f'rename it (ALTER TABLE public."{bounded(name)}" RENAME TO "{renamed_stranger(name)}") and sync: the rows '
+            "are read from MySQL again. Before it, the vectors of a service that kept them beside its texts are taken "
+            f"over by: vector-pipeline import-legacy {name}",
         )
     return row[1] if row is not None else None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from vector_pipeline.serving.v1 import documents, indexes, quarantine, runs, search, status
+from vector_pipeline.serving.v1 import documents, indexes, quarantine, runs, search, status, unanswered
 
 ROUTERS: tuple[APIRouter, ...] = (
     search.router,
@@ -13,5 +13,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     documents.router,
     quarantine.router,
     runs.router,
+    unanswered.router,
 )
 """In the order of the OpenAPI document."""

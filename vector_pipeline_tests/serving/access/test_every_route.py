@@ -21,7 +21,7 @@ from vector_pipeline_tests.serving.access.small_service import ask
 from vector_pipeline_tests.workbench import Workbench
 
 # What may be asked by anybody: that the service is there, and the search page, which shows nothing without a key.
-OPEN = {"/healthcheck"}
+OPEN = {"/healthcheck", "/", "/page"}
 _ELSEWHERE = "elsewhere"
 
 

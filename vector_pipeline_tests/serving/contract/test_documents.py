@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import httpx
+import pytest
+
 from vector_pipeline_tests.serving.serving import LiveServer
 from vector_pipeline_tests.workbench import Workbench
 
@@ -58,3 +61,16 @@ def test_what_is_no_key_is_refused(live: LiveServer) -> None:
 
     assert answer.status_code == 422
     assert "is no key of index 'faq'" in answer.text
+
+
+def test_an_array_that_could_not_be_read_to_its_end_is_not_ended(live: LiveServer, bench: Workbench) -> None:
+    bench.mysql("INSERT INTO faq VALUES (%s, 'long', %s, NULL, NULL)", [(i, "x" * 20_000) for i in range(1001, 2001)])
+
+    with live.client.stream("GET", "/documents") as answer:
+        chunks = answer.iter_bytes()
+        first = next(chunks)
+        bench.mysql("DROP TABLE faq")
+        with pytest.raises(httpx.RemoteProtocolError):
+            list(chunks)
+
+    assert first.startswith(b'[{"question": "question number 1?"')

@@ -1,0 +1,1 @@
+"""The search page: HTML, styles and scripts as they are, without a build."""
