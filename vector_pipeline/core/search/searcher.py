@@ -93,15 +93,17 @@ class Searcher:
         filtered = request.filter is not None
         is_usual = request.generation is None and (request.mode or self._spec.search.mode) == "vector"
         assumed = self._assumed.get(filtered) if is_usual else None
+        failure: Exception | None = None
         if assumed is not None:
             try:
                 return self._answer(request, assumed, prepared, started)
-            except (ServedChangedError, SearchRequestError, *_VANISHED):
+            except Exception as error:
                 self._assumed.pop(filtered, None)
-            except BaseException:
-                self._assumed.pop(filtered, None)
-                raise
+                failure = error
         served = self._served(request.generation, filtered=filtered)
+        # Whatever it was, a model that was down or numbers that don't fit, it may be of what isn't served any more.
+        if failure is not None and served.is_as(assumed) and not isinstance(failure, ServedChangedError):
+            raise failure
         answer = self._answer(request, served, prepared, started)
         if is_usual:
             self._assumed[filtered] = replace(served, is_assumed=True)

@@ -96,6 +96,10 @@ class Served:
         if again.fetchone() != self.row:
             raise ServedChangedError
 
+    def is_as(self, other: Served | None) -> bool:
+        """Whether nothing has changed from the one to the other."""
+        return other is not None and self.row == other.row
+
     @property
     def scale(self) -> str:
         """What scores by its vectors are on: the model, with what it is given before texts and how it pools.

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from vector_pipeline.core.embedding.provider import EmbeddedBatch
-from vector_pipeline.core.errors import NotYetSyncedError, SearchRequestError
+from vector_pipeline.core.errors import NotYetSyncedError, ProviderUnavailableError, SearchRequestError
 from vector_pipeline.core.index import open_index
+from vector_pipeline.core.spec import IndexSpec
 from vector_pipeline_tests.counting_provider import CountingProvider
+from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.workbench import Workbench, question_only, sync_all
 
 
@@ -68,6 +70,41 @@ def test_what_has_changed_since_the_last_search_is_seen_by_the_next_one(workbenc
         workbench.postgres("DELETE FROM vector_pipeline.embedding_indexes; DROP SCHEMA faq CASCADE")
         with pytest.raises(NotYetSyncedError):
             index.search("question number 2?", filter={"address": {"prefix": "http"}})
+
+
+def test_the_first_search_after_a_switch_fails_for_nothing_of_the_model_before(workbench: Workbench) -> None:
+    workbench.create_faq(5)
+    with MisbehavingProvider(dimensions=8) as old, MisbehavingProvider(dimensions=8) as new:
+        workbench.sync(_embedded_by(old, "numbers"))
+        with (
+            workbench.index(_embedded_by(new, "letters")) as index,
+            workbench.index(_embedded_by(new, "letters")) as run,
+        ):
+            assert index.search("a query").generation == 1
+            assert run.build_next_generation().switched
+            old.stop()
+            assert index.search("another query").generation == 2
+            new.stop()
+            with pytest.raises(ProviderUnavailableError):
+                index.search("a third query")
+
+
+def test_an_index_made_anew_with_longer_vectors_is_searched_as_it_is_now(
+    workbench: Workbench, provider: MisbehavingProvider
+) -> None:
+    """Its tables have the names that they had."""
+    workbench.create_faq(5)
+    workbench.sync(question_only())
+    with workbench.index(question_only()) as index:
+        assert len(index.search("a query").hits) == 5
+        workbench.postgres("DELETE FROM vector_pipeline.embedding_indexes; DROP SCHEMA faq CASCADE")
+        provider.dimensions = 16
+        workbench.sync(question_only())
+        assert len(index.search("a query").hits) == 5
+
+
+def _embedded_by(provider: MisbehavingProvider, model: str) -> IndexSpec:
+    return question_only(embedding={"provider": {"type": "openai", "host": provider.url}, "model": model})
 
 
 def test_a_search_whose_index_is_dropped_meanwhile_says_so(workbench: Workbench) -> None:
