@@ -41,7 +41,8 @@ def keys() -> None:
     multiple=True,
     type=click.Choice([scope.value for scope in AccessScope]),
     default=[AccessScope.SEARCH.value],
-    help="search reads; sync starts syncs and reads nothing; admin may do everything. Several may be given. "
+    help="search reads; sync starts syncs and reads nothing; metrics is for Prometheus; admin may do everything. "
+    "Several may be given. "
     "Default: search.",
 )
 @click.option("--index", "indexes", multiple=True, help="An index that it is good for; several: those. Default: all.")

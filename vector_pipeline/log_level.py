@@ -49,5 +49,10 @@ def set_up_logging() -> None:
     logging.basicConfig(level=read_log_level())
     for handler in logging.getLogger().handlers:
         handler.addFilter(WithoutKeys())
+    quieten()
+
+
+def quieten() -> None:
+    """Keeps texts and frames out of the log, however much else is logged."""
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(max(logging.INFO, logging.getLogger().level))

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import Depends, FastAPI
+from starlette.types import ASGIApp
 
 from vector_pipeline.serving import openapi_document, v1
 from vector_pipeline.serving.access.needs import refuse_undeclared
@@ -15,6 +16,10 @@ from vector_pipeline.serving.contract import documents, healthcheck, search, syn
 from vector_pipeline.serving.deployment import Deployment
 from vector_pipeline.serving.errors import add_error_handlers
 from vector_pipeline.serving.mcp.http import McpOverHttp
+from vector_pipeline.serving.observing import route as metrics
+from vector_pipeline.serving.observing.indexes import IndexFigures
+from vector_pipeline.serving.observing.routes import route_of
+from vector_pipeline.serving.observing.watching import Watching
 from vector_pipeline.serving.page import files as page
 from vector_pipeline.serving.threads import run_blocking
 
@@ -23,14 +28,16 @@ def create_app(deployment: Deployment) -> FastAPI:
     """The application over a deployment, which it closes at its end."""
 
     tools = McpOverHttp(deployment)
+    figures = IndexFigures(deployment)
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
         async with tools.running():
             yield
+        figures.close()
         await run_blocking("rest", deployment.close)
 
-    app = FastAPI(
+    app = _Service(
         title="vector-pipeline",
         summary="Searches vector indexes in PostgreSQL that are kept true to tables in MySQL.",
         version=version("vector-pipeline"),
@@ -40,6 +47,7 @@ def create_app(deployment: Deployment) -> FastAPI:
         openapi_url=None,
     )
     app.state.deployment = deployment
+    app.state.index_figures = figures
     add_error_handlers(app)
     app.include_router(healthcheck.router)
     app.include_router(documents.router)
@@ -47,8 +55,18 @@ def create_app(deployment: Deployment) -> FastAPI:
     app.include_router(search.router)
     for router in v1.ROUTERS:
         app.include_router(router)
+    app.include_router(metrics.router)
     app.include_router(openapi_document.router)
     app.include_router(page.router)
     app.router.routes.extend((tools.route, page.files))
     protect(app, deployment.serving.access, reading_keys(deployment))
     return app
+
+
+class _Service(FastAPI):
+    """Watched from outside of all middleware, and of what answers errors that nobody expected."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        deployment: Deployment = self.state.deployment
+        whole = super().build_middleware_stack()
+        return Watching(whole, route_of(self.routes), deployment.serving.observing.log_queries)

@@ -44,6 +44,10 @@ from vector_pipeline.declared_at_run_time import RegistryCache, cache_path
 from vector_pipeline.serving.dagster_client import DagsterClient
 from vector_pipeline.serving.declared import DeclaredIndexes, DeclaredInFiles
 from vector_pipeline.serving.errors import told
+from vector_pipeline.serving.observing.metrics import CacheFigures
+from vector_pipeline.serving.observing.providers import observed
+from vector_pipeline.serving.observing.searches import observed_search
+from vector_pipeline.serving.observing.tracing import traced_statements
 from vector_pipeline.serving.settings import DEFAULT_INDEX, ServingSettings
 from vector_pipeline.serving.target_pool import TargetPool
 from vector_pipeline.serving.threads import WORD_THREADS, Kind
@@ -54,7 +58,7 @@ _CONNECTIONS = 8
 # (`threads`), so that a provider that hangs gives back its threads.
 _PROVIDER_SECONDS = 12.0
 
-_T = TypeVar("_T")
+_Outcome = TypeVar("_Outcome")
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,7 @@ class Deployment:
         self.settings = settings
         self.serving = serving or ServingSettings()
         self.query_cache = QueryCache(cache_for(settings.query_cache, 1))
+        self._cache_figures = CacheFigures()
         self._declared = DeclaredIndexes(in_files or DeclaredInFiles(), self._stored_declarations)
         self._stored: Sequence[StoredDeclaration] | None = None
         self._closing = ExitStack()
@@ -223,11 +228,12 @@ class Deployment:
 
     def search_many(self, name: str, requests: Sequence[SearchRequest]) -> list[SearchAnswer | VectorPipelineError]:
         """An answer to each request, or what is wrong with it. See `Searcher.search_many`; raises as `search`."""
-        return self._searched(name, lambda searcher: searcher.search_many(requests))
+        queries = [request.query for request in requests]
+        return self._searched(name, "batch", queries, lambda searcher: searcher.search_many(requests))
 
     def similar(self, name: str, request: SimilarRequest, watch: SearchWatch | None = None) -> SearchAnswer:
         """The documents nearest to one that is there. See `Searcher.similar`; takes and raises what `search` does."""
-        return self._searched(name, lambda searcher: searcher.similar(request), watch)
+        return self._searched(name, "similar", [], lambda searcher: [searcher.similar(request)], watch)[0]
 
     def search_across(
         self, names: Sequence[str], request: SearchRequest, watch: SearchWatch | None = None
@@ -298,21 +304,35 @@ class Deployment:
         return self._providers_of(declaration).of(served.index, served.accepted)
 
     def _answer(self, name: str, request: SearchRequest, watch: SearchWatch | None) -> SearchAnswer:
-        answer = self._searched(name, lambda searcher: searcher.search(request), watch)
+        mode, queries = request.mode, [request.query]
+        [answer] = self._searched(name, mode, queries, lambda searcher: [searcher.search(request)], watch)
         if watch is not None:
             watch.answers[name] = answer
         return answer
 
-    def _searched(self, name: str, ask: Callable[[Searcher], _T], watch: SearchWatch | None = None) -> _T:
+    def _searched(
+        self,
+        name: str,
+        mode: str | None,
+        queries: Sequence[str],
+        ask: Callable[[Searcher], list[_Outcome]],
+        watch: SearchWatch | None = None,
+    ) -> list[_Outcome]:
         declaration = self.declaration(name)
         declaration.refuse_if_wrong()
         with ExitStack() as closing:
+            search = closing.enter_context(observed_search(name, mode or declaration.spec.search.mode, queries))
             closing.enter_context(self._in_our_words())
-            connection = closing.enter_context(self.search_pool.connection())
+            with search.waiting():
+                connection = closing.enter_context(self.search_pool.connection())
+            closing.enter_context(traced_statements(connection))
             if watch is not None and watch.explaining:
                 watch.statements[name] = closing.enter_context(recorded_statements(connection))
             self._borrowed.connection = connection
-            return ask(self._searcher_of(declaration))
+            outcomes = ask(self._searcher_of(declaration))
+            search.note(outcomes)
+            self._cache_figures.note(self.query_cache.counts)
+            return outcomes
 
     def _searcher_of(self, declaration: Declaration) -> Searcher:
         """The one of all threads, which searches on what the calling one has borrowed: it remembers what saves the next
@@ -339,7 +359,7 @@ class Deployment:
         with self._lock:
             if key not in self._providers:
                 self._providers[key] = ProvidersAsBuilt(
-                    declaration.spec, self.settings.embedding, None, self._closing, _PROVIDER_SECONDS
+                    declaration.spec, self.settings.embedding, None, self._closing, _PROVIDER_SECONDS, observed
                 )
             return self._providers[key]
 

@@ -7,7 +7,6 @@ and a reference id, under which the log has the rest: 503. Bodies are `{"detail"
 from __future__ import annotations
 
 import logging
-import uuid
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,6 +37,7 @@ from vector_pipeline.core.errors import (
 from vector_pipeline.core.search.many import EveryIndexFailedError
 from vector_pipeline.declarations import UnknownIndexError
 from vector_pipeline.serving.dagster_client import DagsterRefusedError, DagsterUnavailableError, UnknownRunError
+from vector_pipeline.serving.observing.request import current_id, new_id
 from vector_pipeline.serving.threads import TookTooLongError
 
 MYSQL_UNAVAILABLE = "MySQL service unavailable"
@@ -92,8 +92,8 @@ def told(error: VectorPipelineError) -> str:
 
 
 def new_reference() -> str:
-    """An id that the log can be searched for."""
-    return uuid.uuid4().hex[:12]
+    """An id that the log can be searched for: that of the request, where there is one."""
+    return current_id() or new_id()
 
 
 def reference_of(request: Request) -> str:

@@ -16,10 +16,12 @@ from vector_pipeline.core.errors import ConfigurationError, TargetUnavailableErr
 from vector_pipeline.core.settings import read_settings
 from vector_pipeline.core.store.api_keys import keys_on_file
 from vector_pipeline.core.store.connection import connect
-from vector_pipeline.log_level import set_up_logging
 from vector_pipeline.serving.access.announcement import who_is_served
 from vector_pipeline.serving.app import create_app
 from vector_pipeline.serving.deployment import Deployment
+from vector_pipeline.serving.observing.exposition import folder_for
+from vector_pipeline.serving.observing.logs import set_up_service_logging
+from vector_pipeline.serving.observing.tracing import set_up_tracing
 from vector_pipeline.serving.settings import ServingSettings, read_serving_settings
 from vector_pipeline.serving.threads import set_threads
 
@@ -52,9 +54,10 @@ def serve(serving: ServingSettings, on_listening: Callable[[], None] = lambda: N
         lifespan="on",
     )
     _refuse_unusable_tls(serving)
-    with closing(_listen(serving)) as listening:
+    with closing(_listen(serving)) as listening, folder_for(serving.workers):
         on_listening()
         if serving.workers > 1:
+            set_up_service_logging(serving.observing.log_format)
             Multiprocess(config, sockets=[listening]).run()
         else:
             with suppress(KeyboardInterrupt):
@@ -78,8 +81,9 @@ def announcement(serving: ServingSettings) -> str:
 
 def application() -> FastAPI:
     """The application of one process, as the environment says."""
-    set_up_logging()
     serving = read_serving_settings()
+    set_up_service_logging(serving.observing.log_format)
+    set_up_tracing()
     set_threads("search", serving.search_threads)
     return create_app(Deployment(read_settings(), serving))
 

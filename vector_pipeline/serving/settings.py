@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from vector_pipeline.core.errors import ConfigurationError
 from vector_pipeline.serving.access.settings import AccessSettings, read_access_settings
+from vector_pipeline.serving.observing.settings import ObservingSettings, read_observing_settings
 
 _PREFIX = "VECTOR_PIPELINE_"
 DEFAULT_INDEX = "genie_documents"
@@ -28,6 +29,7 @@ class ServingSettings:
         search_threads: searches that are worked on at once, in a process.
         waiting_seconds: how long a request waits for a connection to PostgreSQL.
         unanswered_days: for how many days a query that found nothing is kept after it was last asked; 0 keeps none.
+        observing: what is logged and measured.
     """
 
     host: str = "127.0.0.1"
@@ -42,6 +44,7 @@ class ServingSettings:
     search_threads: int = 16
     waiting_seconds: float = 5.0
     unanswered_days: int = 0
+    observing: ObservingSettings = field(default_factory=ObservingSettings)
 
     @property
     def url(self) -> str:
@@ -74,6 +77,7 @@ def read_serving_settings(environment: Mapping[str, str] | None = None) -> Servi
         shutdown_seconds=_number(variables, "SHUTDOWN_SECONDS", usual.shutdown_seconds),
         search_threads=_number(variables, "SEARCH_THREADS", usual.search_threads),
         unanswered_days=_number(variables, "UNANSWERED_DAYS", usual.unanswered_days, most=3650, least=0),
+        observing=read_observing_settings(variables),
     )
 
 

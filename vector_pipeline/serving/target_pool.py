@@ -18,6 +18,7 @@ from vector_pipeline.core.errors import TargetUnavailableError
 from vector_pipeline.core.settings import TargetSettings
 from vector_pipeline.core.store import connection as store_connection
 from vector_pipeline.core.store import schema
+from vector_pipeline.serving.observing.metrics import POOL_IN_USE, POOL_MOST, POOL_WAITING
 
 # A connection on the same machine is there in 10 ms; one that can't be had is known by then.
 _LOOK_AGAIN_SECONDS = 0.25
@@ -52,6 +53,7 @@ class TargetPool:
             name=name,
             open=False,
         )
+        POOL_MOST.labels(name).set(most)
 
     @contextmanager
     def connection(self) -> Iterator[psycopg.Connection]:
@@ -60,9 +62,11 @@ class TargetPool:
         Raises:
             TargetUnavailableError: PostgreSQL is away, or all connections are in use for as long as one waits.
         """
-        connection = self._take()
+        with POOL_WAITING.labels(self._name).track_inprogress():
+            connection = self._take()
         try:
-            yield connection
+            with POOL_IN_USE.labels(self._name).track_inprogress():
+                yield connection
         finally:
             self._pool.putconn(connection)
 

@@ -15,9 +15,10 @@ from typing import Literal, TypeVar
 
 from vector_pipeline.core.errors import VectorPipelineError
 
-Kind = Literal["search", "words", "source", "health", "access", "dagster", "runs", "rest"]
+Kind = Literal["search", "words", "source", "health", "access", "metrics", "dagster", "runs", "rest"]
 """A search that may wait for a provider; one that asks none; what reads MySQL; what looks whether servers are there;
-what reads API keys; what asks Dagster something; what has it start runs, and waits for them; status and the like."""
+what reads API keys; what writes metrics; what asks Dagster something; what has it start runs, and waits for them;
+status and the like."""
 
 WORD_THREADS = 4
 _THREADS: dict[Kind, int] = {
@@ -26,6 +27,7 @@ _THREADS: dict[Kind, int] = {
     "source": 8,
     "health": 8,
     "access": 2,
+    "metrics": 1,
     "dagster": 8,
     "runs": 8,
     "rest": 8,

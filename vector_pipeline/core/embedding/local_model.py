@@ -57,6 +57,11 @@ class LocalModelProvider:
         return f"local:{LOCAL_MODEL}"
 
     @property
+    def same_vectors(self) -> str:
+        """Providers with the same give the same vectors: queries that one has embedded another need not."""
+        return self.name
+
+    @property
     def model(self) -> str:
         """The model's name, as part of the vector space's fingerprint."""
         return LOCAL_MODEL

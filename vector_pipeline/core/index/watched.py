@@ -23,7 +23,9 @@ from vector_pipeline.core.reports import (
     Preview,
 )
 from vector_pipeline.core.search_index import read_status
+from vector_pipeline.core.source.keys import is_whole_number
 from vector_pipeline.core.store import (
+    contents,
     detector_states,
     registry,
     unanswered_queries,
@@ -98,6 +100,14 @@ class WatchedIndex(OpenedIndex):
         if index is None or limit is None:
             return found
         return replace(found, budget=money.budget(self._target, index, limit, counting=False))
+
+    @in_our_words
+    def last_synced_key(self) -> int | None:
+        """The greatest key that has a document, if keys are whole numbers, which names of partitions show too: others
+        may be personal. None before the first sync."""
+        index = registry.load(self._target, self.spec.name)
+        greatest = None if index is None else contents.greatest_key(self._target, index)
+        return None if greatest is None or not is_whole_number(*greatest) else int(greatest[0])
 
     @in_our_words
     def unanswered(self, limit: int) -> list[UnansweredQuery]:

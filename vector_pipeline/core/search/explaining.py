@@ -21,14 +21,16 @@ def recorded_statements(connection: psycopg.Connection) -> Iterator[list[str]]:
     """A list that grows with each statement that the connection runs inside of the block, with placeholders."""
     statements: list[str] = []
 
-    class Recording(psycopg.Cursor[Any]):
+    usual: type[psycopg.Cursor[Any]] = connection.cursor_factory
+
+    class Recording(usual):  # type: ignore[valid-type, misc]
         def execute(self, query: Any, *arguments: Any, **options: Any) -> Self:
-            text = _as_text(query, connection)
+            text = as_text(query, connection)
             if not text.startswith(_ONLY_SETTINGS):
                 statements.append(text)
-            return super().execute(query, *arguments, **options)
+            executed: Self = super().execute(query, *arguments, **options)
+            return executed
 
-    usual = connection.cursor_factory
     connection.cursor_factory = Recording
     try:
         yield statements
@@ -36,7 +38,8 @@ def recorded_statements(connection: psycopg.Connection) -> Iterator[list[str]]:
         connection.cursor_factory = usual
 
 
-def _as_text(query: object, connection: psycopg.Connection) -> str:
+def as_text(query: object, connection: psycopg.Connection) -> str:
+    """A statement as it is sent, with placeholders."""
     if isinstance(query, sql.Composable):
         text = query.as_string(connection)
     else:

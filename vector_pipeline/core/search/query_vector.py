@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import ExitStack
 
 from vector_pipeline.core.embedding.choose import choose_model, choose_provider, declared_pooling, provider_block
 from vector_pipeline.core.embedding.honesty import VectorSpaceLength, judge
-from vector_pipeline.core.embedding.local_model import LocalModelProvider
 from vector_pipeline.core.embedding.packing import Packer
 from vector_pipeline.core.embedding.provider import EmbeddedBatch, EmbeddingProvider, limits_of
 from vector_pipeline.core.embedding.requesting import Embedded, request_halving, request_with_patience
@@ -32,6 +31,7 @@ class ProvidersAsBuilt:
     Args:
         given: replaces them all.
         longest_seconds: for which one of them is waited in a request, where it declares more.
+        around: what is put around each that is opened; it passes through what it doesn't change.
     """
 
     def __init__(
@@ -41,8 +41,10 @@ class ProvidersAsBuilt:
         given: EmbeddingProvider | None,
         closing: ExitStack,
         longest_seconds: float | None = None,
+        around: Callable[[EmbeddingProvider], EmbeddingProvider] = lambda provider: provider,
     ) -> None:
         self._longest_seconds = longest_seconds
+        self._around = around
         self._declared = spec.embedding
         self._environment = environment
         self._given = given
@@ -62,7 +64,7 @@ class ProvidersAsBuilt:
         key = built.model_dump_json()
         with self._opening:
             if key not in self._open:
-                provider = choose_provider(built, self._environment)
+                provider = self._around(choose_provider(built, self._environment))
                 self._closing.callback(provider.close)
                 self._open[key] = provider
             self._last = accepted, space, self._open[key]
@@ -137,10 +139,11 @@ def query_vectors(
 
 def _identity(provider: EmbeddingProvider) -> Hashable:
     """Equal for providers that give the same vectors."""
-    endpoint = getattr(provider, "endpoint", None)
-    if isinstance(endpoint, str):
-        return endpoint
-    return provider.name if isinstance(provider, LocalModelProvider) else _Itself(provider)
+    for told in ("endpoint", "same_vectors"):
+        identity = getattr(provider, told, None)
+        if isinstance(identity, str):
+            return identity
+    return _Itself(provider)
 
 
 class _Itself:

@@ -238,6 +238,11 @@ def sort_key(columns: Sequence[KeyColumn], key: str, weights: Sequence[str | Non
     return b"".join(parts)
 
 
+def is_whole_number(key: str, order: bytes) -> bool:
+    """Whether a key of one column, whose `sort_key` is `order`, is a whole number by its column's type."""
+    return re.fullmatch(r"-?[0-9]{1,20}", key) is not None and order == (int(key) + _SIGN_BIT).to_bytes(9, "big")
+
+
 def _component_order(column: KeyColumn, text: str, weight: str | None) -> bytes:
     match column.kind:
         case KeyKind.INTEGER:

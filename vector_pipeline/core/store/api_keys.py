@@ -30,10 +30,11 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,62}")
 
 
 class AccessScope(StrEnum):
-    """What a caller may do. `ADMIN` may do everything; `SYNC` reads nothing."""
+    """What a caller may do. `ADMIN` may do everything; `SYNC` and `METRICS` read no documents."""
 
     SEARCH = "search"
     SYNC = "sync"
+    METRICS = "metrics"
     ADMIN = "admin"
 
 

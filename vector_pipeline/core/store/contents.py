@@ -116,3 +116,26 @@ def _waiting(index: RegisteredIndex) -> sql.Composed:
 
 def _waiting_parameters(index: RegisteredIndex) -> tuple[object, ...]:
     return (list(index.generation.rendering.embedded_fields), *(2 * (index.index_id, index.generation.space.number)))
+
+
+def greatest_key(connection: psycopg.Connection, index: RegisteredIndex) -> tuple[str, bytes] | None:
+    """The greatest key that has a document, with its `sort_key`; None where there is none. Reads one key range."""
+    row = connection.execute(
+        sql.SQL(
+            """
+            SELECT d.key, d.sort_key
+            FROM {} d
+            WHERE d.range_id = (
+                SELECT r.range_id
+                FROM vector_pipeline.key_ranges r
+                JOIN vector_pipeline.range_states s ON s.range_id = r.range_id AND s.generation = %(generation)s
+                WHERE r.index_id = %(index)s AND s.rows > 0
+                ORDER BY r.position DESC
+                LIMIT 1)
+            ORDER BY d.sort_key DESC
+            LIMIT 1
+            """
+        ).format(sql.Identifier(index.schema, "documents")),
+        {"generation": index.generation.number, "index": index.index_id},
+    ).fetchone()
+    return None if row is None else (row[0], bytes(row[1]))

@@ -57,6 +57,7 @@ OPEN = OpenToAll()
 AnyCaller = Annotated[Caller, Depends(ANYBODY_KNOWN)]
 SearchCaller = Annotated[Caller, Depends(Needs(AccessScope.SEARCH))]
 SyncCaller = Annotated[Caller, Depends(Needs(AccessScope.SYNC))]
+MetricsCaller = Annotated[Caller, Depends(Needs(AccessScope.METRICS))]
 AdminCaller = Annotated[Caller, Depends(Needs(AccessScope.ADMIN))]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Mapping
 from functools import partial
 from importlib.metadata import version
@@ -24,7 +23,7 @@ from starlette.requests import Request
 
 from vector_pipeline.serving.access.caller import THIS_MACHINE, AccessRefusedError, Caller, find_caller
 from vector_pipeline.serving.deployment import Deployment
-from vector_pipeline.serving.errors import reference_of
+from vector_pipeline.serving.errors import new_reference, reference_of
 from vector_pipeline.serving.mcp.asked import Asked
 from vector_pipeline.serving.mcp.failures import told
 from vector_pipeline.serving.mcp.size import fitted
@@ -93,7 +92,7 @@ async def _caller(context: _Context) -> Caller:
 
 
 def _reference(context: _Context) -> str:
-    return reference_of(context.request) if isinstance(context.request, Request) else uuid.uuid4().hex[:12]
+    return reference_of(context.request) if isinstance(context.request, Request) else new_reference()
 
 
 def _failure(problem: str) -> CallToolResult:
