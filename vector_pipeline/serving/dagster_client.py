@@ -31,6 +31,8 @@ _CONNECT_SECONDS = 3.0
 _ANSWER_SECONDS = 15.0
 # A code location of many indexes takes some ten seconds; dagster.yaml gives it 60.
 _RELOAD_SECONDS = 90.0
+# The webserver asks the code location for the job first; an answer that is not waited for leaves a run unknown to us.
+_LAUNCH_SECONDS = 45.0
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 1.0
 _EVENTS_AT_ONCE = 1000
 
@@ -209,7 +211,7 @@ class DagsterClient:
             "executionMetadata": {"tags": _tags(tags or {})},
         }
         # Not sent twice: a launch whose answer was lost may have been one.
-        launched = _only(self._ask(queries.LAUNCH, params=params))
+        launched = _only(self._ask(queries.LAUNCH, seconds=_LAUNCH_SECONDS, params=params))
         match launched["__typename"]:
             case "LaunchRunSuccess":
                 return self._run(launched["run"])

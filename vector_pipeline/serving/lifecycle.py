@@ -57,6 +57,7 @@ def create_index(
     declaration = declare_index(spec, deployment.settings, declared_by, deployment.declarations())
     try:
         dagster.reload_code_location()
+        _refuse_a_location_that_stays_as_it_is(dagster, declaration.spec.name)
     except VectorPipelineError:
         remove_index(declaration.spec.name, deployment.settings, deployment.declarations())
         raise
@@ -64,6 +65,19 @@ def create_index(
         deployment.look_at_declarations_again()
     with deployment.target() as target:
         return Created(declaration, launch_once(dagster, target, declaration.spec.name, "sync", tags))
+
+
+def _refuse_a_location_that_stays_as_it_is(dagster: DagsterClient, name: str) -> None:
+    """A server of `dagster api grpc` takes the order to reload and does nothing.
+
+    Raises:
+        DagsterRefusedError: naming the remedy.
+    """
+    if not dagster.has_job(f"{name}_sync"):
+        raise DagsterRefusedError(
+            f"Dagster's code location was reloaded and does not know index {name!r}: start its code server by "
+            "`dagster code-server start`, which can be reloaded, with the same environment (PG_HOST, …) as the service"
+        )
 
 
 def delete_index(deployment: Deployment, name: str) -> Removed:

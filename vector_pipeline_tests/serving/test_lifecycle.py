@@ -31,7 +31,7 @@ from vector_pipeline_tests.workbench import Workbench
 __all__ = ["home", "project", "provider", "workbench"]
 
 FAQ = Declaration(IndexSpec.model_validate(DECLARED), "defs/faq/defs.yaml", (), Path("defs/faq/defs.yaml"))
-A_RUN_TAKES = 120.0
+A_RUN_TAKES = 240.0
 
 
 @pytest.fixture(autouse=True)
