@@ -22,13 +22,14 @@ from benchmarks.figures import Figure, Findings
 from benchmarks.workplace import MODEL, Workplace, fill_faq
 from vector_pipeline.core.errors import VectorPipelineError
 from vector_pipeline.core.index import VectorIndex, open_index
-from vector_pipeline.core.search.nearest import Aim, FieldSearch, candidates_of, choose_scan
+from vector_pipeline.core.search.nearest import Aim, FieldSearch, candidates_of, scan_settings
 from vector_pipeline.core.search.query_cache import QueryCache
 from vector_pipeline.core.search.query_vector import ProvidersAsBuilt
 from vector_pipeline.core.search.request import SearchRequest
 from vector_pipeline.core.search.searcher import Searcher
 from vector_pipeline.core.search.served import Served
 from vector_pipeline.core.search.statement import statement
+from vector_pipeline.core.search.time_limit import TimeLimit
 from vector_pipeline.core.settings import EmbeddingSettings
 from vector_pipeline.core.spec import IndexSpec
 from vector_pipeline.core.store import connection as store_connection
@@ -294,16 +295,9 @@ class _Bench:
         self.order = present_orders(connection, registered)["question"]
         candidates, _ = candidates_of(self.order)
         self._candidates = max(candidates, 20 * LIMIT)
-        # PostgreSQL tells of pgvector's settings once the library is loaded.
-        connection.execute("SELECT '[1]'::vector <=> '[1]'")
-        with connection.transaction():
-            # As the search does, but for good.
-            choose_scan(connection, self.order, LIMIT if self.order.is_exact else self._candidates, 60)
-            settings = connection.execute(
-                "SELECT name, setting FROM pg_settings WHERE name LIKE 'hnsw.%' OR name LIKE 'enable_%' OR name IN "
-                "('plan_cache_mode', 'jit')"
-            ).fetchall()
-        for name, setting in settings:
+        # As the search does, but for good.
+        settings = scan_settings(self.order, LIMIT if self.order.is_exact else self._candidates)
+        for name, setting in settings.items():
             connection.execute("SELECT set_config(%s, %s, false)", (name, setting))
         self._statement = statement(registered, None, self.order, "question")
 
@@ -327,7 +321,7 @@ class _Bench:
     def exact(self, number: int) -> tuple[list[str], float]:
         started = time.perf_counter()
         aim = Aim("question", self.cloud.queries[number], None, LIMIT, -1.0)
-        found = FieldSearch(self._exact_connection, self._registered, seconds=60).by_field(aim)
+        found = FieldSearch(self._exact_connection, self._registered, TimeLimit.within(60)).by_field(aim)
         return [hit.key for hit in found.hits], time.perf_counter() - started
 
     def recall(self, keys: Sequence[str], number: int, kept: npt.NDArray[np.bool_] | None = None) -> float:

@@ -11,7 +11,7 @@ from psycopg import sql
 
 from vector_pipeline.core.errors import TargetUnavailableError
 from vector_pipeline.core.index import VectorIndex
-from vector_pipeline.core.search.nearest import choose_scan
+from vector_pipeline.core.search.nearest import scan_settings
 from vector_pipeline.core.search.request import SearchRequestError
 from vector_pipeline.core.search.statement import statement
 from vector_pipeline.core.spec import IndexSpec
@@ -196,7 +196,8 @@ def _explain(workbench: Workbench, vector: npt.NDArray[np.float32]) -> str:
         registered = registry.load(connection, "faq")
         assert registered is not None
         order = present_orders(connection, registered)["question"]
-        choose_scan(connection, order, wanted=200, seconds=10)
+        for name, value in scan_settings(order, wanted=200).items():
+            connection.execute("SELECT set_config(%s, %s, true)", (name, value))
         search = statement(registered, None, order, "question")
         rows = connection.execute(
             sql.SQL("EXPLAIN ") + search, {"vector": vector, "limit": 5, "candidates": 200}

@@ -18,6 +18,7 @@ from psycopg import sql
 
 from vector_pipeline.core.search.answer import Hit
 from vector_pipeline.core.search.nearest import Aim, FieldSearch, QueryVector
+from vector_pipeline.core.search.time_limit import TimeLimit
 from vector_pipeline.core.store.ann_index import EXACT, present_orders
 from vector_pipeline.core.store.ann_method import AnnOrder
 from vector_pipeline.core.store.registry import RegisteredIndex
@@ -169,7 +170,7 @@ class _Field:
     def _search(self, sample: _Sample, order: AnnOrder | None, within: float) -> tuple[list[Hit], float, bool]:
         """The ten nearest documents but its own, the seconds that it took, and whether these are surely all."""
         started = time.monotonic()
-        search = FieldSearch(self.connection, self.index, self.unique_on, seconds=within)
+        search = FieldSearch(self.connection, self.index, TimeLimit.within(within), self.unique_on)
         found = search.by_field(Aim(self.name, sample.vector, order, DEPTH + len(sample.own), _LOWEST_SCORE))
         seconds = time.monotonic() - started
         return [hit for hit in found.hits if hit.key not in sample.own][:DEPTH], seconds, found.complete

@@ -12,8 +12,9 @@ from dataclasses import replace
 from psycopg import sql
 
 from vector_pipeline.core.search.answer import Hit
-from vector_pipeline.core.search.nearest import Aim, FieldSearch, Neighbours, TimeIsOver
+from vector_pipeline.core.search.nearest import Aim, FieldSearch, Neighbours
 from vector_pipeline.core.search.statement import distance
+from vector_pipeline.core.search.time_limit import OutOfTimeError
 from vector_pipeline.core.store.registry import RegisteredIndex
 
 _FEWEST_CANDIDATES = 50
@@ -66,7 +67,7 @@ def by_weighted_mean(
             if enough or not deeper or not complete:
                 return _ranked(hits[:limit], complete=complete)
             depth *= _DEEPER
-    except TimeIsOver:
+    except OutOfTimeError:
         return _ranked(hits[:limit], complete=False)
 
 

@@ -13,6 +13,7 @@ from psycopg import sql
 
 from vector_pipeline.core.search.nearest import QueryVector
 from vector_pipeline.core.search.request import SearchRequestError
+from vector_pipeline.core.search.time_limit import TimeLimit
 from vector_pipeline.core.store.registry import RegisteredIndex
 
 _READ = """
@@ -28,21 +29,23 @@ _SHORTEST_MEAN = 1e-3
 
 
 def vectors_of_document(
-    connection: psycopg.Connection, index: RegisteredIndex, key: str, fields: Sequence[str]
+    connection: psycopg.Connection, index: RegisteredIndex, key: str, fields: Sequence[str], time_limit: TimeLimit
 ) -> dict[str, QueryVector]:
     """The document's vector by each of the fields that it has one for, at least one.
 
     Raises:
         SearchRequestError: there is no such document, or it has no vector (yet).
+        OutOfTimeError: the time was over before.
     """
-    rows = connection.execute(
+    rows = time_limit.read(
+        connection,
         sql.SQL(_READ).format(
             documents=sql.Identifier(index.schema, "documents"),
             passages=sql.Identifier(index.schema, index.passages),
             vectors=sql.Identifier(index.schema, index.vectors),
         ),
         {"key": key.replace("\0", ""), "fields": list(fields)},
-    ).fetchall()
+    )
     if not rows:
         raise SearchRequestError(
             f"index {index.name!r} has no document with the key {key!r}; give it as a hit of a search shows it"

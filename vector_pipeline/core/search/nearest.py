@@ -9,9 +9,7 @@ farther.
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +21,7 @@ from vector_pipeline.core.documents.rendering import Rendering, RenderingError
 from vector_pipeline.core.search.answer import FoundPassage, Hit
 from vector_pipeline.core.search.served import Served, ServedChangedError
 from vector_pipeline.core.search.statement import EVERYTHING, Restriction, written_statement
+from vector_pipeline.core.search.time_limit import OutOfTimeError, TimeLimit
 from vector_pipeline.core.store.ann_method import AnnOrder, Method
 from vector_pipeline.core.store.registry import RegisteredIndex
 
@@ -63,10 +62,8 @@ def _candidates(order: AnnOrder, limit: int) -> int:
     return max(least, for_each * limit)
 
 
-def choose_scan(
-    connection: psycopg.Connection, order: AnnOrder | None, wanted: int, seconds: float, *, filtered: bool = False
-) -> None:
-    """Has PostgreSQL walk the field's ANN index, where it has one, until the end of the transaction.
+def scan_settings(order: AnnOrder | None, wanted: int, *, filtered: bool = False) -> dict[str, str]:
+    """Has PostgreSQL walk the field's ANN index, where it has one.
 
     Left to itself the planner reads and sorts all vectors of more than 500 numbers up to several thousand of them: they
     are stored out of line (TOAST), and what fetching them costs is not in its estimate. Nor does it know how few are
@@ -75,35 +72,20 @@ def choose_scan(
 
     Args:
         wanted: vectors to be met.
-        seconds: after which a statement is cancelled.
         filtered: how many documents are left depends on the filter's values, so that a plan made without them won't do.
     """
     free = "on" if order is None else "off"
-    connection.execute(
-        """
-        SELECT set_config('hnsw.iterative_scan', %s, true),
-               set_config('hnsw.ef_search', %s, true),
-               set_config('hnsw.max_scan_tuples', %s, true),
-               set_config('hnsw.scan_mem_multiplier', %s, true),
-               set_config('enable_sort', %s, true),
-               set_config('enable_hashjoin', %s, true),
-               set_config('enable_mergejoin', %s, true),
-               set_config('plan_cache_mode', %s, true),
-               set_config('jit', 'off', true),
-               set_config('statement_timeout', %s, true)
-        """,
-        (
-            "strict_order" if order is None or order.is_exact else "relaxed_order",
-            str(min(_LARGEST_EF_SEARCH, max(_SMALLEST_EF_SEARCH, wanted))),
-            str(min(_MOST_SCANNED, max(_USUALLY_SCANNED, _SCANNED_FOR_EACH * wanted))),
-            str(min(_MOST_SCAN_MEMORY, 1 + wanted // _USUALLY_SCANNED)),
-            free,
-            free,
-            free,
-            _plan_mode(order, filtered),
-            str(math.ceil(1000 * seconds)),  # no earlier than we find that the time is over
-        ),
-    )
+    return {
+        "hnsw.iterative_scan": "strict_order" if order is None or order.is_exact else "relaxed_order",
+        "hnsw.ef_search": str(min(_LARGEST_EF_SEARCH, max(_SMALLEST_EF_SEARCH, wanted))),
+        "hnsw.max_scan_tuples": str(min(_MOST_SCANNED, max(_USUALLY_SCANNED, _SCANNED_FOR_EACH * wanted))),
+        "hnsw.scan_mem_multiplier": str(min(_MOST_SCAN_MEMORY, 1 + wanted // _USUALLY_SCANNED)),
+        "enable_sort": free,
+        "enable_hashjoin": free,
+        "enable_mergejoin": free,
+        "plan_cache_mode": _plan_mode(order, filtered),
+        "jit": "off",
+    }
 
 
 def _plan_mode(order: AnnOrder | None, filtered: bool) -> str:
@@ -156,7 +138,7 @@ class FieldSearch:
         connection: in autocommit mode, outside of a transaction.
         unique_on: the column of a text; of documents with the same value only the one with the lowest key is served.
         leaves: by the restriction, as the planner estimates it; without it, an ANN index is walked whatever is left.
-        seconds: the longest that all searches by it may take together; what is found by then is the answer.
+        time_limit: of all searches by it together; what is found by then is the answer.
         assumed: what the first statement is to find unchanged, if it was not read for this search.
     """
 
@@ -164,17 +146,17 @@ class FieldSearch:
         self,
         connection: psycopg.Connection,
         index: RegisteredIndex,
+        time_limit: TimeLimit,
         unique_on: str | None = None,
         restriction: Restriction = EVERYTHING,
         leaves: Leaves | None = None,
-        seconds: float = 10.0,
         assumed: Served | None = None,
     ) -> None:
         self._connection = connection
         self._index = index
         self._unique_on = unique_on
         self._restriction = restriction
-        self._deadline = time.monotonic() + seconds
+        self._time_limit = time_limit
         self._leaves = leaves
         self._assumed = assumed
 
@@ -183,12 +165,12 @@ class FieldSearch:
         found = _NOTHING
         try:
             if aim.order is not None and self._is_worth_a_walk(aim.order, aim.limit):
-                found, is_enough = self._walk(aim, aim.order)
-                if is_enough:
-                    return Neighbours(found.hits, complete=True)
+                for found, is_enough in self._walks(aim, aim.order):
+                    if is_enough:
+                        return Neighbours(found.hits, complete=True)
             return Neighbours(self._look_at_all(aim).hits, complete=True)
-        except TimeIsOver as over:
-            return Neighbours(over.met.hits or found.hits, complete=False)
+        except OutOfTimeError:
+            return Neighbours(found.hits, complete=False)
 
     def _is_worth_a_walk(self, order: AnnOrder, limit: int) -> bool:
         if self._leaves is None:
@@ -197,26 +179,20 @@ class FieldSearch:
         met = _LOOKED_AT_PER_MET * max(wanted, _SMALLEST_EF_SEARCH)
         return self._leaves.documents**2 > met * self._leaves.of
 
-    def _walk(self, aim: Aim, order: AnnOrder) -> tuple[_Met, bool]:
-        """What is met along the ANN index, and whether there can be no more that is wanted."""
+    def _walks(self, aim: Aim, order: AnnOrder) -> Iterator[tuple[_Met, bool]]:
+        """What is met along the ANN index, each time farther, and whether there can be no more that is wanted."""
         passages, candidates = aim.limit, _candidates(order, aim.limit)
-        met = _NOTHING
         while candidates <= max(_MOST_CANDIDATES, _candidates(order, aim.limit)):
-            try:
-                met = self._meet(aim, order, passages, candidates)
-            except TimeIsOver:
-                raise TimeIsOver(met) from None
-            if len(met.hits) >= aim.limit:
-                return met, True
-            if met.passages < passages:
-                return met, False  # all are met, or as many as pgvector walks
+            met = self._meet(aim, order, passages, candidates)
+            is_beyond = met.farthest_score <= aim.threshold and (order.is_exact or 2 * met.last_place <= candidates)
+            is_all = met.passages < passages  # or as many as pgvector walks
+            yield met, len(met.hits) >= aim.limit or (is_beyond and not is_all)
+            if is_all:
+                return
             if met.farthest_score > aim.threshold:
                 passages *= _FARTHER  # several passages of a document
-            elif order.is_exact or 2 * met.last_place <= candidates:
-                return met, True
             # Else good ones were found until the last: there may be more behind.
             candidates *= _FARTHER
-        return met, False
 
     def _look_at_all(self, aim: Aim) -> _Met:
         passages = aim.limit
@@ -249,40 +225,25 @@ class FieldSearch:
     ) -> list[tuple[Any, ...]]:
         """The rows of a statement, in what is left of the time.
 
-        The settings go with it in one pipeline, which PostgreSQL takes as one transaction: a round trip for both.
-
         Raises:
+            OutOfTimeError: it was over before.
             ServedChangedError: what was assumed isn't so.
         """
-        seconds = self._deadline - time.monotonic()
-        if seconds <= 0:
-            raise TimeIsOver(_NOTHING)
-        assumed, again = self._assumed, None
+        settings = scan_settings(order, wanted, filtered=self._restriction.condition is not None)
+        if self._assumed is None:
+            return self._time_limit.read(self._connection, query, parameters, settings)
         try:
-            with self._connection.pipeline():
-                filtered = self._restriction.condition is not None
-                choose_scan(self._connection, order, wanted, seconds, filtered=filtered)
-                if assumed is not None:
-                    again = assumed.ask_again(self._connection)
-                cursor: psycopg.Cursor[tuple[Any, ...]] = self._connection.execute(query, parameters)
-            if assumed is not None and again is not None:
-                assumed.refuse_if_changed(again)
-                self._assumed = None
-            return cursor.fetchall()
-        except psycopg.errors.QueryCanceled:
-            if time.monotonic() < self._deadline:
-                raise  # somebody else's doing
-            if again is not None and again.pgresult is None:
+            again, rows = self._time_limit.read_all(
+                self._connection, [self._assumed.asking_again, (query, parameters)], settings
+            )
+        except OutOfTimeError as over:
+            if not over.read:
                 raise ServedChangedError from None  # not even that could be read
-            raise TimeIsOver(_NOTHING) from None
-
-
-class TimeIsOver(Exception):
-    """With what was met until then."""
-
-    def __init__(self, met: _Met) -> None:
-        super().__init__()
-        self.met = met
+            self._assumed.refuse_if_changed(over.read[0])
+            raise
+        self._assumed.refuse_if_changed(again)
+        self._assumed = None
+        return rows
 
 
 def _hit(rendering: Rendering, field: str, row: Sequence[Any], rank: int) -> Hit:

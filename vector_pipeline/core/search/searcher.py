@@ -22,6 +22,7 @@ from vector_pipeline.core.search.restricting import restrict
 from vector_pipeline.core.search.selectivity import Selectivity
 from vector_pipeline.core.search.served import Served, ServedChangedError, read_served
 from vector_pipeline.core.search.statement import Restriction
+from vector_pipeline.core.search.time_limit import OutOfTimeError, TimeLimit
 from vector_pipeline.core.search.timed import Timed
 from vector_pipeline.core.spec import IndexSpec, TextSearchSpec
 
@@ -176,9 +177,14 @@ class Searcher:
         target = self._target()
         served = self._served(request.generation, filtered=request.filter is not None)
         wanted = resolve(request, served.index, self._spec.search, self._threshold)
-        vectors = vectors_of_document(target, served.index, request.key, wanted.fields)
         restriction = restrict(served, request.filter)
-        found = self._nearest(target, served, replace(wanted, limit=wanted.limit + 1), restriction, vectors)
+        time_limit = TimeLimit.within(self._spec.search.seconds)
+        try:
+            vectors = vectors_of_document(target, served.index, request.key, wanted.fields, time_limit)
+            one_more = replace(wanted, limit=wanted.limit + 1)
+            found = self._nearest(target, served, one_more, restriction, vectors, time_limit)
+        except OutOfTimeError:
+            found = Neighbours((), complete=False)
         others = (hit for hit in found.hits if hit.key != request.key)
         hits = tuple(replace(hit, vector_rank=rank) for rank, hit in enumerate(others, start=1))[: wanted.limit]
         return SearchAnswer(
@@ -251,14 +257,20 @@ class Searcher:
         wanted: Wanted,
         restriction: Restriction,
         vectors: Mapping[str, QueryVector],
+        time_limit: TimeLimit | None = None,
     ) -> Neighbours:
         """The documents near to the vector of each field."""
+        time_limit = time_limit or TimeLimit.within(self._spec.search.seconds)
         unique_on = served.index.generation.column_of(served.accepted.document.unique_on)
         leaves = None
         if restriction.condition is not None and served.orders:
-            leaves = Leaves(self._selectivity.documents_left(target, served.index, restriction), served.documents)
+            try:
+                documents = self._selectivity.documents_left(target, served.index, restriction, time_limit)
+            except OutOfTimeError:
+                return Neighbours((), complete=False)
+            leaves = Leaves(documents, served.documents)
         assumed = served if served.is_assumed else None
-        search = FieldSearch(target, served.index, unique_on, restriction, leaves, self._spec.search.seconds, assumed)
+        search = FieldSearch(target, served.index, time_limit, unique_on, restriction, leaves, assumed)
         aims = [
             Aim(field, vector, served.orders.get(field), wanted.limit, wanted.threshold)
             for field, vector in vectors.items()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from vector_pipeline.core.documents.rendering import Rendering
 from vector_pipeline.core.errors import NotYetSyncedError, TargetUnavailableError, UnreadableIndexError
 from vector_pipeline.core.search.request import SearchRequestError
-from vector_pipeline.core.search.time_limit import OutOfTimeError, TimeLimit
+from vector_pipeline.core.search.time_limit import OutOfTimeError, Statement, TimeLimit
 from vector_pipeline.core.spec import IndexSpec
 from vector_pipeline.core.store import source_columns
 from vector_pipeline.core.store.ann_index import VALID
@@ -85,15 +85,16 @@ class Served:
     row: tuple[Any, ...] = field(repr=False)
     is_assumed: bool = False
 
-    def ask_again(self, connection: psycopg.Connection) -> psycopg.Cursor[tuple[Any, ...]]:
-        """Its row of this moment, to be given to `refuse_if_changed`."""
-        return connection.execute(_READ, self.asked)
+    @property
+    def asking_again(self) -> Statement:
+        """Reads its row of this moment, to be given to `refuse_if_changed`."""
+        return _READ, self.asked
 
-    def refuse_if_changed(self, again: psycopg.Cursor[tuple[Any, ...]]) -> None:
+    def refuse_if_changed(self, again: Sequence[tuple[Any, ...]]) -> None:
         """Raises:
         ServedChangedError: it is not as it was.
         """
-        if again.fetchone() != self.row:
+        if list(again) != [self.row]:
             raise ServedChangedError
 
     def is_as(self, other: Served | None) -> bool:

@@ -16,7 +16,15 @@ from psycopg import sql
 
 
 class OutOfTimeError(Exception):
-    """The time of the search was over before a statement was."""
+    """The time of the search was over before its statements were; `read` has the rows of those that were done."""
+
+    def __init__(self, read: Sequence[list[tuple[Any, ...]]] = ()) -> None:
+        super().__init__()
+        self.read = read
+
+
+Statement = tuple[bytes | sql.SQL | sql.Composed, Sequence[object] | Mapping[str, object]]
+"""With its parameters."""
 
 
 @dataclass(frozen=True)
@@ -46,16 +54,26 @@ class TimeLimit:
         parameters: Sequence[object] | Mapping[str, object],
         settings: Mapping[str, str] | None = None,
     ) -> list[tuple[Any, ...]]:
-        """The rows of a statement.
+        """The rows of a statement. See `read_all`."""
+        [rows] = self.read_all(connection, [(query, parameters)], settings)
+        return rows
 
-        The limit goes with it in one pipeline, which PostgreSQL takes as one transaction: a round trip for both.
-        `connection` must be in autocommit mode, outside of a transaction.
+    def read_all(
+        self,
+        connection: psycopg.Connection,
+        statements: Sequence[Statement],
+        settings: Mapping[str, str] | None = None,
+    ) -> list[list[tuple[Any, ...]]]:
+        """The rows of each of some statements, in one round trip.
+
+        The limit goes with them in one pipeline, which PostgreSQL takes as one transaction. `connection` must be in
+        autocommit mode, outside of a transaction.
 
         Args:
-            settings: of PostgreSQL, that hold for this statement.
+            settings: of PostgreSQL, that hold for these statements.
 
         Raises:
-            OutOfTimeError: the time was over, or is before there are rows.
+            OutOfTimeError: the time was over, or is before there are all rows.
         """
         seconds = self.left
         if seconds <= 0:
@@ -63,12 +81,14 @@ class TimeLimit:
         # Rounded up: no earlier than we find that the time is over.
         local = {"statement_timeout": str(math.ceil(1000 * seconds)), **(settings or {})}
         chosen = b", ".join([b"set_config(%s, %s, true)"] * len(local))
+        cursors: list[psycopg.Cursor[tuple[Any, ...]]] = []
         try:
             with connection.pipeline():
                 connection.execute(b"SELECT " + chosen, [part for setting in local.items() for part in setting])
-                cursor = connection.execute(query, parameters)
-            return cursor.fetchall()
+                for query, parameters in statements:
+                    cursors.append(connection.execute(query, parameters))
+            return [cursor.fetchall() for cursor in cursors]
         except psycopg.errors.QueryCanceled:
             if self.left > 0:
                 raise  # somebody else's doing
-            raise OutOfTimeError from None
+            raise OutOfTimeError([cursor.fetchall() for cursor in cursors if cursor.pgresult is not None]) from None

@@ -12,6 +12,7 @@ from vector_pipeline.core.search.nearest import Aim, FieldSearch, Leaves, Neighb
 from vector_pipeline.core.search.selectivity import Selectivity
 from vector_pipeline.core.search.served import read_served
 from vector_pipeline.core.search.statement import EVERYTHING, Restriction
+from vector_pipeline.core.search.time_limit import TimeLimit
 from vector_pipeline.core.store import ann_index, registry
 from vector_pipeline.core.store import connection as store_connection
 from vector_pipeline_tests.misbehaving_answers import vectors_of
@@ -37,11 +38,11 @@ def _found(
         assert index is not None
         orders = ann_index.present_orders(connection, index) if ann else {}
         vector = vectors_of(["a query"], 8)[0]
-        leaves = None
+        leaves, time_limit = None, TimeLimit.within(10)
         if restriction.condition is not None:
             documents = read_served(connection, "faq", filtered=True).documents
-            leaves = Leaves(Selectivity().documents_left(connection, index, restriction), documents)
-        search = FieldSearch(connection, index, None, restriction, leaves)
+            leaves = Leaves(Selectivity().documents_left(connection, index, restriction, time_limit), documents)
+        search = FieldSearch(connection, index, time_limit, None, restriction, leaves)
         found = search.by_field(Aim("question", vector, orders.get("question"), limit, threshold))
         return replace(found, hits=found.hits[:limit])
 
@@ -91,6 +92,23 @@ def test_an_answer_that_takes_too_long_is_given_as_it_is_and_says_so(
             answer = index.search("a query")
         assert (answer.hits, answer.complete) == ((), False)
         assert index.search("a query").complete
+
+
+def test_what_is_read_before_the_nearest_are_looked_for_is_of_the_same_time(workbench: Workbench) -> None:
+    """How many documents a filter leaves, and the vectors of a document."""
+    spec = question_only(search={"ann_from_vectors": 1, "seconds": 0.2})
+    workbench.create_faq(20)
+    workbench.sync(spec)
+    with workbench.index(spec) as index, store_connection.connect(workbench.target) as other:
+        index.refresh_search_index()
+        with other.transaction():
+            other.execute("SET LOCAL idle_in_transaction_session_timeout = '20s'")
+            other.execute("LOCK TABLE faq.documents IN ACCESS EXCLUSIVE MODE")
+            filtered = index.search("a query", filter={"link": {"prefix": "http"}})
+            alike = index.similar("7")
+        assert (filtered.hits, filtered.complete) == ((), False)
+        assert (alike.hits, alike.complete) == ((), False)
+        assert index.similar("7").complete
 
 
 def test_a_registry_that_somebody_has_locked_is_told_in_the_time_of_the_search(workbench: Workbench) -> None:
