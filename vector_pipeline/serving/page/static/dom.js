@@ -12,7 +12,7 @@ export function el(tag, given = {}, ...children) {
     else if (name.includes("-") || ["for", "role", "list"].includes(name)) element.setAttribute(name, value);
     else element[name] = value;
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
   return element;
 }
 
