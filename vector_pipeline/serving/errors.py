@@ -20,7 +20,10 @@ from starlette.exceptions import HTTPException
 
 from vector_pipeline.core.errors import (
     ConfigurationError,
+    DeclaredInAFileError,
+    IndexExistsError,
     IndexSpecError,
+    NotDeclaredHereError,
     NotQuarantinedError,
     NotYetSyncedError,
     ProviderError,
@@ -37,6 +40,7 @@ from vector_pipeline.core.errors import (
 from vector_pipeline.core.search.many import EveryIndexFailedError
 from vector_pipeline.declarations import UnknownIndexError
 from vector_pipeline.serving.dagster_client import DagsterRefusedError, DagsterUnavailableError, UnknownRunError
+from vector_pipeline.serving.methods import methods_of
 from vector_pipeline.serving.observing.request import current_id, new_id
 from vector_pipeline.serving.threads import TookTooLongError
 
@@ -107,9 +111,9 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(SearchRequestError, _cannot_be_answered)
-    for unknown in (UnknownIndexError, NotQuarantinedError, UnknownRunError):
+    for unknown in (UnknownIndexError, NotDeclaredHereError, NotQuarantinedError, UnknownRunError):
         app.add_exception_handler(unknown, _unknown)
-    for unfit in (NotYetSyncedError, IndexSpecError):
+    for unfit in (NotYetSyncedError, IndexSpecError, IndexExistsError, DeclaredInAFileError):
         app.add_exception_handler(unfit, _not_as_things_stand)
     for error in (VectorPipelineError, psycopg.Error, pymysql.MySQLError):
         app.add_exception_handler(error, unavailable)
@@ -133,6 +137,9 @@ async def _refused(request: Request, error: Exception) -> Response:
     if error.status_code == 400:
         # FastAPI's word for JSON that Python can't read: nested too deeply, no UTF-8, numbers of thousands of digits.
         return JSONResponse({"detail": [problem(("body",), str(error.detail), "json_invalid")]}, 422)
+    if error.status_code == 405:
+        allowed = ", ".join(methods_of(request.app.routes, request.url.path))
+        return JSONResponse({"detail": error.detail}, 405, {"Allow": allowed})
     return await http_exception_handler(request, error)
 
 

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from vector_pipeline.core.spec import SearchMode
 
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+def _refuse_truth(value: object) -> object:
+    """Numbers may come as texts, as some clients send them; true and false are none."""
+    if isinstance(value, bool):
+        raise ValueError("true and false are no numbers")
+    return value
+
+
+Count = Annotated[int, BeforeValidator(_refuse_truth)]
+Number = Annotated[float, BeforeValidator(_refuse_truth)]
+Weight = Annotated[Number, Field(ge=0, allow_inf_nan=False)]
 
 
 class SearchBody(BaseModel):
@@ -21,8 +31,8 @@ class SearchBody(BaseModel):
     )
 
     query: str = Field(min_length=1, max_length=8192, description="What to look for, in any language.")
-    limit: int = Field(default=5, ge=1, le=100, description="The most documents to find.")
-    similarity_threshold: float | None = Field(
+    limit: Count = Field(default=5, ge=1, le=100, description="The most documents to find.")
+    similarity_threshold: Number | None = Field(
         default=None,
         ge=-1,
         le=1,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from vector_pipeline.serving.v1 import documents, indexes, quarantine, runs, search, status, unanswered
+from vector_pipeline.serving.v1 import declaring, documents, indexes, quarantine, runs, search, status, unanswered
 
 ROUTERS: tuple[APIRouter, ...] = (
     search.router,
     indexes.router,
+    declaring.router,
     status.router,
     documents.router,
     quarantine.router,

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Path, Query
 
+from vector_pipeline.core.errors import SearchRequestError
 from vector_pipeline.core.search.filters import shown
 from vector_pipeline.serving.access.needs import SearchCaller
 from vector_pipeline.serving.dependencies import TheDeployment
@@ -17,6 +18,8 @@ from vector_pipeline.serving.v1.parameters import LONGEST_KEY, IndexPath, Limit
 
 router = APIRouter(prefix="/v1", tags=["documents"], responses=OF_AN_INDEX)
 
+# As many of the longest as an address can hold.
+MOST_KEYS = 20
 Key = Annotated[str, Query(min_length=1, max_length=LONGEST_KEY)]
 
 
@@ -26,14 +29,17 @@ async def list_documents(
     deployment: TheDeployment,
     _: SearchCaller,
     keys: Annotated[
-        list[Key] | None, Query(max_length=100, description="The keys, as hits show them; each as `keys=…`.")
-    ] = None,
+        list[Key],
+        Query(default_factory=list, max_length=MOST_KEYS, description="The keys, as hits show them; each as `keys=…`."),
+    ],
     limit: Limit = 100,
     after: Annotated[
         Key | None, Query(description="A key: only documents behind it, as `next_after` gives it.")
     ] = None,
 ) -> models.DocumentList:
     """Those of the keys in their order; without keys a page of all, in the order of their keys as texts."""
+    if keys and after is not None:
+        raise SearchRequestError("ask for documents by `keys`, or for those behind a key by `after`, not both")
     if keys:
         return await run_blocking("rest", lambda: _by_key(deployment, index, keys))
     return await run_blocking("rest", lambda: _page(deployment, index, limit, after))

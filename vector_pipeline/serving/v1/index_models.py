@@ -210,7 +210,7 @@ Keys = Annotated[
 class RowsBody(BaseModel):
     """Which rows are meant."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"keys": ["17", "42"]}]})
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [{"keys": ["17", "42"]}]})
 
     keys: Keys
 
@@ -218,7 +218,7 @@ class RowsBody(BaseModel):
 class RetryBody(BaseModel):
     """Which rows are meant."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"keys": ["17", "42"]}, {}]})
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [{"keys": ["17", "42"]}, {}]})
 
     keys: Keys | None = Field(default=None, description="All that are not ignored, if left out.")
 

@@ -66,6 +66,7 @@ class SearchBody(Query):
 
     model_config = ConfigDict(
         extra="forbid",
+        strict=True,
         json_schema_extra={
             "examples": [
                 {"query": "how do I renew my card?", "index": "genie_documents", "limit": 3, "mode": "hybrid"},
@@ -84,7 +85,7 @@ class SearchBody(Query):
 class SimilarBody(Restricted):
     """A search for documents like one that is there."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"key": "42", "limit": 5}]})
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [{"key": "42", "limit": 5}]})
 
     key: str = Field(min_length=1, max_length=8192, description="The document's, as a hit shows it.")
     explain: bool = Field(default=False, description="Tell the SQL that was run.")
@@ -93,7 +94,7 @@ class SimilarBody(Restricted):
 class BatchQuery(Query):
     """One search of a batch."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class BatchBody(BaseModel):
@@ -101,6 +102,7 @@ class BatchBody(BaseModel):
 
     model_config = ConfigDict(
         extra="forbid",
+        strict=True,
         json_schema_extra={
             "examples": [
                 {

@@ -85,6 +85,7 @@ def test_pages_give_each_document_once(served: LiveServer) -> None:
         ("/v1/indexes/faq/documents/%FF", 404, "no document"),
         ("/v1/indexes/faq/documents?after=%00", 422, "is no key"),
         ("/v1/indexes/faq/documents?limit=0", 422, "limit"),
+        ("/v1/indexes/faq/documents?keys=1&after=2", 422, "not both"),
         ("/v1/indexes/%00/status", 404, "declared"),
     ],
 )
@@ -93,3 +94,9 @@ def test_what_is_not_there_is_said_so(served: LiveServer, path: str, status: int
 
     assert answer.status_code == status, answer.text
     assert said in answer.text
+
+
+def test_a_wrong_method_is_told_the_right_ones(served: LiveServer) -> None:
+    answer = served.client.put("/v1/indexes/faq")
+
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "DELETE, GET")

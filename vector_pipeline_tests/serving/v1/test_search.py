@@ -112,6 +112,7 @@ def test_a_batch_answers_each_search_by_itself(served: LiveServer) -> None:
         (b'{"query": "a", "index": "faq", "indexes": ["faq"]}', 422, "not both"),
         (b'{"query": "a", "limits": 5}', 422, "limits"),
         (b'{"query": "\\ud800"}', 422, "query"),
+        (b'{"query": "a", "threshold": false}', 422, "threshold"),
         (b'{"query": "a", "threshold": NaN}', 422, "threshold"),
         (b'{"query": "a", "index": "faq", "filter": {"link": NaN}}', 422, "nan"),
         (b'{"query": "a", "index": "faq", "filter": {"link": "\\ud800"}}', 422, "half of a character"),
