@@ -127,6 +127,36 @@ def test_another_declared_order_takes_the_place_of_the_first_once_it_is_built(wo
     assert _names(workbench) == ["vectors_1_hnsw_vector_6_question"]
 
 
+def test_an_order_that_a_broken_off_refresh_left_beside_the_declared_one_is_removed(workbench: Workbench) -> None:
+    workbench.create_faq(40)
+    workbench.sync(ann_spec())
+    with workbench.index(ann_spec({"ann_prefix": 6})) as index:
+        index.refresh_search_index()
+    workbench.postgres(
+        """
+        CREATE INDEX vectors_1_hnsw_vector_8_question ON faq.vectors_1 USING hnsw (embedding vector_cosine_ops)
+            WHERE field = 'question';
+        INSERT INTO vector_pipeline.ann_indexes (index_id, space, field, name, method, width, built_at)
+        SELECT index_id, space, field, 'vectors_1_hnsw_vector_8_question', method, 8, now() - interval '1 hour'
+        FROM vector_pipeline.ann_indexes
+        """
+    )
+    with workbench.index(ann_spec({"ann_prefix": 6})) as index:
+        index.refresh_search_index()
+    assert _names(workbench) == ["vectors_1_hnsw_vector_6_question"]
+    assert workbench.postgres("SELECT name FROM vector_pipeline.ann_indexes") == [("vectors_1_hnsw_vector_6_question",)]
+
+
+def test_an_index_goes_where_far_fewer_vectors_are_left_than_it_is_worth_having_for(workbench: Workbench) -> None:
+    workbench.create_faq(40)
+    workbench.sync(ann_spec())
+    for fewest, method in ((40, "hnsw vector"), (80, "hnsw vector"), (81, "exact")):
+        with workbench.index(ann_spec({"ann_from_vectors": fewest})) as index:
+            assert _methods(index) == [method]
+            assert index.search("question number 7?", limit=1).hits[0].key == "7"
+    assert _names(workbench) == []
+
+
 def test_a_graph_hollowed_by_deletions_is_built_anew_and_only_then(workbench: Workbench) -> None:
     spec = ann_spec(range_size=5000, deletion_guard={"share": 1})
     workbench.create_faq(2200)

@@ -22,6 +22,9 @@ from vector_pipeline.core.store.registry import RegisteredIndex
 # holes that later ones fill, but links that were mended one by one.
 _HOLLOW_SHARE = 0.5
 _FEWEST_DELETED = 1000
+# Where so few of the vectors are left from which on an index is worth having, exact search takes its place; not
+# before, lest a table around that number has its index built and removed again and again.
+_TOO_FEW_SHARE = 0.5
 # pgvector's default of 64 misses some four neighbours in a hundred of 100,000 clustered vectors of 1,024 numbers where
 # this misses less than one (ef_search 200), and no search takes longer for it.
 _EF_CONSTRUCTION = 128
@@ -92,6 +95,8 @@ def refresh(
     for field in index.generation.rendering.fields:
         vectors = counts.get(field, 0)
         if vectors < max(search.ann_from_vectors, 1):
+            if vectors < _TOO_FEW_SHARE * search.ann_from_vectors:
+                _remove_others(connection, index, field, None)
             continue
         name, present = index_name(index, field, wanted), there.get(field)
         if present is None or present.order != wanted:
@@ -100,6 +105,7 @@ def refresh(
             name = present.name
             statement = table_indexes.rebuilding(index.schema, name)
         else:
+            _remove_others(connection, index, field, present.name)
             continue
         with (
             ann_building.settings_for(connection, wanted, vectors, search.ann_build_megabytes),
@@ -174,15 +180,23 @@ def _enter(
     )
 
 
-def _remove_others(connection: psycopg.Connection, index: RegisteredIndex, field: str, kept: str) -> None:
-    """Removes the field's indexes in other orders, now that one in the declared order is there."""
+def _remove_others(connection: psycopg.Connection, index: RegisteredIndex, field: str, kept: str | None) -> None:
+    """Removes the field's indexes but the one that is kept, those too that a refresh that was broken off has left."""
+    others = (index.index_id, index.generation.space.number, field, kept)
     rows = connection.execute(
         """
-        DELETE FROM vector_pipeline.ann_indexes
-        WHERE index_id = %s AND space = %s AND field = %s AND name <> %s
-        RETURNING name
+        SELECT name FROM vector_pipeline.ann_indexes
+        WHERE index_id = %s AND space = %s AND field = %s AND name IS DISTINCT FROM %s
         """,
-        (index.index_id, index.generation.space.number, field, kept),
+        others,
     ).fetchall()
     for (name,) in rows:
         table_indexes.drop(connection, index.schema, name)
+    # Last, so that what is broken off here is begun anew.
+    connection.execute(
+        """
+        DELETE FROM vector_pipeline.ann_indexes
+        WHERE index_id = %s AND space = %s AND field = %s AND name IS DISTINCT FROM %s
+        """,
+        others,
+    )
