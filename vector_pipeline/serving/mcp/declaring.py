@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, ValidationError
 
-from vector_pipeline.core.declaring import TableRequest, index_name
+from vector_pipeline.core.declaring import TableRequest, declaration_for_table, index_name
 from vector_pipeline.core.errors import NotDeclaredHereError
+from vector_pipeline.core.spec import IndexSpec
 from vector_pipeline.core.store.api_keys import AccessScope
 from vector_pipeline.core.store.declared_indexes import read_removable
 from vector_pipeline.declarations import UnknownIndexError
 from vector_pipeline.serving.access.caller import AccessRefusedError
-from vector_pipeline.serving.declaring import declare_for_table, remove_declared
+from vector_pipeline.serving.deployment import Deployment
+from vector_pipeline.serving.lifecycle import create_index, delete_index
 from vector_pipeline.serving.mcp.arguments import Arguments, Name, OrJsonText, Schema, Which
 from vector_pipeline.serving.mcp.asked import Asked, CannotDoError
-from vector_pipeline.serving.mcp.running import LAUNCHING_SECONDS, Indexed, Wait, indexed, launch
-from vector_pipeline.serving.mcp.tool import Answer, Tool
+from vector_pipeline.serving.mcp.running import ASKED_BY, LAUNCHING_SECONDS, Indexed, Wait, indexed
+from vector_pipeline.serving.mcp.tool import SECONDS, Answer, Tool
 
 _MOST_COLUMNS = 100
 
@@ -89,8 +90,10 @@ def embed_index_table(asked: Asked, given: IndexTable) -> Indexed:
         given.model,
         given.strategy,
     )
-    declaration = declare_for_table(asked.deployment, request, asked.caller.name)
-    return indexed(asked, declaration, launch(asked, declaration, "sync"), given.wait)
+    created = create_index(
+        asked.deployment, _declaration(asked.deployment, request), asked.caller.name, {ASKED_BY: asked.caller.name}
+    )
+    return indexed(asked, created.declaration, created.launched, given.wait)
 
 
 def embed_delete_index(asked: Asked, given: Which) -> Deleted:
@@ -103,27 +106,37 @@ def embed_delete_index(asked: Asked, given: Which) -> Deleted:
     """
     if given == Which():
         raise CannotDoError("name the index by `index`, or by `schema` and `table`")
-    name = _removable(asked, given)
-    stored, dagster_knows = remove_declared(asked.deployment, name)
-    message = f"index {name!r} is removed, with its documents and vectors"
-    if not dagster_knows:
+    found = _removable(asked, given)
+    left_over = delete_index(asked.deployment, found.name).left_over
+    message = f"index {found.name!r} is removed, with its documents and vectors"
+    if left_over is not None:
         message += "; Dagster shows it until its code location is loaded again"
-    source = json.loads(stored.declaration)["source"]
-    return Deleted(index=name, database=source["database"], table=source["table"], message=message)
+    return Deleted(
+        index=found.name,
+        database=found.source.database or asked.deployment.settings.source.database,
+        table=found.source.table,
+        message=message,
+    )
 
 
-def _removable(asked: Asked, given: Which) -> str:
-    """The name of the index, also of one whose removal was broken off, which is not declared any more."""
+def _declaration(deployment: Deployment, request: TableRequest) -> IndexSpec:
+    taken = [one.spec.name for one in deployment.declarations()]
+    with deployment.source_session(SECONDS, f"to look at {request.schema}.{request.table}") as source:
+        return declaration_for_table(source, request, deployment.settings.embedding, taken)
+
+
+def _removable(asked: Asked, given: Which) -> IndexSpec:
+    """The index that is meant, also one whose removal was broken off, which is not declared any more."""
     try:
-        return asked.one(given).spec.name
+        return asked.one(given).spec
     except (CannotDoError, UnknownIndexError):
         name = given.index
         if name is None and given.table is not None:
             name = index_name(given.database or asked.deployment.settings.source.database, given.table)
         if name is None or not asked.caller.may(asked.scope, name):
             raise
-        with asked.deployment.target() as target, suppress(NotDeclaredHereError):
-            return read_removable(target, name).name
+        with asked.deployment.target() as target, suppress(NotDeclaredHereError, ValidationError):
+            return IndexSpec.model_validate_json(read_removable(target, name).declaration)
         raise
 
 

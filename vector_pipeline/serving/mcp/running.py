@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -11,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from vector_pipeline.core.errors import VectorPipelineError
 from vector_pipeline.core.store.api_keys import AccessScope
 from vector_pipeline.declarations import Declaration
-from vector_pipeline.serving.dagster_client import DagsterRefusedError, Run, UnknownJobError
+from vector_pipeline.serving.dagster_client import Run, UnknownJobError
+from vector_pipeline.serving.errors import service_of
 from vector_pipeline.serving.launching import Kind, Launched, launch_once, read_outcome
 from vector_pipeline.serving.mcp.arguments import Arguments, Which
 from vector_pipeline.serving.mcp.asked import Asked, CannotDoError
@@ -23,6 +25,8 @@ ASKED_BY = "vector/asked_by"
 
 MOST_WAIT = 30
 LAUNCHING_SECONDS = 55.0
+
+_log = logging.getLogger(__name__)
 
 Wait = Annotated[
     int,
@@ -240,7 +244,8 @@ def _of_index(asked: Asked, declaration: Declaration) -> dict[str, Any]:
 def _why(declaration: Declaration, error: VectorPipelineError) -> str:
     if declaration.problems:
         return "it is declared wrongly: see `dg check yaml`"
-    return "Dagster can't start its run" if isinstance(error, DagsterRefusedError) else "it can't be reached now"
+    _log.warning("index %s can't be built again: %s", declaration.spec.name, error)
+    return service_of(error)
 
 
 RUNNING: tuple[Tool[Any], ...] = (
