@@ -158,6 +158,33 @@ class Cost(BaseModel):
     estimate: Estimate | None = Field(description="On request.")
 
 
+class Generation(_Told):
+    """The texts and vectors of one declaration."""
+
+    number: int
+    standing: str = Field(description="`served`, `being built`, `kept` or `rolled back`.")
+    model: str
+    dimensions: int
+    strategy: str
+    coverage: float = Field(description="The share of it that is built, 0 to 1.")
+    passages: int
+    quarantined: int
+    created_at: datetime
+    completed_at: datetime | None
+    activated_at: datetime | None
+    retired_at: datetime | None
+
+
+class Generations(_Told):
+    """The generations of an index."""
+
+    index: str
+    generations: list[Generation]
+    asked_for: str | None = Field(description="What is declared and not served yet; null where there is nothing.")
+    rolled_back: bool = Field(description="Somebody took what is declared out of service.")
+    obstacles: list[str] = Field(description="Why the one that is being built is not served yet.")
+
+
 class Document(_Told):
     """A document as it is stored."""
 

@@ -1,4 +1,4 @@
-"""GET /v1/indexes/{index}/status and …/cost."""
+"""GET /v1/indexes/{index}/status, …/generations and …/cost."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from vector_pipeline.core.reports import Estimate, IndexStatus
+from vector_pipeline.core.reports import Estimate, GenerationsReport, IndexStatus
 from vector_pipeline.core.store.api_keys import AccessScope
 from vector_pipeline.serving.access.needs import SearchCaller
 from vector_pipeline.serving.dependencies import TheDeployment
@@ -24,6 +24,17 @@ async def index_status(index: IndexPath, deployment: TheDeployment, _: SearchCal
     """Ranges, rows, lag, coverage and quarantine, by what PostgreSQL knows: MySQL is not asked. All is zero before the
     first sync."""
     return models.Status.model_validate(await run_blocking("rest", lambda: _status(deployment, index)))
+
+
+@router.get("/indexes/{index}/generations", operation_id="index_generations", summary="The generations of an index")
+async def index_generations(index: IndexPath, deployment: TheDeployment, _: SearchCaller) -> models.Generations:
+    """What is served, what is being built to be served next, and what is kept to go back to."""
+
+    def reported() -> GenerationsReport:
+        with deployment.opened(index) as opened:
+            return opened.generations()
+
+    return models.Generations.model_validate(await run_blocking("rest", reported))
 
 
 @router.get("/indexes/{index}/cost", operation_id="index_cost", summary="What an index costs")

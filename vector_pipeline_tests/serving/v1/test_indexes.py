@@ -39,6 +39,14 @@ def test_the_status_needs_no_mysql(bench: Workbench) -> None:
     assert (cost["total"]["texts"], cost["total"]["cost"], cost["estimate"]) == (20, 0.0, None)
 
 
+def test_the_generations_tell_what_is_served_and_what_is_not(served: LiveServer) -> None:
+    found = served.client.get("/v1/indexes/faq/generations").json()
+
+    [generation] = found["generations"]
+    assert (generation["number"], generation["standing"], generation["coverage"]) == (1, "served", 1.0)
+    assert (found["asked_for"], found["rolled_back"], found["obstacles"]) == (None, False, [])
+
+
 def test_an_estimate_tells_what_is_missing(served: LiveServer) -> None:
     found = served.client.get("/v1/indexes/unsynced/cost", params={"estimate": True}).json()["estimate"]
 
@@ -78,6 +86,7 @@ def test_pages_give_each_document_once(served: LiveServer) -> None:
     [
         ("/v1/indexes/nobody", 404, "no index 'nobody' is declared"),
         ("/v1/indexes/nobody/status", 404, "no index 'nobody' is declared"),
+        ("/v1/indexes/unsynced/generations", 409, "vector-pipeline sync unsynced"),
         ("/v1/indexes/unsynced/documents", 409, "vector-pipeline sync unsynced"),
         ("/v1/indexes/faq/documents/99", 404, "no document with the key '99'"),
         ("/v1/indexes/faq/documents/a%2Fb", 404, "no document with the key 'a/b'"),
