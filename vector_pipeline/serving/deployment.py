@@ -229,7 +229,11 @@ class Deployment:
     def search_many(self, name: str, requests: Sequence[SearchRequest]) -> list[SearchAnswer | VectorPipelineError]:
         """An answer to each request, or what is wrong with it. See `Searcher.search_many`; raises as `search`."""
         queries = [request.query for request in requests]
-        return self._searched(name, "batch", queries, lambda searcher: searcher.search_many(requests))
+        answers = self._searched(name, "batch", queries, lambda searcher: searcher.search_many(requests))
+        for answer in answers:
+            if isinstance(answer, SearchAnswer):
+                self.unanswered.note(answer)
+        return answers
 
     def similar(self, name: str, request: SimilarRequest, watch: SearchWatch | None = None) -> SearchAnswer:
         """The documents nearest to one that is there. See `Searcher.similar`; takes and raises what `search` does."""

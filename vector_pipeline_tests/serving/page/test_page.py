@@ -330,6 +330,24 @@ def test_weights_of_fields_are_chosen_and_kept_in_the_address(visit: Visit) -> N
 
 
 @pytest.mark.long
+def test_an_index_that_is_behind_its_table_says_so(
+    mariadb: SourceSettings, pg_template: TargetSettings, browser: Any, tmp_path: Path
+) -> None:
+    with knowledge_base(mariadb, pg_template) as bench:
+        bench.mysql("UPDATE soalan SET views = views + 1 WHERE id = 1")
+        with bench.index(knowledge.questions_spec()) as index:
+            index.detect()
+        with page_server(bench) as server, visiting(browser, server, tmp_path) as visitor:
+            visitor.goes_to("?index=soal_jawab&q=passport")
+            expect(visitor.page.locator(".callout")).to_contain_text("behind its table")
+            visitor.page.get_by_role("link", name="Indexes").click()
+            card = visitor.page.get_by_role("article").filter(has_text="soal_jawab")
+            expect(card.locator(".standing.behind")).to_contain_text("behind")
+            expect(card.locator(".facts")).to_contain_text("1 key range")
+            visitor.photograph("behind")
+
+
+@pytest.mark.long
 def test_a_key_is_asked_for_where_one_is_needed_and_forgotten_on_request(
     mariadb: SourceSettings, pg_template: TargetSettings, browser: Any, tmp_path: Path
 ) -> None:

@@ -17,12 +17,26 @@ export async function describedIndexes(signal) {
   }));
 }
 
+const GOOD_FOR = 30_000; // milliseconds
+
 const path = (name, rest) => `v1/indexes/${encodeURIComponent(name)}/${rest}`;
 
 /** How an index stands; `behind` says in a sentence what its table has that it hasn't, if anything. */
-export async function standingOf(name, signal) {
+async function standingOf(name, signal = null) {
   const status = await ask(path(name, "status"), { signal });
   return { status, behind: behind(status.lag, name) };
+}
+
+const known = new Map();
+
+/** The same, as it was half a minute ago at most: whoever moves the slider has not each move count documents. */
+export function lastStandingOf(name) {
+  const last = known.get(name);
+  if (last && Date.now() - last.at < GOOD_FOR) return last.standing;
+  const standing = standingOf(name);
+  known.set(name, { at: Date.now(), standing });
+  standing.catch(() => known.delete(name));
+  return standing;
 }
 
 function behind(lag, name) {
@@ -42,21 +56,27 @@ export function overview(indexes, signal, onChoose) {
   ];
 }
 
+const FACTS = ["documents", "coverage", "behind", "quarantine", "last sync", "model"];
+
 function card(index, signal, onChoose) {
-  const standing = el("span", { class: "standing asked" }, "asking…");
-  const facts = el("dl", { class: "facts", "aria-busy": "true" },
-    fact("table", tableOf(index)), ["documents", "coverage", "behind", "quarantine", "last sync", "model"].map((name) => fact(name, "…")));
-  standingOf(index.name, signal).then(({ status }) => {
-    const told = standingIn(status, index);
-    standing.className = `standing ${told.level}`;
-    standing.textContent = told.words;
-    facts.replaceChildren(...figures(status, index));
-  }).catch((error) => {
-    if (error.name === "AbortError") return;
-    standing.className = "standing bad";
-    standing.textContent = "not known";
-    facts.replaceChildren(...fact("why", [error.message, error.remedy].filter(Boolean).join(" ")));
-  }).finally(() => facts.removeAttribute("aria-busy"));
+  const standing = el("span", { class: "standing" });
+  const facts = el("dl", { class: "facts" });
+  const tell = (level, words, told) => {
+    standing.className = `standing ${level}`;
+    standing.textContent = words;
+    facts.replaceChildren(...fact("table", tableOf(index)), ...told);
+  };
+  if (index.problems.length) {
+    tell("bad", "wrongly declared", index.problems.flatMap(({ field, problem, remedy }) => fact(field, `${problem}; ${remedy}`)));
+  } else {
+    tell("", "asking…", FACTS.flatMap((name) => fact(name, "…")));
+    standingOf(index.name, signal).then(({ status }) => {
+      const { level, words } = standingIn(status, index);
+      tell(level, words, figures(status));
+    }).catch((error) => {
+      if (error.name !== "AbortError") tell("bad", "not known", fact("why", [error.message, error.remedy].filter(Boolean).join(" ")));
+    });
+  }
   return el("article", { class: "card" },
     el("div", { class: "card-head" }, el("h3", {}, index.name), standing),
     facts,
@@ -66,18 +86,15 @@ function card(index, signal, onChoose) {
 }
 
 function standingIn(status, index) {
-  if (index.problems.length) return { level: "bad", words: "wrongly declared" };
   if (!index.isServed) return { level: "bad", words: "never synced" };
   if (status.lag.ranges) return { level: "behind", words: `${duration(status.lag.seconds)} behind` };
   if (status.quarantined) return { level: "behind", words: "in step, but for refused texts" };
   return { level: "", words: "in step" };
 }
 
-function figures(status, index) {
+function figures(status) {
   const whole = Math.floor(status.coverage * 1000) / 10;
   return [
-    ...fact("table", tableOf(index)),
-    ...index.problems.flatMap(({ field, problem, remedy }) => fact(field, `${problem}; ${remedy}`)),
     ...fact("documents", status.documents.toLocaleString("en")),
     ...fact("coverage", `${whole} % of ${count(status.passages, "text", "texts")} have their vector`),
     ...fact("behind", status.lag.ranges

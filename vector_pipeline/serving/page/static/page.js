@@ -4,7 +4,7 @@ import { ApiError, ask, hasKey, useKey } from "./api.js";
 import { answerView, summary } from "./answer.js";
 import { byId, el } from "./dom.js";
 import { titleOf } from "./hits.js";
-import { describedIndexes, overview, standingOf } from "./indexes.js";
+import { describedIndexes, lastStandingOf, overview } from "./indexes.js";
 import { Options } from "./options.js";
 import { problemView } from "./problem.js";
 import { fromAddress, toAddress, toRequest } from "./state.js";
@@ -47,7 +47,8 @@ async function show({ focus = false } = {}) {
   const slow = setTimeout(() => busy(true), SLOW);
   document.title = state.like ? `Like ${state.like} – vector-pipeline` : state.q ? `${state.q} – vector-pipeline` : "Search – vector-pipeline";
   const looksAtIndexes = state.view === "indexes" || (!state.q && !state.like);
-  byId("to-indexes").toggleAttribute("aria-current", state.view === "indexes");
+  if (state.view === "indexes") byId("to-indexes").setAttribute("aria-current", "page");
+  else byId("to-indexes").removeAttribute("aria-current");
   try {
     if (looksAtIndexes) await showIndexes(mine.signal);
     else await showAnswer(mine.signal);
@@ -93,7 +94,7 @@ async function showAnswer(signal) {
 async function tellStanding(signal) {
   if (!state.index) return;
   try {
-    const standing = await standingOf(state.index, signal);
+    const standing = await lastStandingOf(state.index);
     if (!signal.aborted && standing.behind) {
       const told = el("p", { class: "callout behind" }, standing.behind);
       byId("answer").querySelector(".behind")?.remove();
