@@ -36,9 +36,9 @@ REFUSED = "mcp_refused"
 
 _INSTRUCTIONS = """\
 Searches indexes over MySQL tables, by meaning and by words, and manages these indexes.
-Begin with embed_list_indexes to see which tables can be searched. search_hybrid is the best choice for most \
-questions, search_text for exact words such as numbers and names, embed_search for nearness of meaning alone. \
-get_documents and fetch_from_source read whole rows by their primary keys.\
+Begin with embed_list_indexes to see which tables can be searched, or with catalog_search to find a table. \
+search_hybrid is the best choice for most questions, search_text for exact words such as numbers and names, \
+embed_search for nearness of meaning alone. get_documents and fetch_from_source read whole rows by their primary keys.\
 """
 
 _Context = ServerRequestContext[Any, Any]

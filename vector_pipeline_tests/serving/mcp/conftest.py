@@ -46,6 +46,10 @@ def orders_spec() -> IndexSpec:
     )
 
 
+def catalog_spec() -> IndexSpec:
+    return IndexSpec.model_validate({"name": "catalog", "source": {"catalog": {}}, "search": {"threshold": -1.0}})
+
+
 @pytest.fixture(scope="module")
 def two_tables(mariadb: SourceSettings, pg_template: TargetSettings) -> Iterator[Workbench]:
     """Indexes `faq` and `orders`, both synced; for the tests of a file that only read."""

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from vector_pipeline.core.settings import SourceSettings, TargetSettings
+from vector_pipeline.core.spec import IndexSpec
 from vector_pipeline.declared_at_run_time import CACHE_VARIABLE
 from vector_pipeline.serving.app import create_app
 from vector_pipeline.serving.declared import DeclaredInFiles
@@ -23,18 +23,28 @@ from vector_pipeline.serving.mcp.tools import TOOLS
 from vector_pipeline.serving.settings import ServingSettings
 from vector_pipeline_tests.components.declared import faq_attributes, written
 from vector_pipeline_tests.conftest import PROJECT
-from vector_pipeline_tests.orchestration.webserver import wait_until_it_answers, webserver
+from vector_pipeline_tests.orchestration.dagster_dev import dagster_dev
+from vector_pipeline_tests.orchestration.test_daemon import home
 from vector_pipeline_tests.serving.mcp.agent import Agent, agent_over_http, agent_over_stdio
 from vector_pipeline_tests.serving.mcp.conftest import create_orders
 from vector_pipeline_tests.serving.serving import served
 from vector_pipeline_tests.syncing_process import environment_of
 from vector_pipeline_tests.workbench import Workbench, faq_spec
 
+__all__ = ["home"]
+
 pytestmark = pytest.mark.long
 
 RUN_SECONDS = 120
 
 ATTRIBUTES = faq_attributes(range_size=100, search={"threshold": -1.0}, automation={"paused": True})
+
+CATALOG = {
+    "name": "catalog",
+    "source": {"catalog": {}},
+    "search": {"threshold": -1.0},
+    "automation": {"paused": True},
+}
 
 
 @pytest.fixture
@@ -43,12 +53,13 @@ def bench(mysql_database: SourceSettings, pg_database: TargetSettings) -> Workbe
     bench.create_faq(rows=20)
     bench.sync(faq_spec(**{name: value for name, value in ATTRIBUTES.items() if name != "name"}))
     create_orders(bench)
+    bench.sync(IndexSpec.model_validate(CATALOG))
     return bench
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A project whose only file declares the index `faq`."""
+    """A project that declares the index `faq`, and one over MySQL's catalog."""
     folder = tmp_path / "project"
     ignored = shutil.ignore_patterns("__pycache__", "genie_documents")
     shutil.copytree(PROJECT / "vector_pipeline", folder / "vector_pipeline", ignore=ignored)
@@ -56,26 +67,24 @@ def project(tmp_path: Path) -> Path:
         shutil.copy(PROJECT / name, folder)
     (folder / "vector_pipeline" / "defs" / "faq").mkdir()
     (folder / "vector_pipeline" / "defs" / "faq" / "defs.yaml").write_text(written(ATTRIBUTES))
-    # Without a daemon nobody would take runs out of the queue.
-    coordinator = {"module": "dagster._core.run_coordinator", "class": "DefaultRunCoordinator"}
-    instance = {"run_coordinator": coordinator, "telemetry": {"enabled": False}}
-    (folder / "dagster.yaml").write_text(yaml.safe_dump(instance))
+    (folder / "vector_pipeline" / "defs" / "catalog").mkdir(exist_ok=True)
+    (folder / "vector_pipeline" / "defs" / "catalog" / "defs.yaml").write_text(written(CATALOG))
     return folder
 
 
 @pytest.fixture
-def environment(bench: Workbench, project: Path) -> dict[str, str]:
-    return environment_of(bench.settings) | {
-        CACHE_VARIABLE: str(project / "declared.json"),
-        "DAGSTER_HOME": str(project),
-        "PYTHONPATH": str(project),
-    }
+def environment(bench: Workbench, project: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """What Dagster's processes and the server's have in common."""
+    variables = environment_of(bench.settings) | {CACHE_VARIABLE: str(project / "declared.json")}
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return variables
 
 
 @pytest.fixture
-def dagster_url(environment: dict[str, str], project: Path) -> Iterator[str]:
-    with webserver(project, project / "webserver.log", environment) as address:
-        wait_until_it_answers(address)
+def dagster_url(environment: dict[str, str], project: Path, home: Path) -> Iterator[str]:
+    assert environment
+    with dagster_dev(project, home) as address:
         yield address
 
 
@@ -86,13 +95,12 @@ def agent(
     project: Path,
     environment: dict[str, str],
     dagster_url: str,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Agent]:
     if request.param == "stdio":
-        with agent_over_stdio(environment | {"VECTOR_PIPELINE_DAGSTER_URL": dagster_url}, project) as agent:
+        more = {"VECTOR_PIPELINE_DAGSTER_URL": dagster_url, "PYTHONPATH": str(project)}
+        with agent_over_stdio(environment | more, project) as agent:
             yield agent
         return
-    monkeypatch.setenv(CACHE_VARIABLE, environment[CACHE_VARIABLE])
     in_files = DeclaredInFiles(project / "vector_pipeline" / "defs")
     deployment = Deployment(bench.settings, ServingSettings(dagster_url=dagster_url), in_files)
     with served(create_app(deployment)) as url, agent_over_http(url) as agent:
@@ -153,6 +161,8 @@ def test_all_tools_serve_a_second_table_while_the_first_index_stays_in_use(agent
 
 
 def create(agent: Recording, bench: Workbench) -> None:
+    [found] = agent.use("catalog_search", query="orders", limit=1)["results"]
+    assert (found["table"], found["indexes"]) == ("orders", [])
     given = {"schema": bench.source.database, "table": "orders", "columns": '["name", "notes"]'}
     more = {"primary_key": "order_no", "where_clause": "status <> 'cancelled'", "strategy": "concat"}
 
@@ -163,7 +173,7 @@ def create(agent: Recording, bench: Workbench) -> None:
     assert time.time() - 600 < told["indexed_at"] <= time.time()
     assert "embed_reindex" in agent.fail("embed_index_table", **given, **more)
     listed = {one["table"]: one for one in agent.use("embed_list_indexes")["indexes"]}
-    assert listed.keys() == {"faq", "orders"}
+    assert listed.keys() == {"faq", "orders", "tables"}
     assert (listed["orders"]["row_count"], listed["orders"]["vector_dim"]) == (4, 512)
     assert listed["orders"]["strategy"] == "concat"
 
@@ -210,12 +220,12 @@ def build_again(agent: Recording, bench: Workbench) -> None:
     run_through(agent)
 
     told = agent.use("embed_rebuild_all")
-    assert (told["rebuilt_count"], told["failed"]) == (2, [])
-    assert {one["table"] for one in told["indexes"]} == {"faq", "orders"}
+    assert (told["rebuilt_count"], told["failed"]) == (3, [])
+    assert {one["index"] for one in told["indexes"]} >= {"catalog", "faq"}
     run_through(agent)
 
 
 def delete(agent: Recording) -> None:
     assert "defs/faq/defs.yaml" in agent.fail("embed_delete_index", table="faq")
     assert "orders" in agent.use("embed_delete_index", table="orders")["message"]
-    assert [one["table"] for one in agent.use("embed_list_indexes")["indexes"]] == ["faq"]
+    assert [one["index"] for one in agent.use("embed_list_indexes")["indexes"]] == ["catalog", "faq"]

@@ -42,3 +42,7 @@ def test_a_table_that_is_gone_costs_agents_the_service_and_shows_no_address(
 
     assert two_tables.source.host not in told
     assert re.search(r"unavailable \(reference \w+\)", told)
+
+
+def test_without_an_index_over_the_catalog_it_is_said_how_to_declare_one(agent: Agent) -> None:
+    assert "catalog: {}" in agent.fail("catalog_search", query="orders")

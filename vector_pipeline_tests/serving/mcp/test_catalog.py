@@ -1,0 +1,45 @@
+"""The tool that finds tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from vector_pipeline_tests.serving.mcp.agent import Agent, agent_over_http
+from vector_pipeline_tests.serving.mcp.conftest import catalog_spec, orders_spec
+from vector_pipeline_tests.serving.serving import contract_spec, live_server
+from vector_pipeline_tests.workbench import Workbench
+
+
+@pytest.fixture(scope="module")
+def agent(two_tables: Workbench) -> Iterator[Agent]:
+    """Somebody before whose server MySQL's catalog is an index, beside two others."""
+    two_tables.mysql("CREATE TABLE stations (id INT PRIMARY KEY, altitude INT) COMMENT 'Where the weather is measured'")
+    two_tables.sync(catalog_spec())
+    specs = [catalog_spec(), contract_spec(), orders_spec()]
+    with live_server(two_tables, specs) as server, agent_over_http(server.url) as agent:
+        yield agent
+
+
+def test_tables_are_found_by_what_they_are_about_with_the_indexes_over_them(
+    agent: Agent, two_tables: Workbench
+) -> None:
+    [weather] = agent.use("catalog_search", query="meteorology: where is the weather measured?", limit=1)["results"]
+    [orders] = agent.use("catalog_search", query="orders", limit=1, schema=two_tables.source.database)["results"]
+
+    assert (weather["schema"], weather["table"]) == (two_tables.source.database, "stations")
+    assert (weather["comment"], weather["primary_key"]) == ("Where the weather is measured", "id")
+    assert weather["indexes"] == []
+    assert (orders["table"], orders["indexes"]) == ("orders", ["orders"])
+    assert "notes" in orders["columns"]
+
+
+def test_a_search_without_a_table_is_for_rows_and_leaves_tables_out(agent: Agent) -> None:
+    found = agent.use("search_hybrid", query="altitude of stations", limit=100)["results"]
+
+    assert {one["index"] for one in found} <= {"faq", "orders"}
+
+
+def test_another_database_has_no_tables_here(agent: Agent) -> None:
+    assert agent.use("catalog_search", query="orders", schema="elsewhere")["total_matches"] == 0
