@@ -36,7 +36,7 @@ from vector_pipeline.core.search.request import SearchRequest, read_field
 from vector_pipeline.core.settings import read_settings
 from vector_pipeline.core.spec import MOST_HITS, SearchMode
 from vector_pipeline.core.store.unanswered_queries import MOST_KEPT
-from vector_pipeline.declarations import Declaration, find_declaration, read_declarations
+from vector_pipeline.declarations import Declaration, find_declaration, over_rows, read_declarations
 from vector_pipeline.embedded.folder import StackFolder, default_folder
 from vector_pipeline.key_commands import keys
 from vector_pipeline.log_level import set_up_logging
@@ -118,7 +118,7 @@ _rerank = click.option(
 @main.command()
 @click.argument("words", metavar="[INDEX] QUERY", nargs=-1, required=True)
 @click.option("--index", "indexes", multiple=True, help="An index to search, instead of INDEX; several: all of them.")
-@click.option("--all", "every", is_flag=True, help="Search every declared index.")
+@click.option("--all", "every", is_flag=True, help="Search every declared index but MySQL's catalog.")
 @click.option(
     "--queries",
     type=click.File(encoding="utf-8"),
@@ -164,7 +164,9 @@ def search(
             answer = opened.answer(request)
         _print(answer, as_json, display.search_answer)
         return
-    declarations = read_declarations() if every else [find_declaration(name) for name in dict.fromkeys(indexes)]
+    declarations = (
+        over_rows(read_declarations()) if every else [find_declaration(name) for name in dict.fromkeys(indexes)]
+    )
     cache = QueryCache(cache_for(read_settings().query_cache, len(declarations)))
     asked = {declaration.spec.name: _when_asked(declaration, cache) for declaration in declarations}
     _print(search_across(asked, request), as_json, display.many_answer)

@@ -9,7 +9,7 @@ what was declared at run time by the same name.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,6 +37,7 @@ from vector_pipeline.templates import (
 _log = logging.getLogger(__name__)
 
 COMPONENT_TYPE = "VectorIndexComponent"
+CATALOG_INDEX = "catalog"
 FILE_NAMES = ("defs.yaml", "defs.yml", "component.yaml")  # of a folder's, Dagster takes the first
 PACKAGE_PARENT = Path(__file__).resolve().parents[1]
 DEFS_FOLDER = Path(__file__).resolve().parent / "defs"
@@ -134,6 +135,27 @@ def read_declarations(folder: Path | None = None) -> list[Declaration]:
     taken = _names_in(files)
     found += [_declared_at_run_time(stored, taken) for stored in ([] if folder else read_stored_declarations())]
     return sorted(found, key=lambda declaration: (declaration.spec.name, declaration.origin))
+
+
+def over_rows(declarations: Iterable[Declaration]) -> list[Declaration]:
+    """Those whose documents are rows of tables: what "all indexes" means to who searches. MySQL's catalog is left out,
+    since a question for what rows say is not answered by the names of tables."""
+    return [declaration for declaration in declarations if declaration.spec.source.catalog is None]
+
+
+def find_catalog(declarations: Iterable[Declaration]) -> Declaration:
+    """The index over MySQL's catalog; of several the one that is named `catalog`, else the first.
+
+    Raises:
+        UnknownIndexError: there is none; says how to declare one.
+    """
+    found = [declaration for declaration in declarations if declaration.spec.source.catalog is not None]
+    if not found:
+        raise UnknownIndexError(
+            "no index over MySQL's catalog is declared; declare one in vector_pipeline/defs/catalog/defs.yaml with "
+            '`source: {catalog: {}}` (README, "The catalog as an index"), then: vector-pipeline sync catalog'
+        )
+    return min(found, key=lambda declaration: declaration.spec.name != CATALOG_INDEX)
 
 
 def well_formed_declarations(folder: Path | None = None) -> list[Declaration]:

@@ -121,8 +121,9 @@ def test_search_verify_and_status_tell_of_a_synced_index() -> None:
     assert "no document with the key '9'" in run("similar", "genie_documents", "9").stderr
     assert printed("verify", "genie_documents")["equal"] is True
     assert run("verify", "genie_documents").exit_code == 0
-    status = json.loads(run("status", "--json").stdout)
-    assert [(one["index"], one["documents"], one["ranges_dirty"]) for one in status] == [("genie_documents", 3, 0)]
+    status = {one["index"]: one for one in json.loads(run("status", "--json").stdout)}
+    assert set(status) == {"catalog", "genie_documents"}
+    assert (status["genie_documents"]["documents"], status["genie_documents"]["ranges_dirty"]) == (3, 0)
     assert "100.0%" in run("status", "genie_documents").stdout
 
 
@@ -286,6 +287,21 @@ def test_a_decision_on_refused_texts_that_makes_no_sense_is_an_error(arguments: 
     assert problem in result.stderr
 
 
+def test_the_catalog_is_an_index_of_its_own(workbench: Workbench) -> None:
+    workbench.mysql("CREATE TABLE customerOrders (id INT PRIMARY KEY, total INT) COMMENT 'What customers purchased'")
+    assert printed("estimate", "catalog")["rows"] == 2
+    assert printed("sync", "catalog")["inserted"] == 2
+    assert printed("sync", "catalog")["ranges_synced"] == 0
+    [best, *_] = printed("search", "catalog", "tables related to customer purchases")["hits"]
+    assert (best["metadata"]["table"], best["metadata"]["primary_key"]) == ("customerOrders", "id")
+    assert printed("verify", "catalog")["equal"] is True
+    [status] = json.loads(run("status", "catalog", "--json").stdout)
+    assert (status["documents"], status["ranges_dirty"]) == (2, 0)
+    assert run("doctor", "catalog").exit_code == 0
+    run("sync", "genie_documents")
+    assert "catalog" not in run("search", "--all", "customer purchases", "--threshold", "-1").stdout
+
+
 @pytest.mark.usefixtures("workbench")
 def test_estimate_tells_what_a_sync_would_take_and_status_what_it_took() -> None:
     before = printed("estimate", "genie_documents")
@@ -295,7 +311,7 @@ def test_estimate_tells_what_a_sync_would_take_and_status_what_it_took() -> None
     assert "unknown: no run was long enough" in told
     run("sync", "genie_documents")
     assert printed("estimate", "genie_documents")["texts"] == 0
-    [status] = json.loads(run("status", "--json").stdout)
+    [status] = json.loads(run("status", "genie_documents", "--json").stdout)
     assert (status["spent"]["texts"], status["spent_today"]["cost"]) == (6, 0)
     assert "tokens" in run("status", "genie_documents").stdout
 

@@ -86,16 +86,16 @@ def test_an_index_declared_at_run_time_stands_beside_those_of_files(workbench: W
     assert found.spec.source.database == workbench.source.database
     assert found.spec.document == faq_spec().document
     names = [(d.spec.name, d.at_run_time) for d in read_declarations()]
-    assert names == [("faq", True), ("genie_documents", False)]
-    assert {d.spec.name for d in well_formed_declarations()} == {"faq", "genie_documents"}
-    with pytest.raises(UnknownIndexError, match="there are: faq, genie_documents"):
+    assert names == [("catalog", False), ("faq", True), ("genie_documents", False)]
+    assert {d.spec.name for d in well_formed_declarations()} == {"catalog", "faq", "genie_documents"}
+    with pytest.raises(UnknownIndexError, match="there are: catalog, faq, genie_documents"):
         find_declaration("nowhere")
 
 
 def test_without_a_postgresql_in_the_environment_only_files_declare(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PG_HOST", "PG_USER", "PGVECTOR_DB_NAME"):
         monkeypatch.delenv(name, raising=False)
-    assert [declaration.spec.name for declaration in read_declarations()] == ["genie_documents"]
+    assert [declaration.spec.name for declaration in read_declarations()] == ["catalog", "genie_documents"]
 
 
 @pytest.mark.parametrize("same", ["name", "table"])

@@ -39,7 +39,7 @@ from vector_pipeline.core.spec import IndexSpec, SearchMode
 from vector_pipeline.core.store import connection as store_connection
 from vector_pipeline.core.store import declared_indexes
 from vector_pipeline.core.store.declared_indexes import StoredDeclaration
-from vector_pipeline.declarations import Declaration, UnknownIndexError
+from vector_pipeline.declarations import Declaration, UnknownIndexError, over_rows
 from vector_pipeline.declared_at_run_time import RegistryCache, cache_path
 from vector_pipeline.serving.dagster_client import DagsterClient
 from vector_pipeline.serving.declared import DeclaredIndexes, DeclaredInFiles
@@ -158,7 +158,7 @@ class Deployment:
         """
         if self.serving.contract_index is not None:
             return self.declaration(self.serving.contract_index)
-        declarations = self.declarations()
+        declarations = over_rows(self.declarations())
         return declarations[0] if len(declarations) == 1 else self.declaration(DEFAULT_INDEX)
 
     @contextmanager

@@ -63,10 +63,11 @@ def test_what_is_scaffolded_is_checked_listed_and_read(project: Path) -> None:
     assert (spec.source.table, spec.source.primary_key) == ("products", "id")
     assert dict(spec.document.text) == {"name": "name", "description": "description"}
     assert not find_declaration("products", folder).problems
-    assert [declaration.spec.name for declaration in read_declarations(folder)] == ["genie_documents", "products"]
+    declared = [declaration.spec.name for declaration in read_declarations(folder)]
+    assert declared == ["catalog", "genie_documents", "products"]
     listed = json.loads(dg(project, "list", "defs", "--json").stdout)
     keys = {asset["asset_key"] for asset in listed["assets"]}
-    assert {"products/rows", "products/search_index", "genie_documents/rows"} <= keys
+    assert {"products/rows", "products/search_index", "genie_documents/rows", "catalog/rows"} <= keys
     shutil.rmtree(folder / "products")
 
 

@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
+from vector_pipeline.core.declaration import static_problems
 from vector_pipeline.core.errors import IndexSpecError
 from vector_pipeline.core.search.answer import Hit
 from vector_pipeline.core.settings import SourceSettings, TargetSettings
 from vector_pipeline.core.spec import IndexSpec
+from vector_pipeline.declarations import Declaration, UnknownIndexError, find_catalog, over_rows
 from vector_pipeline_tests.servers import mysql_administrator
-from vector_pipeline_tests.workbench import Workbench
+from vector_pipeline_tests.workbench import Workbench, faq_spec
 
 SHOP = (
     "CREATE TABLE customers (id INT PRIMARY KEY, fullName VARCHAR(100) COMMENT 'as on the invoice', email VARCHAR(200))"
@@ -174,6 +176,58 @@ def test_an_account_indexes_what_it_may_read_and_no_more(shop: Workbench) -> Non
         assert is_in_parity(restricted, spec)
         with pytest.raises(IndexSpecError, match=r"may not see 'elsewhere'; there are: .*GRANT SELECT"):
             restricted.sync(catalog_spec("elsewhere"))
+
+
+def test_the_registry_keeps_what_the_declaration_left_out() -> None:
+    spec = catalog_spec("shop")
+    assert (spec.search.mode, spec.embedding.strategy, spec.source.key_columns) == ("hybrid", "concat", ("name",))
+    assert IndexSpec.model_validate_json(spec.model_dump_json()) == spec
+    assert static_problems(spec) == []
+
+
+def test_what_is_declared_stands() -> None:
+    spec = IndexSpec.model_validate(
+        {
+            "name": "tables",
+            "source": {"catalog": {}, "where": "kind = 'table'"},
+            "document": {"text": {"about": "title"}},
+            "embedding": {"template": "{{ about }}"},
+            "search": {"mode": "vector"},
+        }
+    )
+    assert static_problems(spec) == []
+    assert (spec.search.mode, spec.search.text, spec.embedding.strategy) == ("vector", None, None)
+    assert dict(spec.document.text) == {"about": "title"}
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"table": "orders"}, {"database": "shop"}, {"primary_key": "id"}, {"updated_at": "x"}, {"binlog": True}]
+)
+def test_a_catalog_has_nothing_of_a_table(
+    mysql_database: SourceSettings, pg_database: TargetSettings, wrong: dict[str, object]
+) -> None:
+    spec = IndexSpec.model_validate({"name": "catalog", "source": {"catalog": {}} | wrong})
+    with pytest.raises(IndexSpecError, match=f"source.{next(iter(wrong))}"):
+        Workbench(mysql_database, pg_database).sync(spec)
+
+
+def test_a_source_is_a_table_or_the_catalog() -> None:
+    spec = IndexSpec.model_validate({"name": "faq", "source": {"primary_key": "id"}, "document": {"text": {"q": "q"}}})
+    assert [problem.field for problem in static_problems(spec)] == ["source.table"]
+
+
+def declared(*specs: IndexSpec) -> list[Declaration]:
+    return [Declaration(spec, "defs.yaml") for spec in specs]
+
+
+def test_who_asks_for_tables_is_led_to_the_catalog() -> None:
+    other = catalog_spec("shop").model_copy(update={"name": "warehouse"})
+    declarations = declared(faq_spec(), other, catalog_spec("shop"))
+    assert find_catalog(declarations).spec.name == "catalog"
+    assert find_catalog(declarations[:2]).spec.name == "warehouse"
+    assert [one.spec.name for one in over_rows(declarations)] == ["faq"]
+    with pytest.raises(UnknownIndexError, match=r"source: \{catalog: \{\}\}.*vector-pipeline sync catalog"):
+        find_catalog(declarations[:1])
 
 
 def test_a_wide_table_is_read_whole(any_mysql_database: SourceSettings, pg_database: TargetSettings) -> None:

@@ -39,7 +39,7 @@ RECOVERS_WITHIN = 240.0
 def project(tmp_path: Path) -> Path:
     """A project that declares the index `faq` and nothing else."""
     folder = tmp_path / "project"
-    ignored = shutil.ignore_patterns("__pycache__", "genie_documents")
+    ignored = shutil.ignore_patterns("__pycache__", "genie_documents", "catalog")
     shutil.copytree(PROJECT / "vector_pipeline", folder / "vector_pipeline", ignore=ignored)
     for name in ("pyproject.toml", "workspace.yaml"):
         shutil.copy(PROJECT / name, folder)
