@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -79,10 +80,10 @@ def refresh_search_index(
         target.execute(
             """
             UPDATE vector_pipeline.embedding_indexes
-            SET search_refreshed_at = now(), vectors_at_refresh = %s
+            SET search_refreshed_at = now(), vectors_at_refresh = %s, search_refreshed_for = %s
             WHERE index_id = %s
             """,
-            (_vectors_ever_written(target, index), index.index_id),
+            (_vectors_ever_written(target, index), _indexes_declared(spec), index.index_id),
         )
     return SearchIndexReport(
         fields=tuple(fields),
@@ -125,6 +126,30 @@ def search_index_is_due(target: psycopg.Connection, index: RegisteredIndex, stat
     changed = abs(_vectors_ever_written(target, index) - written_then)
     vectors_now = statistics.estimate_rows(target, index.schema, index.vectors)
     return bool(changed > _CHANGED_SHARE * max(1, vectors_now))
+
+
+def search_index_is_as_declared(target: psycopg.Connection, index: RegisteredIndex, spec: IndexSpec) -> bool:
+    """Whether the last refresh, if there was one, was for the indexes that are declared now."""
+    row = target.execute(
+        """
+        SELECT search_refreshed_at IS NULL OR search_refreshed_for IS NOT DISTINCT FROM %s
+        FROM vector_pipeline.embedding_indexes WHERE index_id = %s
+        """,
+        (_indexes_declared(spec), index.index_id),
+    ).fetchone()
+    assert row is not None
+    return bool(row[0])
+
+
+def _indexes_declared(spec: IndexSpec) -> str:
+    """What is declared of the indexes that a refresh builds or removes, as text that is compared."""
+    search, words = spec.search, spec.search.by_words
+    declared = {
+        "ann": [search.ann_from_vectors, search.ann_prefix],
+        "filters": filter_indexes.declared_columns(spec),
+        "text": None if words is None else words.model_dump(mode="json"),
+    }
+    return json.dumps(declared, sort_keys=True)
 
 
 def _vectors_ever_written(target: psycopg.Connection, index: RegisteredIndex) -> int:

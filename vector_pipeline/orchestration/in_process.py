@@ -113,7 +113,7 @@ def sync_in_process(declaration: Declaration, on_progress: OnProgress | None = N
                 sums.add(_run(job, instance, [index.key(NEXT_GENERATION)], index.run_tags), index)
             except VectorPipelineError as error:
                 failure = failure or error
-        if opened.search_index_is_due():
+        if opened.search_index_is_due() or not opened.search_index_is_as_declared():
             _run(job, instance, [index.key(SEARCH_INDEX)], index.run_tags)
         if failure is not None:
             raise failure

@@ -88,7 +88,7 @@ def _build(index: IndexContext, kind: str, description: str, *, prove: bool) -> 
                     _sync(context, index, opened, done)
                 if rounds == _MOST_ROUNDS or opened.end_rounds(job_name, context.run_id, began):
                     break
-            if prove or opened.search_index_is_due():
+            if prove or opened.search_index_is_due() or not opened.search_index_is_as_declared():
                 report = opened.refresh_search_index(tell_of_build(context.log))
                 context.log_event(dg.AssetMaterialization(index.key(SEARCH_INDEX), metadata=of_search_index(report)))
         context.add_output_metadata(of_sync(done.documents, done.embedded, rounds, time.monotonic() - started))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from vector_pipeline_tests.workbench import Workbench, question_only
@@ -61,3 +63,23 @@ def test_it_is_due_after_a_day_even_if_all_ranges_are_dirty(workbench: Workbench
     assert not _is_due(workbench)
     workbench.postgres("UPDATE vector_pipeline.embedding_indexes SET search_refreshed_at = now() - interval '25 hours'")
     assert _is_due(workbench)
+
+
+@pytest.mark.parametrize(
+    "search", [{"ann_from_vectors": 1}, {"ann_prefix": 4}, {"filters": []}, {"text": {"language": "english"}}], ids=str
+)
+def test_indexes_are_as_declared_until_others_are_and_again_after_the_refresh(
+    workbench: Workbench, search: dict[str, Any]
+) -> None:
+    workbench.create_faq(3)
+    workbench.sync(question_only())
+    with workbench.index(question_only()) as index:
+        assert index.search_index_is_as_declared()  # there are none yet
+        index.refresh_search_index()
+        assert index.search_index_is_as_declared()
+    with workbench.index(question_only(search=search)) as index:
+        assert not index.search_index_is_as_declared()
+        index.refresh_search_index()
+        assert index.search_index_is_as_declared()
+    with workbench.index(question_only(search=search | {"limit": 7})) as index:
+        assert index.search_index_is_as_declared()

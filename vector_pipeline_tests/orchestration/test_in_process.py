@@ -58,6 +58,16 @@ def test_a_sync_tells_which_generation_it_has_built_and_why_that_is_not_served_o
     assert (switched.switched_to, switched.building, switched.obstacles) == (2, None, ())
 
 
+def test_a_sync_with_nothing_to_sync_builds_the_indexes_that_are_declared_by_now(location: Location) -> None:
+    location.spec = question_only()
+    location.workbench.create_faq(3)
+    sync(location)
+    location.spec = question_only(search={"ann_from_vectors": 1})
+    assert sync(location).ranges_synced == 0
+    names = location.workbench.postgres("SELECT name FROM vector_pipeline.ann_indexes")
+    assert names == [("vectors_1_hnsw_vector_8_question",)]
+
+
 @pytest.mark.long
 def test_a_sync_of_three_changes_counts_three_changes(location: Location) -> None:
     location.workbench.create_faq(250)

@@ -27,7 +27,7 @@ from vector_pipeline.core.search.golden_run import Answer, GoldenComparison, Gol
 from vector_pipeline.core.search.query_cache import QueryCacheCounts
 from vector_pipeline.core.search.request import FieldChoice, SearchRequest, SearchRequestError, SimilarRequest
 from vector_pipeline.core.search.searcher import Searcher
-from vector_pipeline.core.search_index import refresh_search_index, search_index_is_due
+from vector_pipeline.core.search_index import refresh_search_index, search_index_is_as_declared, search_index_is_due
 from vector_pipeline.core.spec import SearchMode
 from vector_pipeline.core.store.ann_building import BuildProgress
 
@@ -51,6 +51,12 @@ class SearchedIndex(SyncedIndex):
     def search_index_is_due(self, states: Sequence[RangeState] | None = None) -> bool:
         """The first load is complete, or a tenth of the vectors has changed, or the last refresh is a day old."""
         return search_index_is_due(self._target, self._registered, self.ranges() if states is None else states)
+
+    @in_our_words
+    def search_index_is_as_declared(self) -> bool:
+        """Nothing of the declaration asks for other indexes than at the last refresh. For who has just read it: what a
+        sensor knows of it may be older than what a run does."""
+        return search_index_is_as_declared(self._target, self._registered, self.spec)
 
     @in_our_words
     def search(

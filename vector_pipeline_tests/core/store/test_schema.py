@@ -80,6 +80,7 @@ def test_processes_that_make_the_registry_at_the_same_time_make_it_once(workbenc
 
 # What takes the tables of an index `faq` back to version 1, the newest change first.
 BACK_TO_VERSION_1 = (
+    "ALTER TABLE vector_pipeline.embedding_indexes DROP search_refreshed_for",
     "DROP TABLE vector_pipeline.unanswered_queries",
     "DROP TABLE vector_pipeline.golden_results",
     "DROP TABLE vector_pipeline.open_runs",
