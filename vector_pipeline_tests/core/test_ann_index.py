@@ -6,6 +6,7 @@ from importlib import resources
 from typing import Any
 
 import pytest
+from psycopg import sql
 
 from vector_pipeline.core.index import VectorIndex
 from vector_pipeline.core.spec import IndexSpec, SearchSpec
@@ -246,3 +247,23 @@ def test_a_build_gets_the_memory_that_it_needs_within_bounds(
         with ann_building.settings_for(connection, order, vectors, most):
             assert connection.execute(show).fetchone() == (expected_megabytes,)
         assert connection.execute(show).fetchone() == before
+
+
+@pytest.mark.parametrize("state", ["53100", "53200"], ids=["no room in /dev/shm", "no memory"])
+def test_a_build_does_without_workers_where_there_is_no_shared_memory_for_them(
+    workbench: Workbench, state: str
+) -> None:
+    builds_alone = sql.SQL(
+        """
+        DO $$ BEGIN
+            IF current_setting('max_parallel_maintenance_workers') <> '0' THEN
+                RAISE 'could not resize shared memory segment' USING ERRCODE = {};
+            END IF;
+        END $$
+        """
+    ).format(sql.Literal(state))
+    cleaned: list[bool] = []
+    with store_connection.connect(workbench.target) as connection:
+        ann_building.build(connection, builds_alone, lambda: cleaned.append(True))
+        assert connection.execute("SHOW max_parallel_maintenance_workers").fetchone() != ("0",)
+    assert cleaned == [True]

@@ -17,6 +17,8 @@ _LEAST_CAP = 256 * _MEGABYTE
 # pgvector 0.8 keeps for each element, with 16 links and twice as many on the ground level, about a kilobyte beside the
 # indexed value (hnsw.h: HnswElementData, HnswNeighborArray).
 _BYTES_OF_AN_ELEMENT = 1024
+# PostgreSQL tells of a full /dev/shm as of a full disk (dsm_impl.c); the driver's errors of one class are no family.
+_NO_SHARED_MEMORY = (psycopg.errors.DiskFull, psycopg.errors.OutOfMemory, psycopg.errors.InsufficientResources)
 _BYTES_OF_A_NUMBER = {Method.VECTOR: 4.0, Method.HALFVEC: 2.0, Method.BIT: 1 / 8}
 
 
@@ -82,7 +84,7 @@ def build(connection: psycopg.Connection, statement: sql.Composed, clean_up: Cal
     """
     try:
         connection.execute(statement)
-    except psycopg.errors.InsufficientResources:
+    except _NO_SHARED_MEMORY:
         # Containers often have 64 MB of /dev/shm, and workers need the whole graph there.
         clean_up()
         connection.execute("SET max_parallel_maintenance_workers = 0")
