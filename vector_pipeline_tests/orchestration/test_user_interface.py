@@ -44,8 +44,18 @@ WINDOW = {"width": 1400, "height": 860}
 # The parts of the window that pictures are of, without what surrounds them.
 LINEAGE = {"x": 290, "y": 335, "width": 1060, "height": 310}
 PLOTS = {"x": 240, "y": 104, "width": 812, "height": 700}
+PLOTS_OF_A_CHECK = {"x": 536, "y": 40, "width": 840, "height": 785}
 CHECKS = {"x": 240, "y": 0, "width": 1160, "height": 760}
-DOCUMENTED = ("lineage", "plots", "checks", "mass-deletion", "lag", "generation-check", "golden-comparison")
+DOCUMENTED = (
+    "lineage",
+    "plots",
+    "checks",
+    "mass-deletion",
+    "lag",
+    "generation-check",
+    "golden-comparison",
+    "recall-plots",
+)
 ROWS = 2_500
 FIRST = 1_500
 """Rows that are there from the beginning, where the others are added later."""
@@ -149,6 +159,9 @@ def test_two_generations_are_compared_on_a_golden_set_where_somebody_decides_on_
         operator.sees("recall_at_10")
         operator.sees("ann_median_ms")
         operator.photograph("recall", CHECKS)
+        operator.page.get_by_text("Plots", exact=True).evaluate("heading => heading.scrollIntoView()")
+        operator.sees("recall_at_10")
+        operator.photograph("recall-plots", PLOTS_OF_A_CHECK)
         operator.open(f"/runs/{run.run_id}")
         operator.sees_part("answered_better")
         operator.photograph("comparison-run")
@@ -168,10 +181,10 @@ def _declare_the_local_model(location: Location, golden: Path) -> None:
             words = [word for place, word in enumerate(question.split()) if place % 3 != 1]
             writer.writerow((" ".join(words), key))
     spec = location.spec
-    search = spec.search.model_copy(update={"golden_set": str(golden), "ann_from_vectors": FEW // 2})
-    location.spec = spec.model_copy(update={"search": search})
-    location.settle()
-    for _ in range(2):  # two points make a plot
+    for prefix in (None, 1, 1, None):  # a plot tells who has declared something that wasn't good
+        search = {"golden_set": str(golden), "ann_from_vectors": FEW // 2, "ann_prefix": prefix}
+        location.spec = spec.model_copy(update={"search": spec.search.model_copy(update=search)})
+        location.settle()
         assert location.materialize("search_index", checks=["recall"]).success
     location.spec = location.spec.model_copy(
         update={
