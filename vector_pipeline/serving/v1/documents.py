@@ -18,8 +18,9 @@ from vector_pipeline.serving.v1.parameters import LONGEST_KEY, IndexPath, Limit
 
 router = APIRouter(prefix="/v1", tags=["documents"], responses=OF_AN_INDEX)
 
-# As many of the longest as an address can hold.
+# In whatever script, they go into an address, which has 64 KB: a letter has up to twelve bytes there.
 MOST_KEYS = 20
+_LONGEST_OF_SEVERAL = 100
 Key = Annotated[str, Query(min_length=1, max_length=LONGEST_KEY)]
 
 
@@ -29,8 +30,12 @@ async def list_documents(
     deployment: TheDeployment,
     _: SearchCaller,
     keys: Annotated[
-        list[Key],
-        Query(default_factory=list, max_length=MOST_KEYS, description="The keys, as hits show them; each as `keys=…`."),
+        list[Annotated[str, Query(min_length=1, max_length=_LONGEST_OF_SEVERAL)]],
+        Query(
+            default_factory=list,
+            max_length=MOST_KEYS,
+            description="The keys, as hits show them; each as `keys=…`. Longer ones one by one.",
+        ),
     ],
     limit: Limit = 100,
     after: Annotated[
