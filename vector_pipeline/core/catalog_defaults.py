@@ -15,11 +15,16 @@ CATALOG_TABLE = "tables"
 CATALOG_KEY = "name"
 
 _TEXTS = ("title", "comment", "columns", "keys")
+_SAMPLES = "samples"
 _METADATA = ("database", "table", "kind", "engine", "about_rows", "primary_key")
 _SOURCE = {"database": CATALOG_DATABASE, "table": CATALOG_TABLE, "primary_key": CATALOG_KEY}
-_DOCUMENT = {"text": {name: name for name in _TEXTS}, "metadata": {name: name for name in _METADATA}}
 # Names of tables are plurals as often as not: by `english` an order is found where orders are asked for.
 _WORDS = {"language": "english", "weights": {"title": 4, "comment": 2, "columns": 1, "keys": 1}}
+
+
+def _document(shows_rows: bool) -> dict[str, dict[str, str]]:
+    texts = (*_TEXTS, _SAMPLES) if shows_rows else _TEXTS
+    return {"text": {name: name for name in texts}, "metadata": {name: name for name in _METADATA}}
 
 
 def with_catalog_defaults(declared: Any) -> Any:
@@ -29,7 +34,8 @@ def with_catalog_defaults(declared: Any) -> Any:
     source = declared.get("source")
     if not isinstance(source, Mapping) or source.get("catalog") is None:
         return declared
-    complete = {"document": _DOCUMENT} | dict(declared) | {"source": _SOURCE | dict(source)}
+    shows_rows = bool(source["catalog"].get("samples")) if isinstance(source["catalog"], Mapping) else False
+    complete = {"document": _document(shows_rows)} | dict(declared) | {"source": _SOURCE | dict(source)}
     embedding, search = declared.get("embedding", {}), declared.get("search", {})
     if isinstance(embedding, Mapping) and not embedding.get("template"):
         # One vector a table: a question is about what its name, its columns and its comments say together.

@@ -19,6 +19,7 @@ from vector_pipeline.core.source.canonical import BINARY_TYPES, canonical_expres
 from vector_pipeline.core.source.catalog import SourceColumn, SourceTable, read_table
 from vector_pipeline.core.source.connection import Connection
 from vector_pipeline.core.source.keys import unusable_as_key
+from vector_pipeline.core.source.secret_names import speaks_of_a_secret
 from vector_pipeline.core.source.where_clause import read_where_clause, try_where_clause
 from vector_pipeline.core.spec import DocumentSpec, EmbeddingSpec, IndexSpec, SourceSpec
 from vector_pipeline.core.store.declared_indexes import ORIGIN
@@ -31,7 +32,6 @@ _LONGEST_METADATA_CHARACTERS = 1024
 _MOST_NAMES_TOLD = 30
 # With the suffixes of its assets, jobs and sensors a name of this length is still readable in Dagster.
 _LONGEST_NAME = 48
-_SPEAKS_OF_A_SECRET = re.compile(r"passw|pwd|secret|token|api_?key|private_?key|credential|salt", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ def _has_words(column: SourceColumn) -> bool:
 def _is_shown(column: SourceColumn) -> bool:
     """Whether a hit carries it along: neither large, nor binary, nor named like a secret."""
     large = column.data_type == "json" or (column.maximum_characters or 0) > _LONGEST_METADATA_CHARACTERS
-    return _has_words(column) and not large and _SPEAKS_OF_A_SECRET.search(column.name) is None
+    return _has_words(column) and not large and not speaks_of_a_secret(column.name)
 
 
 def _condition(source: Connection, request: TableRequest, table: SourceTable) -> str | None:

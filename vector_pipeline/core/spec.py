@@ -58,7 +58,7 @@ class ThrottleSpec(_Declared):
 
 
 class CatalogSpec(_Declared):
-    """MySQL's own catalog as the source: a row for each table and view that the user may see, and no row of theirs."""
+    """MySQL's own catalog as the source: a row for each table and view that the user may see."""
 
     databases: list[str] = Field(
         default_factory=list,
@@ -74,6 +74,13 @@ class CatalogSpec(_Declared):
     statistics: bool = Field(
         default=True,
         description="Whether a hit says about how many rows a table has, as a power of ten; never part of a text.",
+    )
+    samples: int = Field(
+        default=0,
+        ge=0,
+        le=20,
+        description="Rows of each table whose values are part of its text, those with the lowest keys; none if left "
+        "out. Columns that are named like a secret are not shown.",
     )
 
 

@@ -53,7 +53,7 @@ def shop(any_mysql_database: SourceSettings, pg_database: TargetSettings) -> Wor
 
 def search(workbench: Workbench, spec: IndexSpec, query: str, **how: Any) -> list[Hit]:
     with workbench.index(spec) as index:
-        return index.search(query, **how).hits
+        return list(index.search(query, **how).hits)
 
 
 def names(hits: list[Hit]) -> list[str]:
@@ -228,6 +228,44 @@ def test_who_asks_for_tables_is_led_to_the_catalog() -> None:
     assert [one.spec.name for one in over_rows(declarations)] == ["faq"]
     with pytest.raises(UnknownIndexError, match=r"source: \{catalog: \{\}\}.*vector-pipeline sync catalog"):
         find_catalog(declarations[:1])
+
+
+def test_rows_are_shown_only_where_that_is_declared(shop: Workbench) -> None:
+    shop.mysql("CREATE TABLE unordered (word VARCHAR(20))")
+    shop.mysql("INSERT INTO unordered VALUES ('zebra')")
+    shop.mysql("ALTER TABLE products ADD COLUMN (`se%s` BLOB, api_key VARCHAR(20), `of 50%` INT)")
+    rows = [(i, f"bicycle '{i}'", i + 0.5, b"binary", "hidden", None) for i in range(1, 6)]
+    shop.mysql("INSERT INTO products VALUES (%s, %s, %s, %s, %s, %s)", rows)
+    spec = catalog_spec(shop.source.database, samples=2)
+    shop.sync(spec)
+    (hit,) = search(shop, spec, "bicycle", mode="text")
+    assert str(hit.texts["samples"]).splitlines() == [
+        "id: 1, title: bicycle '1', price: 1.50",
+        "id: 2, title: bicycle '2', price: 2.50",
+    ]
+    assert search(shop, spec, "zebra", mode="text") == []
+    assert is_in_parity(shop, spec)
+    shop.mysql("DELETE FROM products WHERE id = 5")
+    assert shop.sync(spec).documents == ()
+    shop.mysql("UPDATE products SET title = 'tricycle' WHERE id = 2")
+    assert shop.sync(spec).updated == 1
+    assert names(search(shop, spec, "tricycle", mode="text")) == ["products"]
+    without = catalog_spec(shop.source.database).model_copy(update={"name": "without_rows"})
+    shop.sync(without)
+    assert search(shop, without, "tricycle", mode="text") == []
+
+
+def test_rows_that_may_not_be_read_are_not_shown(shop: Workbench) -> None:
+    shop.mysql("INSERT INTO employees VALUES (1, 'Tan', '2026-01-02', 5000)")
+    with reader_of(shop.source, "customers") as reader:
+        with mysql_administrator(shop.source) as administrator, administrator.cursor() as cursor:
+            cursor.execute(f"GRANT SELECT (id) ON {shop.source.database}.employees TO catalog_reader@'%'")
+            cursor.execute(f"GRANT INSERT ON {shop.source.database}.products TO catalog_reader@'%'")
+        restricted = replace(shop, source=reader)
+        spec = catalog_spec(shop.source.database, samples=3)
+        assert restricted.sync(spec).inserted == 3
+        samples = {hit.metadata["table"]: hit.texts["samples"] for hit in search(restricted, spec, "x", mode="vector")}
+        assert samples == {"customers": None, "employees": "id: 1", "products": None}
 
 
 def test_a_wide_table_is_read_whole(any_mysql_database: SourceSettings, pg_database: TargetSettings) -> None:

@@ -15,7 +15,9 @@ from collections.abc import Sequence
 from vector_pipeline.core.catalog_defaults import CATALOG_DATABASE, CATALOG_KEY, CATALOG_TABLE
 from vector_pipeline.core.errors import DeclarationProblem
 from vector_pipeline.core.source.catalog import SourceColumn, SourceIndex, SourceTable
+from vector_pipeline.core.source.catalog_samples import samples_relation
 from vector_pipeline.core.source.connection import Connection, is_mariadb
+from vector_pipeline.core.source.sql_literal import literal
 from vector_pipeline.core.spec import CatalogSpec
 
 ALL_DATABASES = "*"
@@ -26,6 +28,8 @@ _KINDS = ("BASE TABLE", "SYSTEM VERSIONED", "VIEW")
 # and so below the server's max_allowed_packet (16 MB or more), beyond which GROUP_CONCAT cuts without an error.
 _LONGEST_TYPE = 200
 _NAME_CHARACTERS = 64
+# Each is opened by every statement that reads the catalog.
+_MOST_SAMPLED = 200
 _KEY_CHARACTERS = 2 * (2 * _NAME_CHARACTERS + 2) + 1
 # Where a name in camel case is two words: before the last capital of several (HTTPServer), and between a small letter
 # or digit and a capital. Lookbehinds alone would do, but MariaDB replaces nothing that is empty.
@@ -47,15 +51,40 @@ def look_at_catalog(
     if missing or not visible:
         return None, [_not_visible(missing, visible)]
     both_parts = _BOTH_PARTS_MARIADB if is_mariadb(connection) else _BOTH_PARTS_MYSQL
-    table = SourceTable(
+    databases = None if every else named
+    derived = _derived_table(catalog, databases, both_parts)
+    if catalog.samples:
+        tables = _tables_in(connection, derived)
+        if len(tables) > _MOST_SAMPLED:
+            return None, [_too_many_to_sample(len(tables))]
+        derived = _derived_table(catalog, databases, both_parts, samples_relation(connection, tables, catalog.samples))
+    return _described(derived), []
+
+
+def _described(derived: str) -> SourceTable:
+    return SourceTable(
         CATALOG_DATABASE,
         CATALOG_TABLE,
         {column.name: column for column in _COLUMNS},
         (SourceIndex((CATALOG_KEY,), unique=True, complete=True),),
         is_view=True,
-        derived=_derived_table(catalog, None if every else named, both_parts),
+        derived=derived,
     )
-    return table, []
+
+
+def _tables_in(connection: Connection, derived: str) -> list[tuple[str, str]]:
+    """Database and name of each table of the catalog, views left out."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT `database`, `table` FROM {derived} WHERE kind = 'table' ORDER BY `name`", ())
+        return [(str(database), str(table)) for database, table in cursor.fetchall()]
+
+
+def _too_many_to_sample(tables: int) -> DeclarationProblem:
+    return DeclarationProblem(
+        "source.catalog.samples",
+        f"rows of {tables:,} tables would be read at each look, and {_MOST_SAMPLED} is the most",
+        "leave tables out by databases or exclude, or show no rows",
+    )
 
 
 def _databases(connection: Connection) -> tuple[str, list[str]]:
@@ -88,6 +117,7 @@ _COLUMNS = (
     _text("comment"),
     _text("columns"),
     _text("keys"),
+    _text("samples"),
     _text("database", _NAME_CHARACTERS),
     _text("table", _NAME_CHARACTERS),
     _text("kind", 16),
@@ -97,7 +127,9 @@ _COLUMNS = (
 )
 
 
-def _derived_table(catalog: CatalogSpec, databases: Sequence[str] | None, both_parts: str) -> str:
+def _derived_table(
+    catalog: CatalogSpec, databases: Sequence[str] | None, both_parts: str, samples: str | None = None
+) -> str:
     kept = " AND ".join(f"NOT {_fits(pattern)}" for pattern in catalog.exclude) or "1 = 1"
     return rf"""(
         SELECT
@@ -106,6 +138,7 @@ def _derived_table(catalog: CatalogSpec, databases: Sequence[str] | None, both_p
             t.`comment` AS `comment`,
             c.`columns` AS `columns`,
             NULLIF(CONCAT_WS('\n', CONCAT('primary key: ', p.`columns`), f.`keys`), '') AS `keys`,
+            {"s.`samples`" if samples else "NULL"} AS `samples`,
             t.db AS `database`,
             t.tbl AS `table`,
             t.kind AS `kind`,
@@ -116,6 +149,7 @@ def _derived_table(catalog: CatalogSpec, databases: Sequence[str] | None, both_p
         LEFT JOIN ({_columns(databases, both_parts)}) c ON c.db = t.db AND c.tbl = t.tbl
         LEFT JOIN ({_primary_keys(databases)}) p ON p.db = t.db AND p.tbl = t.tbl
         LEFT JOIN ({_foreign_keys(databases)}) f ON f.db = t.db AND f.tbl = t.tbl
+        {f"LEFT JOIN {samples} s ON s.db = t.db AND s.tbl = t.tbl" if samples else ""}
         WHERE {kept}
     ) AS `catalog`"""
 
@@ -198,13 +232,13 @@ def _words(name: str, both_parts: str) -> str:
     """A name as words: apart at underscores and where camel case has them."""
     words = f"TRIM(REPLACE({_name(name)}, '_', ' '))"
     for end in _WORD_ENDS:
-        words = f"REGEXP_REPLACE({words}, {_literal(end)}, {_literal(both_parts)})"
+        words = f"REGEXP_REPLACE({words}, {literal(end)}, {literal(both_parts)})"
     return words
 
 
 def _is_in(databases: Sequence[str] | None) -> str:
     """Whether it is one of these; or one that isn't the server's own, also if it is made later."""
-    names = ", ".join(map(_literal, databases or sorted(_SERVERS_OWN)))
+    names = ", ".join(map(literal, databases or sorted(_SERVERS_OWN)))
     return f"{_name('table_schema')} {'IN' if databases else 'NOT IN'} ({names})"
 
 
@@ -212,13 +246,8 @@ def _fits(pattern: str) -> str:
     """Whether a table is one of those that the pattern, in which * stands for anything, names."""
     for special in ("\\", "%", "_"):
         pattern = pattern.replace(special, "\\" + special)
-    return f"{'t.`name`' if '.' in pattern else 't.tbl'} LIKE {_literal(pattern.replace('*', '%'))}"
+    return f"{'t.`name`' if '.' in pattern else 't.tbl'} LIKE {literal(pattern.replace('*', '%'))}"
 
 
 def _name(expression: str) -> str:
     return f"CONVERT({expression} USING utf8mb4) COLLATE utf8mb4_bin"
-
-
-def _literal(text: str) -> str:
-    """In hexadecimal, so that nothing of it means anything to MySQL or to the driver, which looks for %."""
-    return f"_utf8mb4 X'{text.encode().hex()}' COLLATE utf8mb4_bin"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from vector_pipeline.core.errors import VectorPipelineError
 from vector_pipeline.core.store.api_keys import AccessScope
-from vector_pipeline.declarations import Declaration
+from vector_pipeline.declarations import Declaration, over_rows
 from vector_pipeline.serving.access.caller import AccessRefusedError, Caller
 from vector_pipeline.serving.deployment import Deployment
 from vector_pipeline.serving.mcp.arguments import Which
@@ -54,7 +54,7 @@ class Asked:
             found = [self.deployment.declaration(which.index)]
         else:
             # Who looks for rows doesn't mean the index of tables, unless they name it.
-            found = [one for one in self.everything() if one.spec.source.catalog is None]
+            found = over_rows(self.everything())
         fitting = [one for one in found if self._is_over(one, which)]
         if fitting:
             return fitting

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from vector_pipeline.core.search import Hit
 from vector_pipeline.core.search.request import SearchRequest
 from vector_pipeline.core.store.api_keys import AccessScope
-from vector_pipeline.declarations import Declaration
+from vector_pipeline.declarations import Declaration, UnknownIndexError, find_catalog
 from vector_pipeline.serving.access.caller import AccessRefusedError
 from vector_pipeline.serving.mcp.arguments import Arguments, Limit, Query, Schema
 from vector_pipeline.serving.mcp.asked import Asked, CannotDoError
@@ -77,12 +77,12 @@ def catalog_search(asked: Asked, given: CatalogSearch) -> CatalogAnswer:
 
 
 def _catalog(asked: Asked) -> Declaration:
-    found = [one for one in asked.everything() if one.spec.source.catalog is not None]
-    if not found:
+    try:
+        return find_catalog(asked.everything())
+    except UnknownIndexError as error:
         if asked.caller.only is not None:
-            raise AccessRefusedError(403, f"{asked.caller.name} is for no index over MySQL's catalog")
-        raise CannotDoError("no index over MySQL's catalog is declared; declare one with `source: {catalog: {}}`")
-    return found[0]
+            raise AccessRefusedError(403, f"{asked.caller.name} is for no index over MySQL's catalog") from None
+        raise CannotDoError(str(error)) from None
 
 
 def _table(hit: Hit, over: dict[tuple[str, str], list[str]]) -> FoundTable:
