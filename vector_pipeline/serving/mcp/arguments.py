@@ -47,10 +47,16 @@ def _as_text(key: Any) -> Any:
     return str(key) if isinstance(key, int) and not isinstance(key, bool) else key
 
 
+def _without_nul(name: str) -> str:
+    if "\0" in name:
+        raise ValueError("has a NUL character, which no name has")
+    return name
+
+
 OrJsonText = BeforeValidator(_from_json)
 """Takes an array or an object, and either as JSON text."""
 
-Name = Annotated[str, Field(min_length=1, max_length=_LONGEST_NAME)]
+Name = Annotated[str, Field(min_length=1, max_length=_LONGEST_NAME), AfterValidator(_without_nul)]
 Key = Annotated[str, Field(min_length=1, max_length=_LONGEST_KEY), BeforeValidator(_as_text)]
 Query = Annotated[
     str,
