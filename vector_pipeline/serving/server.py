@@ -26,6 +26,9 @@ from vector_pipeline.serving.settings import ServingSettings, read_serving_setti
 from vector_pipeline.serving.threads import set_threads
 
 _BACKLOG = 2048
+# Clients and load balancers keep a connection for up to a minute and expect to find it open: uvicorn's own 5 s, which
+# are httpx's too, would now and then close one under a request.
+_KEEP_ALIVE_SECONDS = 75
 
 
 def serve(serving: ServingSettings, on_listening: Callable[[], None] = lambda: None) -> None:
@@ -46,6 +49,7 @@ def serve(serving: ServingSettings, on_listening: Callable[[], None] = lambda: N
         ssl_keyfile=serving.tls_key,
         timeout_graceful_shutdown=serving.shutdown_seconds,
         backlog=_BACKLOG,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         log_config=None,
         server_header=False,
         # Whom to believe is decided in `access`; an address may have anything in its query, and is logged nowhere.

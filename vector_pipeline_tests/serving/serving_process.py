@@ -58,10 +58,11 @@ def environment_of(settings: Settings) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class ServingProcess:
-    """It answers; `client` has its address as base URL."""
+    """It answers; `client` has its address as base URL, and `log` is what it writes."""
 
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[bytes]
     client: httpx.Client
+    log: Path
 
 
 @contextmanager
@@ -83,15 +84,15 @@ def serving_process(
     }
     command = [sys.executable, "-m", "vector_pipeline.cli", "serve", "--port", str(port), *options]
     url = f"{'https' if ca else 'http'}://127.0.0.1:{port}"
+    log = folder / "serve.log"
     with (
-        subprocess.Popen(
-            command, cwd=folder, env=environment | dict(more or {}), stderr=subprocess.PIPE, text=True
-        ) as process,
+        log.open("wb") as written,  # a pipe that nobody reads would stop it once it is full
+        subprocess.Popen(command, cwd=folder, env=environment | dict(more or {}), stderr=written) as process,
         httpx.Client(base_url=url, timeout=60, verify=ssl.create_default_context(cafile=ca)) as client,
     ):
         try:
-            _wait_until_it_answers(process, client)
-            yield ServingProcess(process, client)
+            _wait_until_it_answers(process, client, log)
+            yield ServingProcess(process, client, log)
         finally:
             process.terminate()
             try:
@@ -101,6 +102,6 @@ def serving_process(
 
 
 @retry(stop=stop_after_delay(60), wait=wait_fixed(0.05), retry=retry_if_exception_type(httpx.TransportError))
-def _wait_until_it_answers(process: subprocess.Popen[str], client: httpx.Client) -> None:
-    assert process.poll() is None, process.stderr and process.stderr.read()
+def _wait_until_it_answers(process: subprocess.Popen[bytes], client: httpx.Client, log: Path) -> None:
+    assert process.poll() is None, log.read_text()
     assert client.get("/healthcheck").status_code == 200
