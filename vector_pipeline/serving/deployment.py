@@ -50,7 +50,7 @@ from vector_pipeline.serving.observing.searches import observed_search
 from vector_pipeline.serving.observing.tracing import traced_statements
 from vector_pipeline.serving.settings import DEFAULT_INDEX, ServingSettings
 from vector_pipeline.serving.target_pool import TargetPool
-from vector_pipeline.serving.threads import WORD_THREADS, Kind
+from vector_pipeline.serving.threads import WORD_THREADS, Kind, are_busy
 from vector_pipeline.serving.unanswered import UnansweredQueries
 
 _CONNECTIONS = 8
@@ -201,17 +201,25 @@ class Deployment:
             except pymysql.MySQLError as error:
                 raise source_connection.source_error(self.settings.source, error, asked, statement_seconds) from None
 
-    def kind_of(self, name: str | None, mode: SearchMode | None) -> Kind:
+    def kind_of(self, name: str | None, mode: SearchMode | None, query: str) -> Kind:
         """The threads for a search: those that ask no provider need not wait behind those that do. Never blocks; what
         nobody has looked at yet counts among those that do.
 
         Args:
             name: of the index; None for the one of requests that name none.
         """
-        if mode is None:
-            known = [one.spec for one in self._declared.known if name is None or one.spec.name == name]
-            mode = known[0].search.mode if len(known) == 1 else None
-        return "words" if mode == "text" else "search"
+        known = [one.spec for one in self._declared.known if name is None or one.spec.name == name]
+        spec = known[0] if len(known) == 1 else None
+        if mode is None and spec is not None:
+            mode = spec.search.mode
+        if mode == "text":
+            return "words"
+        return "words" if spec is not None and are_busy("search") and self._knows_vector_of(spec, query) else "search"
+
+    def _knows_vector_of(self, spec: IndexSpec, query: str) -> bool:
+        with self._lock:
+            known, searcher = self._searchers.get(spec.name, (None, None))
+        return searcher is not None and known == spec and searcher.knows_vector_of(query)
 
     def search(self, name: str, request: SearchRequest, watch: SearchWatch | None = None) -> SearchAnswer:
         """The documents of an index that fit the request best. See `Searcher.search`.

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import threading
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 from typing import Literal, TypeVar
 
 from vector_pipeline.core.errors import VectorPipelineError
@@ -38,6 +40,9 @@ _SECONDS: dict[Kind, float] = {"search": 30.0, "words": 30.0}
 
 _T = TypeVar("_T")
 
+_under_way: Counter[Kind] = Counter()
+_counting = threading.Lock()
+
 
 class TookTooLongError(VectorPipelineError):
     """Nobody waits for it any more; it may come to its end all the same."""
@@ -59,7 +64,11 @@ async def run_blocking(kind: Kind, function: Callable[[], _T], seconds: float | 
         TookTooLongError: the time is over.
     """
     context = contextvars.copy_context()
-    running = asyncio.get_running_loop().run_in_executor(_threads(kind), lambda: context.run(function))
+    future = _threads(kind).submit(context.run, function)
+    with _counting:
+        _under_way[kind] += 1
+    future.add_done_callback(partial(_note_end, kind))
+    running = asyncio.wrap_future(future)
     limit = _SECONDS.get(kind) if seconds is None else seconds
     try:
         return await asyncio.wait_for(running, limit)
@@ -69,9 +78,19 @@ async def run_blocking(kind: Kind, function: Callable[[], _T], seconds: float | 
         raise TookTooLongError(kind, limit or 0) from None
 
 
+def are_busy(kind: Kind) -> bool:
+    """Whether all threads of a kind are at work."""
+    return _under_way[kind] >= _THREADS[kind]
+
+
 def set_threads(kind: Kind, number: int) -> None:
     """How many threads a kind has. To be called before any of it has run."""
     _THREADS[kind] = number
+
+
+def _note_end(kind: Kind, _: object) -> None:
+    with _counting:
+        _under_way[kind] -= 1
 
 
 @cache

@@ -160,6 +160,8 @@ def test_a_provider_that_hangs_keeps_nobody_waiting_who_does_not_need_it(
         bench.create_faq(rows=50)
         bench.sync(contract_spec())
         with live_server(bench, [contract_spec()]) as live, under_load(live, search_anew) as load:
+            known = {"query": "asked before the outage", "similarity_threshold": -1}
+            assert live.client.post("/search", json=known).json()["total_results"] == 5
             provider.behave("hang")
             load.since()
             load.answered((503, "Embedding service unavailable"), CLIENTS)
@@ -167,5 +169,6 @@ def test_a_provider_that_hangs_keeps_nobody_waiting_who_does_not_need_it(
             assert len(live.client.get("/documents").json()) == 50
             by_words = {"query": "question number 7", "mode": "text"}
             assert live.client.post("/search", json=by_words).json()["total_results"] == 5
+            assert live.client.post("/search", json=known).json()["total_results"] == 5
             provider.behave("well")
             load.answered((200, None), CLIENTS)

@@ -77,6 +77,11 @@ class QueryCache:
         with self._lock:
             return QueryCacheCounts(self._hits, self._shared, self._misses, len(self._kept))
 
+    def keeps(self, key: QueryKey) -> bool:
+        """Whether the vector is kept."""
+        with self._lock:
+            return key in self._kept and self._kept[key][0] > self._clock() - self.settings.seconds
+
     def vectors(
         self, keys: Sequence[QueryKey], embed: Callable[[Sequence[QueryKey]], Mapping[QueryKey, Outcome]]
     ) -> dict[QueryKey, Outcome]:

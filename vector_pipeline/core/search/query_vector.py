@@ -57,9 +57,10 @@ class ProvidersAsBuilt:
         """The one for the index as seen by a generation, whose own declaration is `accepted`."""
         if self._given is not None:
             return self._given
-        space, last = index.generation.space, self._last
-        if last is not None and last[0] is accepted and last[1] == space:
-            return last[2]
+        last = self.last_of(index, accepted)
+        if last is not None:
+            return last
+        space = index.generation.space
         built = self._hurried(embedding_as_built(self._declared, accepted.embedding, self._environment, space))
         key = built.model_dump_json()
         with self._opening:
@@ -69,6 +70,12 @@ class ProvidersAsBuilt:
                 self._open[key] = provider
             self._last = accepted, space, self._open[key]
             return self._open[key]
+
+    def last_of(self, index: RegisteredIndex, accepted: IndexSpec) -> EmbeddingProvider | None:
+        """The one that `of` gave last, if it would give it again; opens none."""
+        last = self._last
+        is_same = last is not None and last[0] is accepted and last[1] == index.generation.space
+        return last[2] if last is not None and is_same else None
 
     def _hurried(self, built: EmbeddingSpec) -> EmbeddingSpec:
         block = provider_block(built, self._environment)
@@ -123,7 +130,7 @@ def query_vectors(
             "a query must be embedded with the model of the index"
         )
     length, embedded_by = VectorSpaceLength.of(space), _identity(provider)
-    texts = [space.query_prefix + query.replace("\0", "") for query in queries]
+    texts = [_as_sent(space, query) for query in queries]
     keys = [QueryKey.of(embedded_by, length, text) for text in texts]
     text_of = dict(zip(keys, texts, strict=True))
 
@@ -135,6 +142,16 @@ def query_vectors(
 
     found = cache.vectors(keys, embed)
     return [found[key] for key in keys]
+
+
+def keeps_vector(cache: QueryCache, provider: EmbeddingProvider, index: RegisteredIndex, query: str) -> bool:
+    """Whether the vector of a query is there without asking the provider."""
+    space = index.generation.space
+    return cache.keeps(QueryKey.of(_identity(provider), VectorSpaceLength.of(space), _as_sent(space, query)))
+
+
+def _as_sent(space: VectorSpace, query: str) -> str:
+    return space.query_prefix + query.replace("\0", "")
 
 
 def _identity(provider: EmbeddingProvider) -> Hashable:

@@ -16,7 +16,7 @@ from vector_pipeline.core.search.by_mode import Found, WordSearch, by_both, by_w
 from vector_pipeline.core.search.likeness import vectors_of_document
 from vector_pipeline.core.search.nearest import Aim, FieldSearch, Leaves, Neighbours, QueryVector
 from vector_pipeline.core.search.query_cache import Outcome, QueryCache
-from vector_pipeline.core.search.query_vector import ProvidersAsBuilt, query_vectors
+from vector_pipeline.core.search.query_vector import ProvidersAsBuilt, keeps_vector, query_vectors
 from vector_pipeline.core.search.request import SearchRequest, SearchRequestError, SimilarRequest, Wanted, resolve
 from vector_pipeline.core.search.restricting import restrict
 from vector_pipeline.core.search.selectivity import Selectivity
@@ -71,6 +71,12 @@ class Searcher:
             ProviderError: the provider is down, and was needed.
         """
         return _though_tables_vanish(lambda: self._search(request, {}))
+
+    def knows_vector_of(self, query: str) -> bool:
+        """Whether a search for it would ask no provider, as far as can be told without asking PostgreSQL."""
+        served = next(iter(tuple(self._assumed.values())), None)
+        provider = None if served is None else self._providers.last_of(served.index, served.accepted)
+        return served is not None and provider is not None and keeps_vector(self._cache, provider, served.index, query)
 
     def search_many(self, requests: Sequence[SearchRequest]) -> list[SearchAnswer | VectorPipelineError]:
         """An answer to each request, in their order, or what is wrong with it. All queries are embedded together, in as

@@ -62,7 +62,7 @@ async def _found(deployment: Deployment, body: SearchBody, caller: Caller) -> li
         caller.require(AccessScope.SEARCH, name)
         return deployment.search(name, request)
 
-    answered = await run_blocking(deployment.kind_of(body.index, body.mode), answer)
+    answered = await run_blocking(deployment.kind_of(body.index, body.mode, body.query), answer)
     return [_document(hit) for hit in answered.hits]
 
 

@@ -31,7 +31,7 @@ async def search(body: models.SearchBody, deployment: TheDeployment, caller: Sea
     Of several indexes the hits come as one list. An index that can't answer then is among `failures`, and the others
     answer without it.
     """
-    kind = deployment.kind_of(body.index, body.mode)
+    kind = deployment.kind_of(body.index, body.mode, body.query)
     return await run_blocking(kind, lambda: _search(deployment, body, caller))
 
 
