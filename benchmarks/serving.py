@@ -126,7 +126,7 @@ def _crowd(server: ServingProcess) -> Iterator[Figure]:
     asyncio.run(crowd.ask_for(SECONDS, "the crowd"))
     after = process.memory_info().rss
     yield Figure(
-        f"{CLIENTS} clients for {SECONDS:g} s: errors {dict(crowd.errors) or ''}", crowd.errors.total(), "", exactly=0
+        f"{CLIENTS} clients for {SECONDS:g} s: errors{_told(crowd.errors)}", crowd.errors.total(), "", exactly=0
     )
     yield Figure("… searches", len(crowd.seconds), "")
     yield Figure("… searches a second", len(crowd.seconds) / SECONDS, "/s")
@@ -135,6 +135,10 @@ def _crowd(server: ServingProcess) -> Iterator[Figure]:
     yield Figure("… memory of the server at the beginning", before / MEGABYTE, "MB")
     yield Figure("… memory at the end", after / MEGABYTE, "MB")
     yield Figure("… end ÷ beginning", after / before, "×", MOST_GROWTH)
+
+
+def _told(errors: Counter[str]) -> str:
+    return f" ({', '.join(sorted(errors))})" if errors else ""
 
 
 @dataclass

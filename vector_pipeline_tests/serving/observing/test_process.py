@@ -64,7 +64,8 @@ def test_processes_count_together_log_as_json_and_send_traces(
         if sample.name == "vector_pipeline_http_request_seconds_count" and sample.labels["route"] == "/search"
     ]
     assert counted == SEARCHES
-    assert [one.value for one in samples if one.name == "vector_pipeline_index_documents"] == [1]
+    documents = {one.labels["index"]: one.value for one in samples if one.name == "vector_pipeline_index_documents"}
+    assert documents["genie_documents"] == 1
 
     lines = server.log.read_text().splitlines()
     logged = [json.loads(line) for line in lines if line.startswith("{")]
