@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from vector_pipeline.core.settings import SourceSettings, TargetSettings
@@ -42,6 +43,7 @@ def collector() -> Iterator[tuple[str, list[str]]]:
         thread.join()
 
 
+@pytest.mark.long
 def test_processes_count_together_log_as_json_and_send_traces(
     mysql_database: SourceSettings, pg_database: TargetSettings, tmp_path: Path
 ) -> None:
