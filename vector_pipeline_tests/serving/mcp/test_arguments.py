@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from vector_pipeline.serving.mcp.declaring import IndexTable
 from vector_pipeline.serving.mcp.reading import ByKey, IndexedAnswer, IndexedRow
+from vector_pipeline.serving.mcp.searching import WordSearch
 from vector_pipeline.serving.mcp.size import TooLongError, fitted
 from vector_pipeline.serving.mcp.tool import Answer
 from vector_pipeline.serving.mcp.tools import TOOLS
@@ -45,6 +46,14 @@ def test_keys_may_be_numbers() -> None:
 def test_what_makes_no_index_is_refused(given: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         IndexTable.model_validate(given)
+
+
+@pytest.mark.parametrize(
+    "given", [{"index": "\0"}, {"table": "a\0b"}, {"filters": "[" * 100_000}, {"filters": '{"not": ' * 100_000}]
+)
+def test_what_no_name_is_and_no_json_is_an_argument_that_is_wrong(given: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        WordSearch.model_validate({"query": "refund"} | given)
 
 
 def answer_of(rows: int, text: str) -> IndexedAnswer:
