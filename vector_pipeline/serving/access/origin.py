@@ -16,8 +16,19 @@ from starlette.types import Scope
 
 from vector_pipeline.serving.access.settings import Address, Network
 
-# What proxies set.
-_FORWARDED = ("x-forwarded-for", "forwarded", "x-real-ip")
+# What proxies set. Many are set up to tell the protocol or the name alone, or nothing but themselves.
+_FORWARDED = (
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-forwarded-port",
+    "forwarded",
+    "via",
+    "x-real-ip",
+    "x-client-ip",
+    "cf-connecting-ip",
+    "true-client-ip",
+)
 # Nobody can register a name below them (RFC 2606, 6761, 6762 and 8375; .internal by ICANN).
 _NOBODYS = (".localhost", ".local", ".internal", ".test", ".home.arpa")
 
@@ -62,11 +73,19 @@ def is_ours(host: str | None, hosts: Collection[str]) -> bool:
 
 
 def is_of_a_foreign_page(headers: Headers, origins: Collection[str]) -> bool:
-    """Whether a browser says that a page of another server sends this."""
+    """Whether a browser says that a page of another server sends this. What somebody opens by a link is theirs."""
     origin = headers.get("origin")
-    if origin is None or origin in origins:
+    if origin is None:
+        # Of what a page only has loaded, such as an image, no origin is told: it sees nothing of the answer, and yet
+        # could make this server work.
+        is_opened = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
+        return headers.get("sec-fetch-site") in {"cross-site", "same-site"} and not is_opened
+    if origin in origins:
         return False
-    return urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
+    try:
+        return urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
+    except ValueError:
+        return True
 
 
 def _host_name(host: str | None) -> str | None:

@@ -161,7 +161,9 @@ def test_a_trusted_network_needs_no_key_for_its_scopes() -> None:
         assert ask(service, "/who", address=address).status_code == 401
 
 
-@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP"])
+@pytest.mark.parametrize(
+    "header", ["X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded", "X-Real-IP", "Via"]
+)
 def test_a_proxy_that_is_not_named_lets_nobody_in_by_its_address(header: str) -> None:
     for settings, address in ((INTERNAL, "10.0.0.7"), (AccessSettings(), "127.0.0.1")):
         refused = ask(small_service(settings), "/who", {header: "10.0.0.9"}, address=address)
@@ -228,12 +230,31 @@ def test_a_name_that_a_foreign_page_may_have_pointed_here_is_refused(
         ("https://attacker.example", 403),
         ("http://localhost:3000", 403),
         ("null", 403),
+        ("http://[", 403),
     ],
 )
 def test_a_foreign_page_cannot_use_that_somebody_needs_no_key(origin: str, status: int) -> None:
     service = small_service(AccessSettings(cors_origins=("https://friend.example",)))
     headers = {"Origin": origin, "Host": "localhost:5000"}
     assert ask(service, "/who", headers).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("fetched", "status"),
+    [
+        (("cross-site", "no-cors", "image"), 403),
+        (("same-site", "cors", "empty"), 403),
+        (("cross-site", "navigate", "iframe"), 403),
+        (("cross-site", "navigate", "document"), 200),  # somebody follows a link
+        (("same-origin", "cors", "empty"), 200),
+        (("none", "navigate", "document"), 200),
+    ],
+)
+def test_a_foreign_page_cannot_make_this_server_work_by_what_it_has_loaded(
+    fetched: tuple[str, str, str], status: int
+) -> None:
+    headers = dict(zip(("Sec-Fetch-Site", "Sec-Fetch-Mode", "Sec-Fetch-Dest"), fetched, strict=True))
+    assert ask(small_service(), "/who", headers).status_code == status
 
 
 def test_a_foreign_page_may_use_a_key() -> None:
