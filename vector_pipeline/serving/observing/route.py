@@ -15,6 +15,8 @@ router = APIRouter(tags=["status"])
 
 # The first page of a process has the figures of indexes too, if PostgreSQL is quick.
 _FIRST_LOOK_SECONDS = 1.0
+# That of Prometheus, and that of OpenMetrics, as the client likes.
+_FORMATS = ("text/plain", "application/openmetrics-text")
 
 
 @router.get(
@@ -22,10 +24,7 @@ _FIRST_LOOK_SECONDS = 1.0
     operation_id="metrics",
     summary="Figures for Prometheus",
     response_class=Response,
-    responses=UNAVAILABLE
-    | {
-        200: {"description": "In the text format of Prometheus, or that of OpenMetrics.", "content": {"text/plain": {}}}
-    },
+    responses=UNAVAILABLE | {200: {"description": "What was counted.", "content": {form: {} for form in _FORMATS}}},
 )
 async def metrics(request: Request, caller: MetricsCaller) -> Response:
     """Requests, searches by index and mode, requests to providers, connections, and how each index stands: as it was
