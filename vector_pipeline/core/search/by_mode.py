@@ -30,6 +30,8 @@ _CANDIDATES_FOR_EACH = 4
 _SECONDS_TO_LOAD = 0.5
 
 NO_WORDS = "the query has no word to search for: those that it has are too common, or are to be left out"
+WORDS_ALONE = "found by words alone"
+"""Followed by the provider's error."""
 NOT_MARKED = "no snippets: the time of the search was over before the words were marked in the texts"
 NOT_LOADED = "documents that have the words are left out: the time of the search was over before they were read"
 
@@ -156,7 +158,7 @@ def by_both(search: WordSearch, near: Callable[[], Neighbours], limit: int, weig
     except ProviderUnavailableError as error:
         search.begin()
         neighbours = Neighbours((), complete=False)
-        notes += (f"found by words alone: {error}",)
+        notes += (f"{WORDS_ALONE}: {error}",)
     matches = search.matches(candidates_for(limit))
     scores = fuse(
         [

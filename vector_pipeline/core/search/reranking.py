@@ -35,6 +35,10 @@ class RerankingError(Exception):
     """The endpoint gave no usable order. Its message is for people, and carries no secret and no text."""
 
 
+NOT_RERANKED = "not reranked"
+"""What a note begins with, followed by the error."""
+
+
 @dataclass(frozen=True)
 class Reranked:
     """Hits, best first; `note` says why they are in the order in which they came, None where they were reranked."""
@@ -56,7 +60,7 @@ def rerank(
     try:
         scores = relevances(declared, query, [_text_of(hit) for hit in hits], environment)
     except RerankingError as error:
-        return Reranked(tuple(hits), f"not reranked: {error}")
+        return Reranked(tuple(hits), f"{NOT_RERANKED}: {error}")
     order = sorted(range(len(hits)), key=lambda place: -scores[place])
     return Reranked(tuple(replace(hits[place], score=scores[place]) for place in order), None)
 

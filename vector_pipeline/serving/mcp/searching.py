@@ -18,6 +18,7 @@ from vector_pipeline.declarations import Declaration
 from vector_pipeline.serving.mcp.arguments import Filters, Limit, Query, Which
 from vector_pipeline.serving.mcp.asked import Asked
 from vector_pipeline.serving.mcp.tool import LongAnswer, Tool
+from vector_pipeline.serving.notes import told_note, told_note_of_one
 
 Distance = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
 _USUAL_DISTANCE = 1.0
@@ -186,20 +187,15 @@ def _find(asked: Asked, which: Which, request: SearchRequest) -> _Found:
     if len(meant) == 1:
         [(name, declaration)] = meant.items()
         answer = asked.deployment.search(name, request)
-        notes = [_without_causes(note) for note in answer.notes]
+        notes = [told_note(note) for note in answer.notes]
         return _Found([(declaration, hit) for hit in answer.hits], [name], answer.complete, notes)
     many = asked.deployment.search_across(list(meant), request)
-    notes = [f"{name}: {_without_causes(note)}" for name, _, note in (note.partition(": ") for note in many.notes)]
+    notes = [told_note_of_one(note) for note in many.notes]
     notes += [f"{failure.index}: can't be searched now; see index_status" for failure in many.failures]
     if many.merged_by == "rank":
         notes.append("the indexes have different models: scores and distances of different tables can't be compared")
     hits = [(meant[found.index], found.hit) for found in many.hits]
     return _Found(hits, many.answered, many.complete, notes)
-
-
-def _without_causes(note: str) -> str:
-    """A note without the error that it may end with, which names servers."""
-    return note.partition(": ")[0]
 
 
 def _place(asked: Asked, declaration: Declaration, hit: Hit) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from vector_pipeline.core import search as core
 from vector_pipeline.core.search.answer import SearchAnswer
 from vector_pipeline.core.search.many import ManyAnswer
 from vector_pipeline.core.search.request import SearchRequest
+from vector_pipeline.serving.notes import told_note, told_note_of_one
 from vector_pipeline.serving.v1 import search_models as models
 
 
@@ -27,7 +28,7 @@ def of_one(answer: SearchAnswer, statements: Mapping[str, Sequence[str]] | None 
         reranked=answer.reranked,
         filtered=answer.filtered,
         merged_by=None,
-        notes=list(answer.notes),
+        notes=[told_note(note) for note in answer.notes],
         failures=[],
         seconds=answer.seconds,
         timings=[_timings(answer)],
@@ -60,7 +61,7 @@ def of_many(
         reranked=any(one.reranked for one in answers),
         filtered=answer.filtered,
         merged_by=answer.merged_by,
-        notes=list(answer.notes),
+        notes=[told_note_of_one(note) for note in answer.notes],
         failures=[models.Failure.model_validate(failure) for failure in answer.failures],
         seconds=answer.seconds,
         timings=[_timings(one) for one in answers],

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
+from vector_pipeline.core.settings import EmbeddingSettings, SourceSettings, TargetSettings
+from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
+from vector_pipeline_tests.misbehaving_reranker import MisbehavingReranker
 from vector_pipeline_tests.serving.serving import LiveServer, contract_spec, live_server
 from vector_pipeline_tests.workbench import Workbench
 
@@ -53,6 +57,35 @@ def test_the_statements_of_a_search_are_told_on_request_without_its_values(serve
     assert "ORDER BY" in told
     assert "example.org" not in told
     assert "number" not in told
+
+
+def test_what_is_wrong_with_a_server_behind_is_told_by_its_name_and_a_reference(
+    mysql_database: SourceSettings, pg_database: TargetSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    with MisbehavingProvider(64) as provider, MisbehavingReranker("status") as reranker:
+        bench = Workbench(mysql_database, pg_database, EmbeddingSettings(provider.url, None, provider.model))
+        bench.create_faq(rows=3)
+        rerank = {"url": reranker.url, "model": "any"}
+        specs = [contract_spec(), contract_spec("reranked", search={"threshold": -1.0, "rerank": rerank})]
+        for spec in specs:
+            bench.sync(spec)
+        provider.behave("status", status=503)
+        with live_server(bench, specs) as live:
+
+            def notes(**asked: Any) -> list[str]:
+                body = {"query": "which number?", "mode": "hybrid", **asked}
+                told: list[str] = live.client.post("/v1/search", json=body).json()["notes"]
+                return [re.sub(r"reference [0-9a-f]+", "reference …", note) for note in told]
+
+            alone = "found by words alone: Embedding service unavailable (reference …)"
+            assert notes(index="faq") == [alone]
+            assert notes(index="reranked") == [alone, "not reranked: Reranking service unavailable (reference …)"]
+            assert notes() == [
+                f"faq: {alone}",
+                f"reranked: {alone}",
+                "reranked: not reranked: Reranking service unavailable (reference …)",
+            ]
+    assert provider.url in caplog.text
 
 
 def test_documents_are_left_out_by_threshold_field_and_filter(served: LiveServer) -> None:
