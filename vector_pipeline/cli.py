@@ -33,7 +33,7 @@ from vector_pipeline.core.search.filters import parsed_texts
 from vector_pipeline.core.search.many import Answering, cache_for, search_across
 from vector_pipeline.core.search.query_cache import QueryCache
 from vector_pipeline.core.search.request import SearchRequest, read_field
-from vector_pipeline.core.settings import read_settings
+from vector_pipeline.core.settings import read_secrets, read_settings
 from vector_pipeline.core.spec import MOST_HITS, SearchMode
 from vector_pipeline.core.store.unanswered_queries import MOST_KEPT
 from vector_pipeline.declarations import Declaration, find_declaration, over_rows, read_declarations
@@ -71,9 +71,10 @@ def main() -> None:
 
 
 def _load_environment() -> None:
-    """The environment, then `.env`, then what the embedded stack wrote; what comes first wins."""
+    """The environment, then `.env`, then what the embedded stack wrote; the first one wins. Last, secrets in files."""
     load_dotenv(Path.cwd() / ".env")
     load_dotenv(StackFolder(default_folder()).environment)
+    os.environ.update(read_secrets())
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
@@ -640,6 +641,17 @@ def dev(port: int | None, api_port: int | None) -> None:
     from vector_pipeline.embedded.dev import run_dev  # noqa: PLC0415
 
     sys.exit(run_dev(messages, port, api_port))
+
+
+@main.command()
+def prepare() -> None:
+    """Bring our tables and Dagster's own to this version, and set the limits of its pools: once, before a deployment
+    starts."""
+    from vector_pipeline.local_instance import ensure_dagster_home  # noqa: PLC0415
+    from vector_pipeline.orchestration.preparing import prepare as prepare_deployment  # noqa: PLC0415 - loads Dagster
+
+    ensure_dagster_home()
+    prepare_deployment(read_settings(), messages.print)
 
 
 @main.command()

@@ -9,11 +9,15 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 
 from vector_pipeline.core.errors import ConfigurationError
 
 DEFAULT_SIMILARITY_THRESHOLD = 0.7
 _TARGET_VARIABLES = ("PG_HOST", "PG_USER", "PGVECTOR_DB_NAME")
+_SECRETS = ("DB_PASSWORD", "PG_PASSWORD", "HF_TOKEN")
+_SECRET_ENDING = "_API_KEY"
+_FILE_ENDING = "_FILE"
 
 
 class TLSMode(Enum):
@@ -100,13 +104,52 @@ class Settings:
     query_cache: QueryCacheSettings = QueryCacheSettings()
 
 
+def read_secrets(environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The secrets that stand in files: `DB_PASSWORD_FILE` names the one that holds DB_PASSWORD.
+
+    It goes for DB_PASSWORD, PG_PASSWORD, HF_TOKEN and whatever ends in _API_KEY. A variable that is set itself wins
+    over its file. The line end that editors leave is no part of a secret.
+
+    Returns:
+        The variables to add; the environment itself is left as it is.
+
+    Raises:
+        ConfigurationError: naming the file that can't be read.
+    """
+    variables = os.environ if environment is None else environment
+    named = {name.removesuffix(_FILE_ENDING): name for name in variables if name.endswith(_FILE_ENDING)}
+    return {
+        secret: _read_secret(name, variables[name])
+        for secret, name in named.items()
+        if (secret in _SECRETS or secret.endswith(_SECRET_ENDING)) and variables[name] and not variables.get(secret)
+    }
+
+
+def _read_secret(name: str, file: str) -> str:
+    try:
+        return Path(file).read_text(encoding="utf-8").rstrip("\r\n")
+    except UnicodeDecodeError:
+        problem = "it is not UTF-8"
+    except OSError as error:
+        problem = error.strerror or str(error)
+    raise ConfigurationError(
+        f"{name} names {file}, which can't be read: {problem}; name a file that this user may read, or set "
+        f"{name.removesuffix(_FILE_ENDING)} itself"
+    )
+
+
+def _with_secrets(environment: Mapping[str, str] | None) -> Mapping[str, str]:
+    variables = os.environ if environment is None else environment
+    return {**variables, **read_secrets(variables)}
+
+
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """Reads the variables that `.env.example` documents.
 
     Raises:
         ConfigurationError: naming every variable that is missing, or the one that is unusable.
     """
-    variables = os.environ if environment is None else environment
+    variables = _with_secrets(environment)
     missing = [name for name in ("DB_HOST", "DB_USER", "DB_NAME", *_TARGET_VARIABLES) if not variables.get(name)]
     target = read_target(variables)
     if missing or target is None:
@@ -134,9 +177,9 @@ def read_target(environment: Mapping[str, str] | None = None) -> TargetSettings 
     """Where the target is; None where a variable that says so is missing.
 
     Raises:
-        ConfigurationError: PG_PORT is unusable.
+        ConfigurationError: PG_PORT or PG_PASSWORD_FILE is unusable.
     """
-    variables = os.environ if environment is None else environment
+    variables = _with_secrets(environment)
     if not all(variables.get(name) for name in _TARGET_VARIABLES):
         return None
     return TargetSettings(

@@ -197,7 +197,7 @@ class OpenAIProviderSpec(_Declared):
 
 
 class LocalProviderSpec(_Declared):
-    """The packaged multilingual model, in this process, without any server (extra `embedded`)."""
+    """The packaged multilingual model, in this process, without any server (extra `local`)."""
 
     type: Literal["local"] = "local"
     texts_per_request: int = Field(default=64, ge=1, le=1024, description="Texts in one batch.")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-import pymysql
 from rich.console import Console
 
 from vector_pipeline import display
@@ -66,7 +65,7 @@ def bring_up(console: Console) -> DemoParts:
     rows_are_ours = addresses.source_administrator is not None
     if rows_are_ours:
         _title(console, "Real rows: the documentation of Python's standard library")
-        with _connect(settings) as connection:
+        with demo_rows.connect(settings.source) as connection:
             loaded = demo_rows.load(connection)
         console.print(f"{loaded} rows loaded into tbl_genie_genie" if loaded else "they are there already")
     return DemoParts(settings, rows_are_ours)
@@ -86,7 +85,7 @@ def _search(console: Console, declaration: Declaration, settings: Settings, ques
 
 def _change_three_rows(settings: Settings) -> str:
     """Changes rows that are not the same at each run of the demo. Returns the new row's question."""
-    with _connect(settings) as connection, connection.cursor() as cursor:
+    with demo_rows.connect(settings.source) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT COALESCE(MAX(id), 0) + 1 FROM tbl_genie_genie")
         row = cursor.fetchone()
         assert row is not None
@@ -107,18 +106,6 @@ _DELETE_A_MIDDLE_ROW = (
     "DELETE FROM tbl_genie_genie WHERE id >= (SELECT middle FROM"
     " (SELECT FLOOR(AVG(id)) AS middle FROM tbl_genie_genie) m) ORDER BY id LIMIT 1"
 )
-
-
-def _connect(settings: Settings) -> pymysql.Connection:
-    source = settings.source
-    return pymysql.connect(
-        host=source.host,
-        port=source.port,
-        user=source.user,
-        password=source.password,
-        database=source.database,
-        charset="utf8mb4",
-    )
 
 
 def _title(console: Console, text: str) -> None:

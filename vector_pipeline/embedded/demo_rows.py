@@ -1,7 +1,8 @@
 """Real rows that every Python carries: questions and answers about its standard library.
 
 The same interpreter gives the same rows, with the same ids, in the same order. `stdlib_documentation` collects
-the docstrings in a process of its own; here they become rows.
+the docstrings in a process of its own; here they become rows. `python -m vector_pipeline.embedded.demo_rows` loads them
+into the MySQL that the environment names.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pymysql
+
+from vector_pipeline.core.settings import SourceSettings, read_settings
 from vector_pipeline.embedded import stdlib_documentation
 from vector_pipeline.embedded.folder import StackError
 
@@ -154,3 +158,20 @@ def _build_date(text: str) -> datetime | None:
         return None
     day, year, hour, minute, second = (int(part or 0) for part in found.groups()[1:])
     return datetime(year, MONTHS.index(found[1]) + 1, day, hour, minute, second)
+
+
+def connect(source: SourceSettings) -> Connection[Cursor]:
+    """A session that may write, unlike those of the core."""
+    return pymysql.connect(
+        host=source.host,
+        port=source.port,
+        user=source.user,
+        password=source.password,
+        database=source.database,
+        charset="utf8mb4",
+    )
+
+
+if __name__ == "__main__":
+    with connect(read_settings().source) as named:
+        print(f"{load(named) or 'no'} rows loaded into {TABLE}")

@@ -103,7 +103,7 @@ class Deployment:
         self.search_pool = TargetPool(
             settings.target, "vector-pipeline search", self.serving.search_threads + WORD_THREADS, waiting
         )
-        self.dagster = DagsterClient(self.serving.dagster_url)
+        self.dagster = DagsterClient(self.serving.dagster_url, public_url=self.serving.dagster_public_url)
         self.pool = TargetPool(settings.target, "vector-pipeline serve", _CONNECTIONS, waiting)
         self.unanswered = UnansweredQueries(timedelta(days=self.serving.unanswered_days), self.target)
 

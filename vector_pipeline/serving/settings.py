@@ -21,6 +21,7 @@ class ServingSettings:
     Attributes:
         workers: processes that answer.
         dagster_url: where Dagster's webserver is, without a slash at its end.
+        dagster_public_url: where people reach it, for the URLs of runs; None for the same.
         contract_index: the index of the routes that name none; None for the only one that is declared, else
             `genie_documents`.
         access: whom it serves, and within which limits.
@@ -36,6 +37,7 @@ class ServingSettings:
     port: int = 5000
     workers: int = 1
     dagster_url: str = "http://127.0.0.1:3000"
+    dagster_public_url: str | None = None
     contract_index: str | None = None
     access: AccessSettings = field(default_factory=AccessSettings)
     tls_certificate: str | None = None
@@ -70,6 +72,7 @@ def read_serving_settings(environment: Mapping[str, str] | None = None) -> Servi
         port=_number(variables, "PORT", usual.port, most=65535),
         workers=_number(variables, "WORKERS", usual.workers),
         dagster_url=(variables.get(f"{_PREFIX}DAGSTER_URL") or usual.dagster_url).rstrip("/"),
+        dagster_public_url=variables.get(f"{_PREFIX}DAGSTER_PUBLIC_URL") or None,
         contract_index=variables.get(f"{_PREFIX}CONTRACT_INDEX") or None,
         access=read_access_settings(variables),
         tls_certificate=certificate,

