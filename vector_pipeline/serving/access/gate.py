@@ -6,7 +6,7 @@ declared: see `needs`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import NoReturn
 
@@ -19,7 +19,7 @@ from vector_pipeline.core.store.api_keys import AccessScope
 from vector_pipeline.serving.access.answers import refuse
 from vector_pipeline.serving.access.caller import AccessRefusedError, Caller, put_caller, put_finder
 from vector_pipeline.serving.access.key_ring import KeyRing
-from vector_pipeline.serving.access.origin import Client, client_of, is_of_a_foreign_page, is_ours
+from vector_pipeline.serving.access.origin import Client, client_of, is_of_a_foreign_page, is_ours, is_this_machine
 from vector_pipeline.serving.access.settings import AccessSettings
 from vector_pipeline.serving.errors import unavailable
 
@@ -80,7 +80,7 @@ class Gate:
             return await self._by_key(secret)
         trusted = self._settings.trusted(client.address) if client.address is not None else None
         if trusted is not None:
-            self._refuse_who_hides(client, headers)
+            self._refuse_who_hides(client, headers, is_ours)
             return Caller(str(client.address), trusted.scopes, counted_as=f"address {client.address}")
         if self._settings.trusted_networks or await self._keys.any_ever_made():
             raise AccessRefusedError(401, f"an API key is needed: {_HOW}", _CHALLENGE)
@@ -89,7 +89,8 @@ class Gate:
                 403,
                 f"without API keys and trusted networks this server serves its own machine only: {_OTHERS_ARE_SERVED}",
             )
-        self._refuse_who_hides(client, headers)
+        # Who may do everything is not to be led here by anybody.
+        self._refuse_who_hides(client, headers, is_this_machine)
         return Caller("this machine", frozenset(AccessScope))
 
     async def _by_key(self, secret: str) -> Caller:
@@ -99,14 +100,20 @@ class Gate:
         only = None if key.indexes is None else frozenset(key.indexes)
         return Caller(f"key {key.name}", frozenset(key.scopes), only, counted_as=f"key {key.key_id}")
 
-    def _refuse_who_hides(self, client: Client, headers: Headers) -> None:
-        """An address alone tells who asks only if nobody stands between: no proxy, no page in somebody's browser."""
+    def _refuse_who_hides(
+        self, client: Client, headers: Headers, is_known: Callable[[str | None, Collection[str]], bool]
+    ) -> None:
+        """An address alone tells who asks only if nobody stands between: no proxy, no page in somebody's browser.
+
+        Args:
+            is_known: whether a Host header, beside those that are declared, is known to be this server's.
+        """
         if not client.vouched:
             _refuse_without_key(
                 f"a proxy that is not named has forwarded this from {client.address}: name it in "
                 "VECTOR_PIPELINE_PROXIES"
             )
-        if not is_ours(headers.get("host"), self._settings.hosts):
+        if not is_known(headers.get("host"), self._settings.hosts):
             _refuse_without_key(
                 "the Host header has a name that is not known to be this server's: name it in VECTOR_PIPELINE_HOSTS"
             )

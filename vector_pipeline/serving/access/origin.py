@@ -69,7 +69,18 @@ def is_ours(host: str | None, hosts: Collection[str]) -> bool:
     name = _host_name(host)
     if not name:
         return False
-    return name in hosts or "." not in name or name.endswith(_NOBODYS) or _address(name) is not None
+    return is_this_machine(host, hosts) or "." not in name or name.endswith(_NOBODYS)
+
+
+def is_this_machine(host: str | None, hosts: Collection[str]) -> bool:
+    """Whether a Host header names this server in a way that nobody on its network could have pointed here either.
+
+    Names without a dot and such as end in .local are found by asking the network, where anybody may answer.
+    """
+    name = _host_name(host)
+    if not name:
+        return False
+    return name in hosts or name == "localhost" or name.endswith(".localhost") or _address(name) is not None
 
 
 def is_of_a_foreign_page(headers: Headers, origins: Collection[str]) -> bool:

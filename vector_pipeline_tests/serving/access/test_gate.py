@@ -204,8 +204,7 @@ def test_a_named_proxy_on_this_machine_does_not_make_others_this_machine() -> No
         ("localhost:5000", 200),
         ("127.0.0.1:5000", 200),
         ("[::1]:5000", 200),
-        ("vector-pipeline:5000", 200),
-        ("search.internal", 200),
+        ("search.localhost:5000", 200),
         ("search.example.org", 200),
         ("attacker.example", 403),
         ("127.0.0.1.attacker.example", 403),
@@ -220,6 +219,14 @@ def test_a_name_that_a_foreign_page_may_have_pointed_here_is_refused(
 ) -> None:
     service = small_service(replace(settings, hosts=frozenset({"search.example.org"})))
     assert ask(service, "/who", {"Host": host}, address=address).status_code == status
+
+
+@pytest.mark.parametrize("host", ["vector-pipeline:5000", "search.internal", "printer.local"])
+def test_a_name_that_only_somebody_on_the_network_may_have_pointed_here_is_taken_on_trusted_networks_alone(
+    host: str,
+) -> None:
+    assert ask(small_service(INTERNAL), "/who", {"Host": host}, address="10.0.0.7").status_code == 200
+    assert ask(small_service(), "/who", {"Host": host}, address="127.0.0.1").status_code == 403
 
 
 @pytest.mark.parametrize(
