@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -110,8 +111,17 @@ def test_a_deep_look_needs_the_scope_search(service: Service) -> None:
     assert ask(service.app, "/healthcheck?deep=true", sync_only).status_code == 403
 
 
-@pytest.mark.parametrize(("method", "path"), [("POST", "/search"), ("POST", "/search-simple"), ("POST", "/v1/search")])
-def test_a_key_for_some_indexes_searches_no_other(service: Service, method: str, path: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/search", {"query": "q", "index": "faq"}),
+        ("/search-simple", {"query": "q", "index": "faq"}),
+        ("/v1/search", {"query": "q", "index": "faq"}),
+        ("/v1/search", {"query": "q", "indexes": [_ELSEWHERE, "faq"]}),
+        ("/v1/search/batch", {"searches": [{"query": "q"}], "index": "faq"}),
+    ],
+)
+def test_a_key_for_some_indexes_searches_no_other(service: Service, path: str, body: dict[str, object]) -> None:
     limited = {"X-API-Key": service.for_elsewhere, "Content-Type": "application/json"}
-    refused = ask(service.app, path, limited, method=method, content=b'{"query": "q", "index": "faq"}')
+    refused = ask(service.app, path, limited, method="POST", content=json.dumps(body))
     assert (refused.status_code, refused.json()["detail"]) == (403, "key limited is not for index 'faq'")

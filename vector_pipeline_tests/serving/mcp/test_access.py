@@ -86,6 +86,17 @@ def test_a_key_for_some_indexes_is_told_the_same_of_others_and_of_none(agent: Ag
     assert refused.value.error.message == f"key faq-only {shown}"
 
 
+@pytest.mark.parametrize("tool", [name for name, tool in TOOLS.items() if "index" in tool.arguments.model_fields])
+def test_no_tool_lets_a_key_for_some_indexes_at_another(live: LiveServer, keys: Keys, tool: str) -> None:
+    needed = {"query": "refund", "keys": ["1"], "wait": 0}
+    given = {name: value for name, value in needed.items() if name in TOOLS[tool].arguments.model_fields}
+
+    refused = post(live.client, keys.for_faq, "tools/call", {"name": tool, "arguments": {"index": "orders"} | given})
+
+    assert refused.status_code == 403
+    assert refused.json()["error"]["message"] == "key faq-only is not for index 'orders'"
+
+
 def test_a_key_for_some_indexes_makes_no_others(agent: Agent) -> None:
     with pytest.raises(MCPError, match="is for some indexes only"):
         agent.ask("embed_index_table", table="orders", columns=["notes"])
