@@ -22,6 +22,7 @@ _FILE = Path(__file__).with_name("injection_attempts.yaml")
 _MCP = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": "2025-06-18"}
 INDEX = "genie_documents"
 QUERY = "renew a passport"
+_ORDERS: dict[str, object] = {"table": "orders", "columns": ["note"]}
 
 # What is taken as words or as a value finds something or nothing; else it is wrong, unknown, or not for the caller.
 FOUND_OR_REFUSED = frozenset({200, 422})
@@ -65,19 +66,20 @@ class Answered:
 
 
 def read_attempts(share: int = 1) -> list[Attempt]:
-    """All of them, or of those with names and values only every third or so: each name and each place is among them."""
+    """All of them, or of those with names and values only every so many: each name and each place is among them."""
     written = yaml.safe_load(_FILE.read_text())
     queries, names, values, filters = (
         [_text(one) for one in written[kind]] for kind in ("queries", "names", "values", "filters")
     )
     named = [attempt for name in names for attempt in _as_name(name)]
+    conditions = [attempt for kind in REFUSED.values() for one in kind if one.strip() for attempt in _as_condition(one)]
     valued = [attempt for value in values for attempt in _as_value(value)]
     return [
         *(attempt for query in queries for attempt in _as_query(query)),
         *named[::share],
         *valued[::share],
         *(attempt for filter in filters for attempt in _as_filter(filter)),
-        *(_as_condition(one) for conditions in REFUSED.values() for one in conditions if one.strip()),
+        *conditions[:: min(share, 2)],
         *(_with_header(name, _text(value)) for headers in written["headers"] for name, value in headers.items()),
         *(_as_path(path) for path in written["paths"]),
     ]
@@ -167,6 +169,10 @@ def _as_name(name: str) -> Iterator[Attempt]:
         yield _get(about, f"/v1/runs?index={encoded}", "admin", REFUSED_ANYHOW)
         yield _post(about, f"/v1/indexes/{encoded}/reindex", {}, "admin", REFUSED_ANYHOW)
         yield _post(about, f"/v1/indexes/{encoded}/quarantine/ignore", {"keys": ["1"]}, "admin", REFUSED_ANYHOW)
+        path = f"/v1/indexes/{encoded}"
+        yield Attempt(f"{about}, DELETE {path}", "admin", "DELETE", path, expected=REFUSED_ANYHOW)
+    for changes in ({"database": name}, {"table": name}, {"columns": [name]}, {"primary_key": [name]}, {"model": name}):
+        yield _post(about, "/v1/indexes", _ORDERS | changes, "admin", REFUSED_ANYHOW)
     yield _call(about, "search_text", index=name, query=QUERY)
     yield _call(about, "embed_search", "admin", schema=name, table=name, query=QUERY)
     yield _call(about, "search_hybrid", index=INDEX, query=QUERY, filters={name: "x"})
@@ -176,7 +182,6 @@ def _as_name(name: str) -> Iterator[Attempt]:
     yield _call(about, "sync_index", "admin", table=name)
     yield _call(about, "embed_delete_index", "admin", index=name)
     yield _call(about, name, "admin")
-    whole = {"table": "orders", "columns": ["note"]}
     for changes in (
         {"schema": name},
         {"table": name},
@@ -188,7 +193,7 @@ def _as_name(name: str) -> Iterator[Attempt]:
         {"strategy": name},
         {"template": name},
     ):
-        yield _call(about, "embed_index_table", "admin", **(whole | changes))
+        yield _call(about, "embed_index_table", "admin", **(_ORDERS | changes))
 
 
 def _as_value(value: str) -> Iterator[Attempt]:
@@ -201,7 +206,7 @@ def _as_value(value: str) -> Iterator[Attempt]:
     yield _get(about, f"/v1/indexes/{INDEX}/documents?keys={encoded}&keys=1", expected=unknown)
     yield _get(about, f"/v1/indexes/{INDEX}/documents?after={encoded}&limit=1", expected=unknown)
     yield _get(about, f"/documents?after={encoded}&limit=1", expected=unknown)
-    yield _get(about, f"/v1/runs?before={encoded}&index={INDEX}", expected=frozenset({422}))
+    yield _get(about, f"/v1/runs?before={encoded}&index={INDEX}")
     yield _get(about, f"/v1/runs/{encoded}", expected=frozenset({404, 422}))
     yield _post(about, f"/v1/indexes/{INDEX}/similar", {"key": value}, expected=unknown)
     for what in ("retry", "ignore", "unignore"):
@@ -225,9 +230,10 @@ def _as_filter(filter: str) -> Iterator[Attempt]:
     yield _call(about, "search_text", index=INDEX, query=QUERY, filters=filter, must_fail=False)
 
 
-def _as_condition(condition: str) -> Attempt:
+def _as_condition(condition: str) -> Iterator[Attempt]:
     about = f"condition {condition[:60]!r}"
-    return _call(about, "embed_index_table", "admin", table="orders", columns=["note"], where_clause=condition)
+    yield _call(about, "embed_index_table", "admin", **_ORDERS, where_clause=condition)
+    yield _post(about, "/v1/indexes", _ORDERS | {"where": condition}, "admin", REFUSED_ANYHOW)
 
 
 def _with_header(name: str, value: str) -> Attempt:

@@ -50,7 +50,7 @@ def read_removable(connection: psycopg.Connection, name: str) -> StoredDeclarati
         NotDeclaredHereError: there is none.
     """
     row = None
-    if _is_there(connection):
+    if "\0" not in name and _is_there(connection):  # no text of PostgreSQL has one
         row = connection.execute(
             """
             SELECT name, declaration::text, declared_by, created_at
