@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
@@ -66,18 +67,17 @@ class Answered:
 
 
 def read_attempts(share: int = 1) -> list[Attempt]:
-    """All of them, or of those with names and values only every so many: each name and each place is among them."""
+    """All of them, or of those with names and values one in `share`: each name and each place is among them."""
     written = yaml.safe_load(_FILE.read_text())
     queries, names, values, filters = (
         [_text(one) for one in written[kind]] for kind in ("queries", "names", "values", "filters")
     )
-    named = [attempt for name in names for attempt in _as_name(name)]
+    named = [list(_as_name(name))[place % share :: share] for place, name in enumerate(names)]
     conditions = [attempt for kind in REFUSED.values() for one in kind if one.strip() for attempt in _as_condition(one)]
-    valued = [attempt for value in values for attempt in _as_value(value)]
+    valued = [list(_as_value(value))[place % share :: share] for place, value in enumerate(values)]
     return [
         *(attempt for query in queries for attempt in _as_query(query)),
-        *named[::share],
-        *valued[::share],
+        *chain(*named, *valued),
         *(attempt for filter in filters for attempt in _as_filter(filter)),
         *conditions[:: min(share, 2)],
         *(_with_header(name, _text(value)) for headers in written["headers"] for name, value in headers.items()),
