@@ -60,7 +60,7 @@ def statement(
         "field": sql.Literal(of_field),
     }
     if order is None:
-        walk = sql.SQL(_LOOK_AT_ALL).format(distance=distance(index), **parts)
+        walk = sql.SQL(_LOOK_AT_ALL).format(**parts)
     else:
         walk = sql.SQL(_WALK if order.is_exact else _RANKED_CANDIDATES).format(
             order=order.distance(sql.SQL("%(vector)s::vector")), **parts
@@ -172,13 +172,18 @@ _RANKED_CANDIDATES = """
     LIMIT %(limit)s
 """
 
-# No ANN index orders by a sum, so the planner walks none, and is free to begin with the documents that a filter leaves.
+# OFFSET 0 keeps the order out of what is planned within: no ANN index is walked, the planner is free to begin with the
+# documents that a filter leaves, and each distance is computed once. Told twice, in the row and in the order, it would
+# be computed twice, each time from a vector that is fetched anew.
 _LOOK_AT_ALL = """
-    SELECT {row}, 0 AS place
-    FROM {vectors} v
-    {joins}
-    WHERE v.field = {field}
-    ORDER BY ({distance}) + 0
+    SELECT looked.*
+    FROM (
+        SELECT {row}, 0 AS place
+        FROM {vectors} v
+        {joins}
+        WHERE v.field = {field}
+        OFFSET 0) looked
+    ORDER BY distance
     LIMIT %(limit)s
 """
 
