@@ -22,7 +22,9 @@ from vector_pipeline.serving.deployment import Deployment
 from vector_pipeline.serving.responses import OF_AN_INDEX
 from vector_pipeline.serving.threads import run_blocking
 
-router = APIRouter(tags=["contract"], responses=OF_AN_INDEX)
+# Existing clients may send JSON without a Content-Type, as Dify does with raw text. No page of another server gains by
+# it: the gate refuses those that bring no key.
+router = APIRouter(tags=["contract"], responses=OF_AN_INDEX, strict_content_type=False)
 
 
 @router.post("/search", operation_id="search", summary="Search for documents", response_model_exclude_unset=True)

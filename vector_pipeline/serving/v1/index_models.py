@@ -56,6 +56,9 @@ class Source(BaseModel):
     database: str
     table: str
     primary_key: list[str]
+    is_catalog: bool = Field(
+        description="Whether it is MySQL's catalog: a search that names no index is for rows, and leaves it out."
+    )
 
 
 class Defaults(BaseModel):

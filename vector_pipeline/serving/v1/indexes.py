@@ -45,6 +45,7 @@ def _summary(deployment: Deployment, declaration: Declaration) -> models.IndexSu
             database=source.database or deployment.settings.source.database,
             table=source.table,
             primary_key=list(source.key_columns),
+            is_catalog=source.catalog is not None,
         ),
         origin=declaration.origin,
         at_run_time=declaration.at_run_time,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 
 from fastapi import APIRouter
 
@@ -10,6 +11,7 @@ from vector_pipeline.core.errors import SearchRequestError, VectorPipelineError
 from vector_pipeline.core.search import SearchAnswer
 from vector_pipeline.core.search.request import SearchRequest, SimilarRequest
 from vector_pipeline.core.store.api_keys import AccessScope
+from vector_pipeline.declarations import Declaration, over_rows
 from vector_pipeline.serving.access.caller import Caller
 from vector_pipeline.serving.access.needs import SearchCaller
 from vector_pipeline.serving.dependencies import TheDeployment
@@ -83,7 +85,7 @@ def _similar(deployment: Deployment, index: str, body: models.SimilarBody) -> mo
 
 
 def _names(deployment: Deployment, body: models.SearchBody, caller: Caller) -> list[str]:
-    """The indexes to search, each once; all that the caller may search, where none is named.
+    """The indexes to search, each once; where none is named, all over rows that the caller may search.
 
     Raises:
         AccessRefusedError: one of them is not for the caller.
@@ -96,10 +98,16 @@ def _names(deployment: Deployment, body: models.SearchBody, caller: Caller) -> l
         for name in named:
             caller.require(AccessScope.SEARCH, name)
         return list(dict.fromkeys(named))
-    names = caller.indexes(dict.fromkeys(declaration.spec.name for declaration in deployment.declarations()))
+    declared = deployment.declarations()
+    # Whoever may search nothing else means the catalog.
+    names = caller.indexes(_each_once(over_rows(declared))) or caller.indexes(_each_once(declared))
     if not names:
         raise SearchRequestError("there is no index to search; declare one")
     return names
+
+
+def _each_once(declarations: Iterable[Declaration]) -> list[str]:
+    return list(dict.fromkeys(declaration.spec.name for declaration in declarations))
 
 
 def _request(query: models.Query) -> SearchRequest:

@@ -77,7 +77,7 @@ class SearchBody(Query):
 
     index: IndexName | None = Field(default=None, description="The one index to search.")
     indexes: Annotated[list[IndexName], Field(min_length=1, max_length=100)] | None = Field(
-        default=None, description="Several indexes; all of them where `index` is left out too."
+        default=None, description="Several indexes; where `index` is left out too, all but those over MySQL's catalog."
     )
     explain: bool = Field(default=False, description="Tell the SQL that was run.")
 

@@ -65,6 +65,14 @@ def post(client: httpx.Client, path: str, **body: Any) -> tuple[int, Any]:
     return answer.status_code, answer.json()
 
 
+@pytest.mark.parametrize("path", ["/search", "/search-simple"])
+def test_a_body_is_read_as_json_where_its_type_is_not_told(client: httpx.Client, path: str) -> None:
+    answer = client.post(path, content=json.dumps({"query": PASSPORT, "limit": 1, "similarity_threshold": 0.5}))
+
+    assert "content-type" not in answer.request.headers
+    assert (answer.status_code, answer.json()["total_results"]) == (200, 1)
+
+
 def test_healthcheck(client: httpx.Client) -> None:
     answer = client.get("/healthcheck")
 

@@ -17,6 +17,12 @@ export async function describedIndexes(signal) {
   }));
 }
 
+/** Those that a search without an index is answered from: MySQL's catalog is not, beside indexes over rows. */
+export function searchedTogether(indexes) {
+  const overRows = indexes.filter(({ source }) => !source.is_catalog);
+  return overRows.length ? overRows : indexes;
+}
+
 const GOOD_FOR = 30_000; // milliseconds
 
 const path = (name, rest) => `v1/indexes/${encodeURIComponent(name)}/${rest}`;

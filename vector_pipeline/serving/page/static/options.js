@@ -2,6 +2,7 @@
 
 import { Conditions } from "./conditions.js";
 import { byId, count, el } from "./dom.js";
+import { searchedTogether } from "./indexes.js";
 
 const WEIGHTS = "=";
 
@@ -34,8 +35,9 @@ export class Options {
     byId("options").hidden = false;
     this.indexes = indexes;
     this.index = indexes.find(({ name }) => name === state.index) ?? null;
+    const all = searchedTogether(indexes).length;
     byId("index").replaceChildren(
-      indexes.length > 1 ? el("option", { value: "" }, `all indexes (${indexes.length})`) : "",
+      all > 1 ? el("option", { value: "" }, `all indexes (${all})`) : "",
       ...indexes.map(({ name }) => el("option", { value: name }, name)),
       state.index && !this.index ? el("option", { value: state.index }, state.index) : "");
     byId("index").value = state.index;

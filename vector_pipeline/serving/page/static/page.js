@@ -4,7 +4,7 @@ import { ApiError, ask, hasKey, useKey } from "./api.js";
 import { answerView, summary } from "./answer.js";
 import { byId, el } from "./dom.js";
 import { titleOf } from "./hits.js";
-import { describedIndexes, lastStandingOf, overview } from "./indexes.js";
+import { describedIndexes, lastStandingOf, overview, searchedTogether } from "./indexes.js";
 import { Options } from "./options.js";
 import { problemView } from "./problem.js";
 import { fromAddress, toAddress, toRequest } from "./state.js";
@@ -144,7 +144,8 @@ async function explain(open) {
 async function knowIndexes(signal) {
   if (indexes !== null) return;
   indexes = await describedIndexes(signal);
-  if (indexes.length === 1 && !state.index) state.index = indexes[0].name;
+  const all = searchedTogether(indexes);
+  if (all.length === 1 && !state.index) state.index = all[0].name;
   options.show(state, indexes);
 }
 
