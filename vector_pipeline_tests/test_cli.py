@@ -142,6 +142,7 @@ def test_verify_exits_with_1_and_names_the_keys_that_differ(workbench: Workbench
     assert "parity: DIFFERENT" in shown.stdout
 
 
+@pytest.mark.long
 def test_damage_done_to_the_target_by_hand_is_repaired_on_request(workbench: Workbench) -> None:
     run("sync", "genie_documents")
     workbench.postgres("UPDATE genie_documents.documents SET answer = 'forged' WHERE key = '2'")
@@ -151,6 +152,7 @@ def test_damage_done_to_the_target_by_hand_is_repaired_on_request(workbench: Wor
     assert printed("verify", "genie_documents")["equal"] is True
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("workbench")
 def test_a_removed_index_is_gone_and_can_be_built_anew() -> None:
     run("sync", "genie_documents")
@@ -187,6 +189,7 @@ def test_a_held_mass_deletion_is_shown_with_the_ways_out_and_decided_on(workbenc
     assert run("deletions", "genie_documents").exit_code == 0
 
 
+@pytest.mark.long
 def test_canary_tells_whether_the_model_is_the_same_and_accepts_a_change(workbench: Workbench) -> None:
     run("sync", "genie_documents")
     assert printed("canary", "genie_documents")["drifted"] is False
@@ -201,6 +204,7 @@ def test_canary_tells_whether_the_model_is_the_same_and_accepts_a_change(workben
     assert run("canary", "genie_documents").exit_code == 0
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("workbench")
 def test_quality_tells_how_the_golden_set_is_answered_and_exits_with_1_below_a_floor(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -244,6 +248,7 @@ def test_doctor_looks_at_servers_and_providers_and_exits_with_1_if_one_is_wrong(
     assert "EMBEDDING_MODEL_NAME" in " ".join(wrong.stdout.split())
 
 
+@pytest.mark.long
 def test_refused_texts_are_listed_ignored_and_tried_again(
     workbench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -287,6 +292,7 @@ def test_a_decision_on_refused_texts_that_makes_no_sense_is_an_error(arguments: 
     assert problem in result.stderr
 
 
+@pytest.mark.long
 def test_the_catalog_is_an_index_of_its_own(workbench: Workbench) -> None:
     workbench.mysql("CREATE TABLE customerOrders (id INT PRIMARY KEY, total INT) COMMENT 'What customers purchased'")
     assert printed("estimate", "catalog")["rows"] == 2
@@ -302,6 +308,7 @@ def test_the_catalog_is_an_index_of_its_own(workbench: Workbench) -> None:
     assert "catalog" not in run("search", "--all", "customer purchases", "--threshold", "-1").stdout
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("workbench")
 def test_estimate_tells_what_a_sync_would_take_and_status_what_it_took() -> None:
     before = printed("estimate", "genie_documents")
@@ -356,6 +363,7 @@ def _files_with(folder: Path, text: str) -> list[str]:
     return [str(file) for file in folder.rglob("*") if file.is_file() and text.encode() in file.read_bytes()]
 
 
+@pytest.mark.long
 def test_queries_that_found_nothing_are_listed_and_forgotten(workbench: Workbench) -> None:
     run("sync", "genie_documents")
     assert "VECTOR_PIPELINE_UNANSWERED_DAYS" in run("unanswered", "genie_documents").stdout

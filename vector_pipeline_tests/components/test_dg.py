@@ -71,7 +71,10 @@ def test_what_is_scaffolded_is_checked_listed_and_read(project: Path) -> None:
     shutil.rmtree(folder / "products")
 
 
-@pytest.mark.parametrize("malformed", MALFORMED)
+@pytest.mark.parametrize(
+    "malformed",
+    [name if place == 0 else pytest.param(name, marks=pytest.mark.long) for place, name in enumerate(MALFORMED)],
+)
 def test_malformed_yaml_is_refused_with_file_and_line(project: Path, malformed: str) -> None:
     right, wrong, said = MALFORMED[malformed]
     path = project / "vector_pipeline" / "defs" / "faq" / "defs.yaml"

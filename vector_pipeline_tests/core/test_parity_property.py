@@ -31,7 +31,7 @@ KEYS = 60
 ROUNDS = 6
 """A sync may cut ranges, which the next look finds; more looks than these would be a sync that never ends."""
 
-EXAMPLES = 5
+EXAMPLES = 3
 LONG_EXAMPLES = 75
 
 

@@ -244,6 +244,7 @@ def test_root_runs_the_servers_as_somebody_without_rights(folder: Path) -> None:
         assert psutil.Process(server.pid).uids().effective != 0
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has a closed home that its servers cannot enter")
 def test_below_a_closed_folder_it_works_and_the_folder_stays_closed(folder: Path) -> None:
     folder.parent.chmod(0o700)

@@ -83,6 +83,7 @@ def test_one_run_over_more_than_a_hundred_ranges_tells_of_each(location: Locatio
     assert_equal(location)
 
 
+@pytest.mark.long
 def test_what_failed_or_is_missing_is_shown_as_such_and_a_run_over_it_alone_mends_it(
     location: Location, provider: MisbehavingProvider
 ) -> None:
@@ -134,6 +135,7 @@ def interrupt_once_it_hangs(location: Location) -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("first", ["backfill", "sensor"])
 def test_a_backfill_and_the_sensors_run_meet_on_a_range_that_has_grown_past_twice_its_size_meanwhile(
     location: Location, provider: MisbehavingProvider, first: str

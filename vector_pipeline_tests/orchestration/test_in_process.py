@@ -58,6 +58,7 @@ def test_a_sync_tells_which_generation_it_has_built_and_why_that_is_not_served_o
     assert (switched.switched_to, switched.building, switched.obstacles) == (2, None, ())
 
 
+@pytest.mark.long
 def test_a_sync_with_nothing_to_sync_builds_the_indexes_that_are_declared_by_now(location: Location) -> None:
     location.spec = question_only()
     location.workbench.create_faq(3)

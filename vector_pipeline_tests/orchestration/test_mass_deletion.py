@@ -83,6 +83,7 @@ def test_there_is_nothing_to_decide_where_nothing_is_held(location: Location) ->
     assert not _decide(location, "faq_approve_deletions").success
 
 
+@pytest.mark.long
 def test_the_repair_job_proves_syncs_and_proves_again(location: Location) -> None:
     location.workbench.create_faq(300)
     location.settle()

@@ -297,6 +297,7 @@ def test_the_search_index_follows_when_the_first_load_is_complete(location: Loca
     assert [request.asset_selection for request in requests].count([location.index.key("search_index")]) == 1
 
 
+@pytest.mark.long
 def test_a_look_stays_within_its_budget_and_the_next_goes_on(location: Location) -> None:
     location.spec = faq_spec(automation={"scrub_seconds": 1e-6})
     location.workbench.create_faq(1000)

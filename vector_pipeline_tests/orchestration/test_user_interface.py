@@ -109,6 +109,7 @@ def office(
                 yield Office(workbench, location, home, tmp_path, program, address)
 
 
+@pytest.mark.long
 def test_the_interface_shows_lineage_partitions_plots_and_checks_of_an_index(office: Office) -> None:
     _sync_twice_and_check(office.workbench.source)
     with office.operator() as operator:

@@ -49,6 +49,7 @@ def test_stopped_it_answers_what_is_under_way_and_takes_no_more(
                 server.client.get("/healthcheck")
 
 
+@pytest.mark.long
 def test_it_speaks_https_with_a_certificate(
     mysql_database: SourceSettings, pg_database: TargetSettings, tmp_path: Path
 ) -> None:
