@@ -36,6 +36,7 @@ from vector_pipeline.embedded import demo_rows, stack
 from vector_pipeline.embedded.folder import ServerState, StackFolder, StackState
 from vector_pipeline.embedded.mariadb import MariaDBServer
 from vector_pipeline.embedded.postgres import PostgresServer, binaries
+from vector_pipeline_tests.deployment.behind_the_proxy import API, UI, statuses_behind_the_proxy
 from vector_pipeline_tests.deployment.compose_file import COMPOSE, DOCKER, Service, read_services
 
 PROJECT = DOCKER.parent
@@ -67,6 +68,7 @@ class Story:
     found: list[str] = field(default_factory=list)
     found_after_a_change: list[str] = field(default_factory=list)
     verified: dict[str, object] = field(default_factory=dict)
+    behind_the_proxy: dict[str, int] | None = None
     stopped: dict[str, int] = field(default_factory=dict)
 
 
@@ -228,6 +230,10 @@ def tell(folder: Path, image: Path | None) -> Story:
             host.wait_until_healthy(name)
         story.prepared = host.log("prepare")
         _demo_job(host, root, story)
+        made = host.execute(
+            services["api"], ["vector-pipeline", "keys", "create", "first", "--scope", "search", "--json"]
+        )
+        story.behind_the_proxy = statuses_behind_the_proxy(folder, json.loads(made.stdout)["secret"])
         for name in reversed(ours):
             story.stopped[name] = host.stop(name)
     return story
@@ -271,7 +277,7 @@ def _until(found: Callable[[], list[str]], host: Host) -> list[str]:
 
 def _network(folder: Path, services: dict[str, Service]) -> None:
     """Every service by its name, and this host as a container sees it."""
-    (folder / "hosts").write_text(f"127.0.0.1 localhost {' '.join(services)}\n")
+    (folder / "hosts").write_text(f"127.0.0.1 localhost {' '.join([*services, UI, API])}\n")
     for command in (
         ["ip", "link", "set", "lo", "up"],
         ["ip", "address", "add", f"{GATEWAY}/32", "dev", "lo"],

