@@ -1,8 +1,8 @@
 """`python -m vector_pipeline.orchestration.killed_runs`: what the container of the code location does before it serves.
 
 Dagster's default launcher makes runs processes of the code server, and asks nobody afterwards whether they are alive:
-those that ended with the container would be STARTED for ever, and keep their places in the queue. Here they are failed,
-which has the daemon start them again (`run_retries`).
+those that ended with the container would be STARTED for ever, and keep their places in the queue. Here they are failed.
+What they left undone is asked for again by the sensors.
 """
 
 from __future__ import annotations

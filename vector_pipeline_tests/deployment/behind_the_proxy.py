@@ -73,7 +73,7 @@ def _proxy(folder: Path, caddy: str) -> Iterator[httpx.Client]:
         try:
             authority = folder / "data" / "caddy" / "pki" / "authorities" / "local" / "root.crt"
             _wait_until_it_has_certificates(authority, folder / "proxy.log")
-            with httpx.Client(verify=ssl.create_default_context(cafile=str(authority))) as client:
+            with httpx.Client(verify=ssl.create_default_context(cafile=str(authority)), timeout=60) as client:
                 yield client
         finally:
             process.terminate()

@@ -22,6 +22,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -68,6 +69,8 @@ class Story:
     found: list[str] = field(default_factory=list)
     found_after_a_change: list[str] = field(default_factory=list)
     verified: dict[str, object] = field(default_factory=dict)
+    killed_run: str = ""
+    synced_after_it: str = ""
     behind_the_proxy: dict[str, int] | None = None
     stopped: dict[str, int] = field(default_factory=dict)
 
@@ -151,7 +154,12 @@ class Host:
             else:
                 assert self.processes[other].wait(_HEALTHY_SECONDS) == 0, self.log(other)
         self.story.started.append(name)
-        with (self.folder / f"{name}.log").open("wb") as log:
+        self.start(name)
+
+    def start(self, name: str) -> None:
+        """Starts it, whatever it waits for."""
+        service = self.services[name]
+        with (self.folder / f"{name}.log").open("ab") as log:
             command = self.place.arguments(service, service.command, self.variables(service))
             self.processes[name] = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
@@ -162,15 +170,17 @@ class Host:
         return {**NAMES, **service.environment}
 
     def wait_until_healthy(self, name: str) -> None:
-        if name in self.story.healthy:
-            return
+        if name not in self.story.healthy:
+            self._wait_for_health_of(name)
+            self.story.healthy.append(name)
+
+    def _wait_for_health_of(self, name: str) -> None:
         deadline = time.monotonic() + _HEALTHY_SECONDS
         while not self.is_healthy(name):
             process = self.processes.get(name)
             assert process is None or process.poll() is None, f"{name} has ended: {self.log(name)}"
             assert time.monotonic() < deadline, f"{name} does not get healthy: {self.log(name)}"
             time.sleep(0.5)
-        self.story.healthy.append(name)
 
     def is_healthy(self, name: str) -> bool:
         """Asks as the container would: with its variables, and not by way of its entrypoint."""
@@ -190,6 +200,13 @@ class Host:
 
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text(errors="replace")[-6000:]
+
+    def restart_after_kill(self, name: str) -> None:
+        """As an engine does whose kernel has killed the container."""
+        os.killpg(self.processes[name].pid, signal.SIGKILL)
+        self.processes[name].wait()
+        self.start(name)
+        self._wait_for_health_of(name)
 
     def stop(self, name: str) -> int:
         """Asks a service to end as an engine does.
@@ -230,6 +247,7 @@ def tell(folder: Path, image: Path | None) -> Story:
             host.wait_until_healthy(name)
         story.prepared = host.log("prepare")
         _demo_job(host, root, story)
+        _kill_a_run(host, root, story)
         made = host.execute(
             services["api"], ["vector-pipeline", "keys", "create", "first", "--scope", "search", "--json"]
         )
@@ -259,6 +277,28 @@ def _demo_job(host: Host, root: SourceSettings, story: Story) -> None:
     verified = host.execute(host.services["api"], ["vector-pipeline", "verify", "genie_documents", "--json"])
     assert verified.stdout, verified.stderr
     story.verified = json.loads(verified.stdout)
+
+
+def _kill_a_run(host: Host, root: SourceSettings, story: Story) -> None:
+    """The container of the code location ends while a run reads the table."""
+    with demo_rows.connect(root) as connection, connection.cursor() as cursor, ThreadPoolExecutor(1) as others:
+        cursor.execute(f"LOCK TABLES {demo_rows.TABLE} WRITE")
+        transport = httpx.HTTPTransport(local_address=GATEWAY)
+        with httpx.Client(base_url="http://127.0.0.1:5000", transport=transport, timeout=120) as client:
+            asked = others.submit(client.post, "/documents/sync-embeddings", json={})
+            [killed] = _until(lambda: _runs("statuses: [STARTED]", "runId"), host)
+            host.restart_after_kill("code")
+            cursor.execute("UNLOCK TABLES")
+            asked.result()
+            [story.killed_run] = _until(lambda: _runs(f'runIds: ["{killed}"], statuses: [FAILURE]', "status"), host)
+            again = client.post("/documents/sync-embeddings", json={})
+            story.synced_after_it = again.raise_for_status().json()["status"]
+
+
+def _runs(condition: str, field_of_a_run: str) -> list[str]:
+    query = f"{{ runsOrError(filter: {{{condition}}}) {{ ... on Runs {{ results {{ {field_of_a_run} }} }} }} }}"
+    answer = httpx.post("http://127.0.0.1:3000/graphql", json={"query": query}, timeout=30).raise_for_status().json()
+    return [run[field_of_a_run] for run in answer["data"]["runsOrError"]["results"]]
 
 
 def _search(client: httpx.Client, question: str) -> list[str]:

@@ -57,5 +57,6 @@ def test_the_services_of_the_compose_file_get_healthy_in_order_and_do_the_demos_
     assert story["found_after_a_change"] == ["Where do I renew my passport?"]
     assert story["verified"]["equal"]
     assert story["verified"]["target_rows"] == ROWS + 1
+    assert (story["killed_run"], story["synced_after_it"]) == ("FAILURE", "success")
     assert story["behind_the_proxy"] in (None, BEHIND_THE_PROXY)
     assert -9 not in story["stopped"].values(), "an engine would have to kill it"
