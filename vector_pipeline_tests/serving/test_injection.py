@@ -144,7 +144,7 @@ def test_dagster_is_asked_to_do_nothing(aftermath: Aftermath) -> None:
 
 def test_the_service_goes_on_and_its_log_can_be_trusted(aftermath: Aftermath) -> None:
     assert aftermath.is_alive
-    assert len(aftermath.log) > 1000
+    assert len(aftermath.log) > 500
     assert [secret for secret in aftermath.secrets if secret in "".join(aftermath.log)] == []
     assert [line for line in aftermath.log if not LOG_LINE.fullmatch(line)] == []
 

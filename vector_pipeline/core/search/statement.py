@@ -54,7 +54,7 @@ def statement(
         order: that of the ANN index to walk; None looks at all vectors.
     """
     parts = {
-        "row": _row(index),
+        "row": _row(index, sql.SQL("({}) + 0").format(distance(index)) if order is None else distance(index)),
         "joins": _to_documents(index, unique_on, restriction),
         "vectors": sql.Identifier(index.schema, index.vectors),
         "field": sql.Literal(of_field),
@@ -95,14 +95,14 @@ def _written_once(
     return statement(index, unique_on, order, of_field, Restriction(shape.condition)).as_bytes(None)
 
 
-def _row(index: RegisteredIndex) -> sql.Composed:
+def _row(index: RegisteredIndex, distance: sql.Composable) -> sql.Composed:
     """What is read of a passage that is met, and of its document."""
     texts = (
         sql.SQL(", d.{} AS {}").format(sql.Identifier(column), sql.Identifier(f"text_{place}"))
         for place, column in enumerate(index.generation.columns)
     )
     return sql.SQL("d.key, {} AS distance, {} AS behind, p.char_start, p.char_end, d.metadata{}").format(
-        distance(index), _behind(index), sql.SQL("").join(texts)
+        distance, _behind(index), sql.SQL("").join(texts)
     )
 
 
@@ -172,17 +172,13 @@ _RANKED_CANDIDATES = """
     LIMIT %(limit)s
 """
 
-# OFFSET 0 keeps the order out of what is planned within: no ANN index is walked, the planner is free to begin with the
-# documents that a filter leaves, and each distance is computed once. Told twice, in the row and in the order, it would
-# be computed twice, each time from a vector that is fetched anew.
+# No ANN index orders by a sum, so the planner walks none, and is free to begin with the documents that a filter leaves.
+# Where row and order differed, each distance would be computed twice, each time from a vector that is fetched anew.
 _LOOK_AT_ALL = """
-    SELECT looked.*
-    FROM (
-        SELECT {row}, 0 AS place
-        FROM {vectors} v
-        {joins}
-        WHERE v.field = {field}
-        OFFSET 0) looked
+    SELECT {row}, 0 AS place
+    FROM {vectors} v
+    {joins}
+    WHERE v.field = {field}
     ORDER BY distance
     LIMIT %(limit)s
 """
