@@ -7,7 +7,7 @@ and a reference id, under which the log has the rest: 503. Bodies are `{"detail"
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -128,8 +128,14 @@ def problem(location: Sequence[str | int], message: str, kind: str) -> dict[str,
 async def _invalid(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     # Without what was given: it may be no proper text, and it is the client's own.
-    problems = [problem(found["loc"], found["msg"], found["type"]) for found in error.errors()]
+    problems = [problem(found["loc"], _in_words(found), found["type"]) for found in error.errors()]
     return JSONResponse({"detail": problems}, 422)
+
+
+def _in_words(found: Mapping[str, Any]) -> str:
+    """What is wrong; a body that was not even read as JSON is one whose type says that it is something else."""
+    is_unread = found["type"] == "model_attributes_type" and tuple(found["loc"]) == ("body",)
+    return "give a JSON object, with the header Content-Type: application/json" if is_unread else str(found["msg"])
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -193,7 +193,9 @@ def _find(asked: Asked, which: Which, request: SearchRequest) -> _Found:
     notes = [told_note_of_one(note) for note in many.notes]
     notes += [f"{failure.index}: can't be searched now; see index_status" for failure in many.failures]
     if many.merged_by == "rank":
-        notes.append("the indexes have different models: scores and distances of different tables can't be compared")
+        notes.append(
+            "the indexes differ in model or way of searching: scores and distances of different ones can't be compared"
+        )
     hits = [(meant[found.index], found.hit) for found in many.hits]
     return _Found(hits, many.answered, many.complete, notes)
 

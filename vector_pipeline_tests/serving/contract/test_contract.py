@@ -73,6 +73,13 @@ def test_a_body_is_read_as_json_where_its_type_is_not_told(client: httpx.Client,
     assert (answer.status_code, answer.json()["total_results"]) == (200, 1)
 
 
+def test_a_body_that_says_to_be_something_else_is_refused_with_the_type_to_send(client: httpx.Client) -> None:
+    answer = client.post("/search", content='{"query": "tax"}', headers={"content-type": "text/plain"})
+
+    [problem] = answer.json()["detail"]
+    assert (answer.status_code, "Content-Type: application/json" in problem["msg"]) == (422, True)
+
+
 def test_healthcheck(client: httpx.Client) -> None:
     answer = client.get("/healthcheck")
 

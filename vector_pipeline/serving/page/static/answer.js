@@ -34,7 +34,7 @@ function notes(answer) {
   if (!answer.complete) told.unshift("The time was over before all of the best hits were surely found.");
   for (const failure of answer.failures) told.push(`${failure.index} gave no answer: ${failure.reason}`);
   if (answer.merged_by === "rank") {
-    told.push("Scores of different models can’t be compared: the hits are merged by their places.");
+    told.push("Scores of different models, or ways of searching, can’t be compared: the hits are merged by their places.");
   }
   return told.length ? el("ul", { class: "callout" }, told.map((text) => el("li", {}, text))) : null;
 }
