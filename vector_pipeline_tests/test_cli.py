@@ -162,6 +162,7 @@ def test_a_removed_index_is_gone_and_can_be_built_anew() -> None:
     assert printed("verify", "genie_documents")["equal"] is True
 
 
+@pytest.mark.long
 def test_a_retyped_column_is_an_error_until_it_is_accepted(workbench: Workbench) -> None:
     run("sync", "genie_documents")
     assert "no column of index genie_documents" in run("accept-schema", "genie_documents").stderr
@@ -341,6 +342,7 @@ def test_a_backfill_by_offline_batches_is_submitted_asked_after_and_ingested(
     assert workbench.postgres("SELECT sum(texts) FROM vector_pipeline.spending") == [(6,)]
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("workbench")
 def test_erase_refuses_a_row_that_mysql_has_and_tells_what_of_a_deleted_one_is_gone(
     workbench: Workbench, tmp_path: Path

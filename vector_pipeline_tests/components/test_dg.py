@@ -99,6 +99,7 @@ def test_the_schema_is_shown_with_descriptions(project: Path) -> None:
     assert "Columns to embed, separated by commas." in shown.stdout
 
 
+@pytest.mark.long
 def test_the_location_loads_with_a_wrong_declaration_in_it(project: Path) -> None:
     path = project / "vector_pipeline" / "defs" / "faq" / "defs.yaml"
     path.parent.mkdir()

@@ -128,6 +128,7 @@ def _advisory_locks(workbench: Workbench) -> int:
     return int(held)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(2, 12))])
 def test_two_backfills_and_the_sensor_at_once_while_ranges_grow_end_equal_and_pay_each_text_once(
     workbench: Workbench, provider: MisbehavingProvider, seed: int

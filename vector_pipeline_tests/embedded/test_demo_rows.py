@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pymysql
+import pytest
 
 from vector_pipeline.core.settings import SourceSettings
 from vector_pipeline.embedded import demo_rows
@@ -25,6 +26,7 @@ def test_a_row_asks_what_something_is_and_answers_with_its_documentation() -> No
     assert max(len(row.answer) for row in rows.values()) <= demo_rows.LONGEST_ANSWER + 2
 
 
+@pytest.mark.long
 def test_loading_twice_loads_once(any_mysql_database: SourceSettings) -> None:
     source = any_mysql_database
     with pymysql.connect(

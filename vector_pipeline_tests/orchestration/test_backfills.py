@@ -107,6 +107,7 @@ def test_what_failed_or_is_missing_is_shown_as_such_and_a_run_over_it_alone_mend
     assert_each_text_was_paid_once(provider)
 
 
+@pytest.mark.long
 def test_what_a_cancelled_run_has_committed_is_shown_as_done_and_its_last_statement_is_ended(
     location: Location,
 ) -> None:

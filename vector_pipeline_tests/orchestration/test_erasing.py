@@ -43,6 +43,7 @@ def _search(location: Location, monkeypatch: pytest.MonkeyPatch, query: str) -> 
     assert job.execute_in_process(instance=location.instance, run_config=config | QUIET).success
 
 
+@pytest.mark.long
 def test_no_byte_of_an_erased_row_is_left_in_the_files_of_the_local_dagster(
     workbench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

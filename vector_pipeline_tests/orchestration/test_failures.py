@@ -34,6 +34,7 @@ def test_ranges_that_were_embedded_before_the_provider_went_down_are_shown_as_do
     assert error.cause.cls_name == "ProviderUnavailableError"
 
 
+@pytest.mark.long
 def test_a_search_index_that_fails_is_tried_again_after_a_pause_that_grows(
     location: Location, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -102,6 +102,7 @@ def test_progress_is_told_window_by_window(location: Location) -> None:
     assert told == [(2, 3), (3, 3)]
 
 
+@pytest.mark.long
 def test_a_sync_that_fails_says_why_in_our_words(location: Location, provider: MisbehavingProvider) -> None:
     location.spec = faq_spec(embedding={"provider": {"type": "openai", "attempts": 1}})
     location.workbench.create_faq(10)

@@ -73,6 +73,7 @@ def test_a_batch_is_asked_after_and_taken_in_when_it_is_over(
     assert asking.tick() == ([], "no offline batch is under way")
 
 
+@pytest.mark.long
 def test_while_a_batch_is_under_way_no_run_is_requested_for_its_texts_and_then_one_that_embeds_none(
     submitted: Location, provider: MisbehavingProvider
 ) -> None:

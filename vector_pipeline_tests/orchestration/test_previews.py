@@ -28,7 +28,13 @@ def _files_with(folder: Path, text: str) -> list[str]:
     return [str(file) for file in folder.rglob("*") if file.is_file() and text.encode() in file.read_bytes()]
 
 
-@pytest.mark.parametrize("of", [{"index": "faq"}, {"indexes": ["faq"]}], ids=["one index", "several"])
+@pytest.mark.parametrize(
+    "of",
+    [
+        pytest.param({"index": "faq"}, id="one index"),
+        pytest.param({"indexes": ["faq"]}, id="several", marks=pytest.mark.long),
+    ],
+)
 def test_an_index_without_previews_shows_no_text_in_runs_and_searches(
     private: Location, instance_folder: Path, monkeypatch: pytest.MonkeyPatch, of: dict[str, object]
 ) -> None:

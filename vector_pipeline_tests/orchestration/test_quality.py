@@ -82,6 +82,7 @@ def test_answers_below_a_floor_and_a_broken_file_fail_the_check_and_a_provider_t
     assert "golden.csv, line 2, column key: it is empty" in (judged.check("golden_set").description or "")
 
 
+@pytest.mark.long
 def test_a_generation_that_waits_is_shown_with_what_the_golden_set_says_and_the_job_compares_both(
     judged: Location, golden: Path
 ) -> None:

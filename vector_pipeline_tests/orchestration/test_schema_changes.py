@@ -8,6 +8,7 @@ import pytest
 from vector_pipeline_tests.orchestration.location import Location
 
 
+@pytest.mark.long
 def test_a_retyped_column_fails_the_declaration_check_by_name_and_nothing_is_synced(location: Location) -> None:
     location.workbench.create_faq(30)
     location.settle()

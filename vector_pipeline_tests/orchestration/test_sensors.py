@@ -290,6 +290,7 @@ def test_a_provider_that_was_down_is_forgotten_without_a_run_for_each_range(
     assert len(location.tick().run_requests or []) == 2
 
 
+@pytest.mark.long
 def test_the_search_index_follows_when_the_first_load_is_complete(location: Location) -> None:
     location.workbench.create_faq(300)
     requests = location.settle()

@@ -46,6 +46,7 @@ def test_a_table_that_turns_out_larger_than_estimated_still_gets_few_ranges() ->
     assert ranges < 15_000
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rows", [3_000_000, pytest.param(100_000_000, marks=pytest.mark.long)])
 def test_a_large_table_is_cut_in_looks_that_keep_to_their_time(
     workbench: Workbench, monkeypatch: pytest.MonkeyPatch, rows: int
