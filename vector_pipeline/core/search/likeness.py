@@ -15,6 +15,7 @@ from vector_pipeline.core.search.nearest import QueryVector
 from vector_pipeline.core.search.request import SearchRequestError
 from vector_pipeline.core.search.time_limit import TimeLimit
 from vector_pipeline.core.store.registry import RegisteredIndex
+from vector_pipeline.core.store.vector_array import numbers_of
 
 _READ = """
     SELECT p.field, avg(l2_normalize(v.embedding::vector)), count(v.embedding)
@@ -50,7 +51,7 @@ def vectors_of_document(
         raise SearchRequestError(
             f"index {index.name!r} has no document with the key {key!r}; give it as a hit of a search shows it"
         )
-    means = {field: np.asarray(_numbers(mean), np.float32) for field, mean, passages in rows if passages}
+    means = {field: numbers_of(mean) for field, mean, passages in rows if passages}
     found = {field: means[field] for field in fields if field in means}
     usable = {field: vector for field, vector in found.items() if np.linalg.norm(vector) > _SHORTEST_MEAN}
     if not usable:
@@ -58,9 +59,3 @@ def vectors_of_document(
             f"document {key!r} of index {index.name!r} has no vector by {' or '.join(fields)} to compare others with"
         )
     return usable
-
-
-def _numbers(vector: object) -> object:
-    """pgvector's own type, where its adapter gives that, as an array."""
-    to_numpy = getattr(vector, "to_numpy", None)
-    return vector if to_numpy is None else to_numpy()

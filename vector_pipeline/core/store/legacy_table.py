@@ -11,6 +11,7 @@ from psycopg import sql
 
 from vector_pipeline.core.embedding.provider import EmbeddedBatch
 from vector_pipeline.core.errors import LegacyImportError
+from vector_pipeline.core.store.vector_array import numbers_of
 
 _ROWS_AT_ONCE = 200
 _VECTOR_TYPES = ("vector", "halfvec")
@@ -127,15 +128,10 @@ def _rows(table: LegacyTable, rows: Sequence[tuple[object, ...]]) -> LegacyRows:
 
 
 def _batch(values: Sequence[object]) -> EmbeddedBatch:
-    found = [None if value is None else _numbers(value) for value in values]
+    found = [None if value is None else numbers_of(value) for value in values]
     lengths = np.array([0 if vector is None else len(vector) for vector in found], np.int32)
     vectors = np.zeros((len(found), int(lengths.max(initial=0))), np.float32)
     for place, vector in enumerate(found):
         if vector is not None:
             vectors[place, : len(vector)] = vector
     return EmbeddedBatch(vectors, lengths, None)
-
-
-def _numbers(value: object) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-    to_numpy = getattr(value, "to_numpy", None)
-    return np.asarray(value if to_numpy is None else to_numpy(), np.float32)

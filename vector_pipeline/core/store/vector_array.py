@@ -28,6 +28,12 @@ class VectorArray:
     vectors: Vectors
 
 
+def numbers_of(vector: object) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+    """A vector as pgvector's adapter gives it, its own type or an array already."""
+    to_numpy = getattr(vector, "to_numpy", None)
+    return np.asarray(vector if to_numpy is None else to_numpy(), np.float32)
+
+
 def register_vector_array(connection: psycopg.Connection) -> None:
     """Lets `VectorArray`s be parameters of the connection, whose type `vector` is registered already."""
     vector = connection.adapters.types["vector"]
