@@ -153,7 +153,7 @@ def find_catalog(declarations: Iterable[Declaration]) -> Declaration:
     if not found:
         raise UnknownIndexError(
             "no index over MySQL's catalog is declared; declare one in vector_pipeline/defs/catalog/defs.yaml with "
-            '`source: {catalog: {}}` (README, "The catalog as an index"), then: vector-pipeline sync catalog'
+            "`source: {catalog: {}}` (docs/catalog.md), then: vector-pipeline sync catalog"
         )
     return min(found, key=lambda declaration: declaration.spec.name != CATALOG_INDEX)
 

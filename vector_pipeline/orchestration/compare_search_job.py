@@ -41,7 +41,7 @@ class CompareSearchConfig(dg.Config):
     )
     limit: int = Field(default=10, ge=1, le=100, description="Number of hits of each answer.")
     threshold: float | None = Field(default=None, description="Hits score strictly above it.")
-    filter: dict[str, Any] | None = Field(default=None, description="Conditions on metadata; see README.md, Filters.")
+    filter: dict[str, Any] | None = Field(default=None, description="Conditions on metadata; see docs/filters.md.")
 
 
 @dg.op

@@ -37,7 +37,7 @@ class SearchConfig(dg.Config):
     )
     generation: int | None = Field(default=None, description="A generation's number; the served one's if left out.")
     filter: dict[str, Any] | None = Field(
-        default=None, description="Conditions on metadata, such as {category: health}; see README.md, Filters."
+        default=None, description="Conditions on metadata, such as {category: health}; see docs/filters.md."
     )
     mode: str | None = Field(default=None, description="`vector`, `text` or `hybrid`; the index's own if left out.")
     rerank: bool | None = Field(default=None, description="Whether the declared reranker orders the hits; it does.")
