@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 
 from fastapi import Depends, FastAPI
@@ -19,9 +19,13 @@ from vector_pipeline.serving.mcp.http import McpOverHttp
 from vector_pipeline.serving.observing import route as metrics
 from vector_pipeline.serving.observing.indexes import IndexFigures
 from vector_pipeline.serving.observing.routes import route_of
+from vector_pipeline.serving.observing.tracing import send_last_spans
 from vector_pipeline.serving.observing.watching import Watching
 from vector_pipeline.serving.page import files as page
-from vector_pipeline.serving.threads import run_blocking
+from vector_pipeline.serving.threads import TookTooLongError, run_blocking
+
+# A collector that is away keeps no process from ending, which others wait for.
+_SECONDS_FOR_SPANS = 5.0
 
 
 def create_app(deployment: Deployment) -> FastAPI:
@@ -36,6 +40,8 @@ def create_app(deployment: Deployment) -> FastAPI:
             yield
         figures.close()
         await run_blocking("rest", deployment.close)
+        with suppress(TookTooLongError):
+            await run_blocking("rest", send_last_spans, _SECONDS_FOR_SPANS)
 
     app = _Service(
         title="vector-pipeline",

@@ -24,6 +24,7 @@ from vector_pipeline.core.search.served import Served, ServedChangedError, read_
 from vector_pipeline.core.search.statement import Restriction
 from vector_pipeline.core.search.time_limit import OutOfTimeError, TimeLimit
 from vector_pipeline.core.search.timed import Timed
+from vector_pipeline.core.search.unfilled import notes_of_unfilled
 from vector_pipeline.core.spec import IndexSpec, TextSearchSpec
 
 # Between two statements another generation may be switched to, and the one before it removed; once more in the time of
@@ -137,7 +138,7 @@ class Searcher:
             found.complete,
             wanted.mode,
             found.reranked,
-            found.notes,
+            found.notes if found.hits else (*found.notes, *notes_of_unfilled(target, served)),
             scale=served.scale,
             filtered=restriction.condition is not None,
             seconds_embedding=vector.seconds,

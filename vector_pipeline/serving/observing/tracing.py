@@ -18,6 +18,7 @@ import psycopg
 from vector_pipeline.core.search.explaining import as_text
 
 if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.trace import Span, Tracer
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
@@ -30,6 +31,7 @@ Attributes = Mapping[str, str | int]
 
 class _Tracing:
     tracer: Tracer | None = None
+    provider: TracerProvider | None = None
 
 
 def set_up_tracing() -> None:
@@ -53,7 +55,15 @@ def set_up_tracing() -> None:
     provider = TracerProvider()
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
+    _Tracing.provider = provider
     _Tracing.tracer = provider.get_tracer(_NAME)
+
+
+def send_last_spans() -> None:
+    """Sends what is not sent yet, for a process that is about to end: uvicorn ends its processes by the signal that
+    stopped them, so nothing that is registered for a process's exit runs."""
+    if _Tracing.provider is not None:
+        _Tracing.provider.shutdown()
 
 
 def span(name: str, attributes: Attributes) -> AbstractContextManager[object]:
