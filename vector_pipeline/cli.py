@@ -20,6 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from vector_pipeline import display
+from vector_pipeline.alert_commands import alerts
 from vector_pipeline.core import legacy_import
 from vector_pipeline.core.counted import counted
 from vector_pipeline.core.doctor import diagnose
@@ -753,6 +754,7 @@ def _as_text(value: object) -> str:
 
 
 main.add_command(keys)
+main.add_command(alerts)
 
 
 if __name__ == "__main__":

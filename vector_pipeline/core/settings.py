@@ -15,7 +15,14 @@ from vector_pipeline.core.errors import ConfigurationError
 
 DEFAULT_SIMILARITY_THRESHOLD = 0.7
 _TARGET_VARIABLES = ("PG_HOST", "PG_USER", "PGVECTOR_DB_NAME")
-_SECRETS = ("DB_PASSWORD", "PG_PASSWORD", "HF_TOKEN")
+_SECRETS = (
+    "DB_PASSWORD",
+    "PG_PASSWORD",
+    "HF_TOKEN",
+    "VECTOR_PIPELINE_SLACK_WEBHOOK",
+    "VECTOR_PIPELINE_SLACK_TOKEN",
+    "VECTOR_PIPELINE_SMTP_PASSWORD",
+)
 _SECRET_ENDING = "_API_KEY"
 _FILE_ENDING = "_FILE"
 
@@ -107,7 +114,7 @@ class Settings:
 def read_secrets(environment: Mapping[str, str] | None = None) -> dict[str, str]:
     """The secrets that stand in files: `DB_PASSWORD_FILE` names the one that holds DB_PASSWORD.
 
-    It goes for DB_PASSWORD, PG_PASSWORD, HF_TOKEN and whatever ends in _API_KEY. A variable that is set itself wins
+    It goes for passwords and tokens (`_SECRETS`) and whatever ends in _API_KEY. A variable that is set itself wins
     over its file. The line end that editors leave is no part of a secret.
 
     Returns:

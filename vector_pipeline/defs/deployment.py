@@ -1,7 +1,8 @@
-"""What all indexes of this deployment share: resources from the environment, the executor, the search job."""
+"""What all indexes of this deployment share: resources from the environment, the executor, the search job, alerts."""
 
 import dagster as dg
 
+from vector_pipeline.orchestration.alerts.sensor import build_alert_sensors
 from vector_pipeline.orchestration.compare_search_job import compare_search_job
 from vector_pipeline.orchestration.resources import indexes_from_environment
 from vector_pipeline.orchestration.search_job import search_job
@@ -16,6 +17,7 @@ def deployment() -> dg.Definitions:
             "io_manager": dg.mem_io_manager,
         },
         jobs=[search_job, compare_search_job],
+        sensors=build_alert_sensors(),
         # A step of its own process would cost two seconds each; a run's steps share one.
         executor=dg.in_process_executor,
     )
