@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/.venv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test test-long bench stack-up stack-down clean
+.PHONY: help setup demo dev docs test test-long bench stack-up stack-down clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
@@ -23,6 +23,10 @@ demo: setup  ## databases, sync, search, changes and proof, in about a minute
 
 dev: setup  ## the same databases, left running, with the Dagster UI
 	$(BIN)/vector-pipeline dev
+
+docs: setup  ## the documentation as a site, in site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+	@echo "built: site/index.html"
 
 test: setup  ## all checks and all tests but the long ones
 	@scripts/chromium
@@ -47,5 +51,5 @@ stack-down: setup  ## ends the embedded databases; their data stay
 
 clean:  ## ends the embedded databases and deletes them, Dagster's runs and all caches; .venv stays
 	@if [ -e $(INSTALLED) ]; then $(BIN)/vector-pipeline stack down; fi
-	rm -rf .stack .dagster build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .stack .dagster site build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import cold_sync, latency, memory, relevance, report, scale, search, serving, throughput
+from benchmarks import cold_sync, latency, memory, relevance, report, room, scale, search, serving, throughput
 from benchmarks.figures import Findings
 from benchmarks.guardian import guarded
 from benchmarks.machine import describe_machine
@@ -19,6 +19,7 @@ BENCHMARKS: Mapping[str, Callable[[Workplace], Findings]] = {
     "cold_sync": cold_sync.measure,
     "throughput": throughput.measure,
     "search": search.measure,
+    "room": room.measure,
     "relevance": relevance.measure,
     "serving": serving.measure,
     "memory": memory.measure,

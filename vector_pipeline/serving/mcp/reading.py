@@ -86,7 +86,7 @@ def get_documents(asked: Asked, given: ByKey) -> IndexedAnswer:
 
 
 def fetch_from_source(asked: Asked, given: ByKey) -> SourceAnswer:
-    """Reads rows by their primary keys from MySQL as they are at this moment: the columns that the index declares.
+    """Reads rows by their primary keys from MySQL as they are at this moment: columns and rows that the index declares.
 
     Use it where the very latest state counts, such as the status of an order that a search has found; get_documents is
     cheaper. At most 100 rows and 1 MB. Name the table by `schema` and `table`, or the index by `index`.

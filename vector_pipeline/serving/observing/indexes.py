@@ -67,18 +67,10 @@ class IndexFigures:
         self._keep_looking()
         look = self._look
         is_old = look is not None and time.monotonic() - look.at > self._longest_pause
-        yield GaugeMetricFamily(
-            "vector_pipeline_up",
-            "Whether PostgreSQL answers.",
-            value=float(look is not None and look.up and not is_old),
-        )
+        yield _up(look is not None and look.up and not is_old)
         if look is None or is_old:
             return
-        yield GaugeMetricFamily(
-            "vector_pipeline_index_figures_age_seconds",
-            "How old the figures of indexes are.",
-            value=time.monotonic() - look.at,
-        )
+        yield _age(time.monotonic() - look.at)
         yield from _families(look.indexes)
 
     @property
@@ -121,6 +113,23 @@ class IndexFigures:
             return None
 
 
+def described_families() -> Iterator[GaugeMetricFamily]:
+    """All that may be told, without any index."""
+    yield _up(False)
+    yield _age(0)
+    yield from _families({})
+
+
+def _up(up: bool) -> GaugeMetricFamily:
+    told = "1 if PostgreSQL answers; 0 if not, and then nothing is told of indexes."
+    return GaugeMetricFamily("vector_pipeline_up", told, value=float(up))
+
+
+def _age(seconds: float) -> GaugeMetricFamily:
+    told = "How old the figures of indexes are."
+    return GaugeMetricFamily("vector_pipeline_index_figures_age_seconds", told, value=seconds)
+
+
 def _last_synced_at(standing: _Standing) -> float | None:
     moment = standing.status.last_synced_at
     return None if moment is None else moment.timestamp()
@@ -144,7 +153,7 @@ _FIGURES: Mapping[str, tuple[str, Callable[[_Standing], float | None]]] = {
 }
 
 
-def _families(indexes: Mapping[str, _Standing]) -> Iterator[Metric]:
+def _families(indexes: Mapping[str, _Standing]) -> Iterator[GaugeMetricFamily]:
     for name, (told, figure) in _FIGURES.items():
         family = GaugeMetricFamily(f"vector_pipeline_index_{name}", told, labels=("index",))
         for index, standing in indexes.items():

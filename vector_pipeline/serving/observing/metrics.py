@@ -24,7 +24,7 @@ _SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 
 
 _requests = Histogram(
     "vector_pipeline_http_request_seconds",
-    "From the beginning of a request to the end of its answer.",
+    "From the beginning of a request to the end of its answer; the count is that of requests.",
     ("method", "route", "status"),
     registry=REGISTRY,
     buckets=_SECONDS,
@@ -37,20 +37,21 @@ _under_way = Gauge(
 )
 SEARCHES = Counter(
     "vector_pipeline_searches",
-    "Searches; refused are those that nobody could answer, failed those that found a server down.",
+    "Searches; answered, refused (nobody could answer it), or failed (a server was down).",
     ("index", "mode", "outcome"),
     registry=REGISTRY,
 )
 SEARCH_SECONDS = Histogram(
     "vector_pipeline_search_seconds",
-    "What the parts of answered searches took: waiting for a connection, embedding the query, PostgreSQL, reranking.",
+    "What the parts of answered searches took: waiting (for a connection), embedding, postgresql, reranking.",
     ("index", "mode", "part"),
     registry=REGISTRY,
     buckets=_SECONDS,
 )
 PROVIDER_SECONDS = Histogram(
     "vector_pipeline_provider_request_seconds",
-    "Requests to embed queries; those of syncs are made by other processes.",
+    "Requests to embed queries: answered, unavailable, refused (a text), rejected (us), dishonest (no honest vectors) "
+    "or failed; those of syncs are made by other processes.",
     ("provider", "outcome"),
     registry=REGISTRY,
     buckets=_SECONDS,

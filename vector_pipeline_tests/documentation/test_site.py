@@ -1,0 +1,124 @@
+"""The site is built whole: each page has a place, each link and anchor leads somewhere, nothing is loaded from afar."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from markdown_it import MarkdownIt
+from mkdocs.commands.build import build
+from mkdocs.config import load_config
+
+from documentation import http_api
+from documentation.command_line import commands
+from vector_pipeline.cli import main
+from vector_pipeline.core.spec import IndexSpec
+from vector_pipeline.serving.mcp.tools import TOOLS
+from vector_pipeline_tests.conftest import PROJECT
+
+_ELSEWHERE = re.compile(r"""<(?:script|link|img|iframe|source)\b[^>]*\b(?:src|href)=["']?(?:https?:)?//[^"'\s>]*""")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site; `strict` makes an error of whatever mkdocs warns of."""
+    folder = tmp_path_factory.mktemp("site")
+    config = load_config(str(PROJECT / "mkdocs.yml"), site_dir=str(folder))
+    told = _Warnings()
+    logging.getLogger("mkdocs").addHandler(told)
+    try:
+        build(config)
+    except SystemExit:
+        pytest.fail("\n".join(told.lines))
+    finally:
+        logging.getLogger("mkdocs").removeHandler(told)
+    return folder
+
+
+class _Warnings(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
+def text_of(site: Path, page: str) -> str:
+    """What a page says, without its tags."""
+    return re.sub(r"<[^>]*>", "", (site / page).read_text(encoding="utf-8"))
+
+
+def missing(names: Sequence[str], text: str) -> list[str]:
+    return [name for name in names if name not in text]
+
+
+def test_pages_and_what_they_link_to_are_there(site: Path) -> None:
+    assert (site / "index.html").exists()
+    assert "EMBEDDING_MODEL_HOST" in (site / "repository" / "env.example.txt").read_text()
+
+
+def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
+    loaded = {found[0] for page in site.rglob("*.html") for found in _ELSEWHERE.finditer(page.read_text())}
+    styles = {
+        url for sheet in site.rglob("*.css") for url in re.findall(r"url\(\s*[\"']?(https?:[^)]*)", sheet.read_text())
+    }
+
+    assert loaded == set()
+    assert styles == set()
+
+
+def test_nothing_that_is_to_be_generated_is_left_out(site: Path) -> None:
+    left = [page.name for page in site.rglob("*.html") if "generated: " in page.read_text(encoding="utf-8")]
+
+    assert left == []
+
+
+def test_each_field_of_a_declaration_is_described(site: Path) -> None:
+    definitions = IndexSpec.model_json_schema()["$defs"]
+    names = [name for one in definitions.values() for name in one.get("properties", {})]
+
+    assert missing([*IndexSpec.model_fields, *names], text_of(site, "reference/declaration.html")) == []
+
+
+def test_each_route_with_its_scope_and_each_body_is_described(site: Path) -> None:
+    api = http_api.openapi_document()
+    routes = [f"{method.upper()} {path}" for path, methods in api["paths"].items() for method in methods]
+    fields = [name for one in api["components"]["schemas"].values() for name in one.get("properties", {})]
+    text = text_of(site, "reference/http-api.html")
+
+    assert missing([*routes, *fields], text) == []
+    assert {"search", "sync", "admin", "metrics"} <= set(re.findall(r"Scope: (\w+)", text))
+
+
+def test_each_tool_is_described(site: Path) -> None:
+    text = text_of(site, "reference/mcp-tools.html")
+
+    assert missing(list(TOOLS), text) == []
+
+
+def test_each_command_is_described(site: Path) -> None:
+    called = [" ".join(path) for path, _ in commands(main, ("vector-pipeline",))]
+
+    assert missing(called, text_of(site, "reference/command-line.html")) == []
+
+
+def test_each_variable_is_described(site: Path) -> None:
+    named = re.findall(r"^#?([A-Z][A-Z0-9_]+)=", (PROJECT / ".env.example").read_text(), re.MULTILINE)
+
+    assert len(named) > 50
+    assert missing(named, text_of(site, "reference/environment.html")) == []
+
+
+def test_what_readme_links_to_is_there() -> None:
+    links = []
+    for token in MarkdownIt().enable("table").parse((PROJECT / "README.md").read_text(encoding="utf-8")):
+        for child in token.children or ():
+            links.append(child.attrGet("href") if child.type == "link_open" else child.attrGet("src"))
+    inside = [str(link).partition("#")[0] for link in links if link and not str(link).startswith("http")]
+
+    assert len(inside) > 20
+    assert [link for link in inside if not (PROJECT / link).exists()] == []
