@@ -70,4 +70,5 @@ def _told(section: Section) -> tuple[str, ...]:
 
 
 def _linked(text: str) -> str:
-    return _PAGE.sub(r"[\1](../\1)", text)
+    """With links to the pages that are named and there."""
+    return _PAGE.sub(lambda page: f"[{page[1]}](../{page[1]})" if (FILE.parent / page[0]).exists() else page[0], text)
