@@ -19,8 +19,8 @@ from typing import Any
 import dagster as dg
 
 from vector_pipeline.core.settings import Settings
-from vector_pipeline.declarations import PACKAGE_PARENT
 from vector_pipeline.orchestration.pools import set_pool_limits
+from vector_pipeline.project_folder import PACKAGE_PARENT
 from vector_pipeline_tests.components.declared import written
 
 _STOP_SECONDS = 30.0

@@ -25,6 +25,7 @@ from vector_pipeline.core.spec import IndexSpec
 from vector_pipeline.core.store import declared_indexes
 from vector_pipeline.core.store.declared_indexes import StoredDeclaration
 from vector_pipeline.declared_at_run_time import read_stored_declarations
+from vector_pipeline.project_folder import defs_folder, relative_to_project
 from vector_pipeline.templates import (
     FieldPath,
     UnresolvedTemplateError,
@@ -39,8 +40,6 @@ _log = logging.getLogger(__name__)
 COMPONENT_TYPE = "VectorIndexComponent"
 CATALOG_INDEX = "catalog"
 FILE_NAMES = ("defs.yaml", "defs.yml", "component.yaml")  # of a folder's, Dagster takes the first
-PACKAGE_PARENT = Path(__file__).resolve().parents[1]
-DEFS_FOLDER = Path(__file__).resolve().parent / "defs"
 REGISTRY = declared_indexes.ORIGIN
 """The origin of what was declared at run time."""
 
@@ -58,7 +57,7 @@ class Place:
 
     def __str__(self) -> str:
         """As errors name it: the file relative to the project, and which of its documents if not the first."""
-        path = self.path.relative_to(PACKAGE_PARENT) if self.path.is_relative_to(PACKAGE_PARENT) else self.path
+        path = relative_to_project(self.path)
         return f"{path} (document {self.document + 1})" if self.document else str(path)
 
 
@@ -102,7 +101,7 @@ def find_declaration(name: str, folder: Path | None = None) -> Declaration:
         UnknownIndexError: naming the indexes that are declared, and the files that can't be read.
         IndexSpecError: it is malformed.
     """
-    files = folder or DEFS_FOLDER
+    files = folder or defs_folder()
     names = set()
     for place, attributes in _written(files):
         if (found := _name(attributes)) == name:
@@ -127,7 +126,7 @@ def read_declarations(folder: Path | None = None) -> list[Declaration]:
     Raises:
         IndexSpecError: one of them is malformed.
     """
-    files = folder or DEFS_FOLDER
+    files = folder or defs_folder()
     for path in _files(files):
         if problem := _unreadable(path):
             raise IndexSpecError(str(Place(path)), [DeclarationProblem("YAML", problem, "see `dg check yaml`")])
@@ -152,7 +151,7 @@ def find_catalog(declarations: Iterable[Declaration]) -> Declaration:
     found = [declaration for declaration in declarations if declaration.spec.source.catalog is not None]
     if not found:
         raise UnknownIndexError(
-            "no index over MySQL's catalog is declared; declare one in vector_pipeline/defs/catalog/defs.yaml with "
+            "no index over MySQL's catalog is declared; declare one in catalog/defs.yaml with "
             "`source: {catalog: {}}` (docs/catalog.md), then: vector-pipeline sync catalog"
         )
     return min(found, key=lambda declaration: declaration.spec.name != CATALOG_INDEX)
@@ -164,7 +163,7 @@ def well_formed_declarations(folder: Path | None = None) -> list[Declaration]:
     Args:
         folder: whose files are meant; all that is declared in this deployment, if left out.
     """
-    files = folder or DEFS_FOLDER
+    files = folder or defs_folder()
     found = []
     for place, attributes in _written(files):
         with suppress(IndexSpecError):
@@ -183,7 +182,7 @@ def declarations_made_at_run_time(
         taken: the names that files declare, with the files; those of this deployment, if left out.
     """
     found = []
-    taken = _names_in(DEFS_FOLDER) if taken is None else taken
+    taken = _names_in(defs_folder()) if taken is None else taken
     for one in read_stored_declarations() if stored is None else stored:
         try:
             found.append(_declared_at_run_time(one, taken))
@@ -192,7 +191,7 @@ def declarations_made_at_run_time(
     return found
 
 
-def declare(attributes: Mapping[str, Any], place: Place, folder: Path = DEFS_FOLDER) -> Declaration:
+def declare(attributes: Mapping[str, Any], place: Place, folder: Path) -> Declaration:
     """Makes a declaration of what stands in a file. What is well-formed but wrong is told by its `problems`.
 
     Raises:

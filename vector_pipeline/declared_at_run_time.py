@@ -22,6 +22,7 @@ from vector_pipeline.core.settings import TargetSettings, read_target
 from vector_pipeline.core.store import connection as store_connection
 from vector_pipeline.core.store import declared_indexes
 from vector_pipeline.core.store.declared_indexes import StoredDeclaration
+from vector_pipeline.project_folder import working_folder
 
 CACHE_VARIABLE = "VECTOR_PIPELINE_REGISTRY_CACHE"
 _FILE_NAME = "declared_indexes.json"
@@ -64,7 +65,7 @@ def cache_path() -> Path:
     if named:
         return Path(named).expanduser()
     home = os.environ.get("DAGSTER_HOME")
-    folder = Path(home) if home else Path(__file__).resolve().parents[1] / ".dagster"
+    folder = Path(home) if home else working_folder() / ".dagster"
     return folder / _FILE_NAME
 
 

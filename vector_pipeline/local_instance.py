@@ -1,7 +1,7 @@
 """The Dagster instance that the command line works on: DAGSTER_HOME's, or the project's own in `.dagster`.
 
-The project's own is configured by `dagster.yaml` at the top of the project, so that the command line, `make dev` and
-the UI all see the same runs.
+The project's own is configured by `dagster.yaml` at the top of the project, or as this package ships it, so that the
+command line, `make dev` and the UI all see the same runs.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 
 from vector_pipeline.core.errors import ConfigurationError
-from vector_pipeline.declarations import PACKAGE_PARENT
+from vector_pipeline.project_folder import SHIPPED, working_folder
 
 HOME_VARIABLE = "DAGSTER_HOME"
 
@@ -28,10 +28,10 @@ def ensure_dagster_home() -> Path:
         if not home.is_absolute() or not home.is_dir():
             raise ConfigurationError(f"{HOME_VARIABLE} is {named!r}: name an existing folder by its absolute path")
         return home
-    home = PACKAGE_PARENT / ".dagster"
+    folder = working_folder()
+    home = folder / ".dagster"
     home.mkdir(exist_ok=True)
-    configuration = PACKAGE_PARENT / "dagster.yaml"
-    if configuration.exists():
-        shutil.copyfile(configuration, home / "dagster.yaml")
+    own = folder / "dagster.yaml"
+    shutil.copyfile(own if own.exists() else SHIPPED / "dagster.yaml", home / "dagster.yaml")
     os.environ[HOME_VARIABLE] = str(home)
     return home

@@ -24,13 +24,13 @@ from vector_pipeline.core.store import connection as store_connection
 from vector_pipeline.core.store import declared_indexes, registry, view
 from vector_pipeline.core.store.declared_indexes import StoredDeclaration
 from vector_pipeline.declarations import (
-    DEFS_FOLDER,
     REGISTRY,
     Declaration,
     declarations_made_at_run_time,
     well_formed_declarations,
 )
 from vector_pipeline.declared_at_run_time import RegistryCache, cache_path
+from vector_pipeline.project_folder import defs_folder
 
 
 def declare_index(
@@ -105,7 +105,7 @@ def with_database(spec: IndexSpec, database: str) -> IndexSpec:
 
 
 def _of_files(given: Iterable[Declaration] | None) -> list[Declaration]:
-    found = well_formed_declarations(DEFS_FOLDER) if given is None else given
+    found = well_formed_declarations(defs_folder()) if given is None else given
     return [declaration for declaration in found if not declaration.at_run_time]
 
 

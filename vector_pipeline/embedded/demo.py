@@ -17,6 +17,7 @@ from vector_pipeline.core.settings import Settings, read_settings
 from vector_pipeline.declarations import Declaration, find_declaration
 from vector_pipeline.embedded import demo_rows, stack
 from vector_pipeline.local_instance import ensure_dagster_home
+from vector_pipeline.project_folder import OWN_DEFS, is_clone
 
 INDEX = "genie_documents"
 QUESTIONS = ("Which function opens a web page in the browser?", "How can a password be read without showing it?")
@@ -27,7 +28,7 @@ def run_demo(console: Console) -> int:
     ensure_dagster_home()
     parts = bring_up(console)
     settings = parts.settings
-    declaration = find_declaration(INDEX)
+    declaration = find_declaration(INDEX, OWN_DEFS)
     _title(console, "Sync: MySQL rows → documents → embeddings → search index, as Dagster runs")
     _sync(console, declaration)
     _title(console, "Search")
@@ -44,7 +45,8 @@ def run_demo(console: Console) -> int:
     with open_index(declaration.spec, settings, origin=declaration.origin) as index:
         report = index.verify()
     console.print(display.parity_report(report))
-    console.print("\nGo on with: make dev (the Dagster UI), or .venv/bin/vector-pipeline --help")
+    go_on = ("make dev", ".venv/bin/vector-pipeline") if is_clone() else ("vector-pipeline dev", "vector-pipeline")
+    console.print(f"\nGo on with: {go_on[0]} (the Dagster UI), or {go_on[1]} --help")
     return 0 if report.equal else 1
 
 

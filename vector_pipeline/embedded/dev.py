@@ -20,10 +20,10 @@ from pathlib import Path
 from rich.console import Console
 
 from vector_pipeline.core.errors import ConfigurationError
-from vector_pipeline.declarations import PACKAGE_PARENT
 from vector_pipeline.embedded.demo import bring_up
 from vector_pipeline.local_instance import ensure_dagster_home
 from vector_pipeline.log_level import read_log_level
+from vector_pipeline.project_folder import DEFS_VARIABLE, PACKAGE_PARENT, SHIPPED, defs_folder
 from vector_pipeline.serving.settings import ServingSettings
 
 _USUAL_PORT = 3000
@@ -58,7 +58,7 @@ def run_dev(console: Console, port: int | None, api_port: int | None) -> int:
         soft_wrap=True,
     )
     dagster = str(Path(sys.executable).parent / "dagster")
-    dagster_dev = [dagster, "dev", "-w", str(PACKAGE_PARENT / "workspace.yaml"), "-h", "127.0.0.1", "-p", str(port)]
+    dagster_dev = [dagster, "dev", "-w", str(SHIPPED / "workspace.yaml"), "-h", "127.0.0.1", "-p", str(port)]
     serve = [sys.executable, "-m", "vector_pipeline.cli", "serve", "--host", "127.0.0.1", "--port", str(api_port)]
     environment = _environment() | {"VECTOR_PIPELINE_DAGSTER_URL": f"http://127.0.0.1:{port}"}
     # Not in the project's folder: Dagster would warn of the dagster.yaml there, from which the one in use is made.
@@ -68,9 +68,11 @@ def run_dev(console: Console, port: int | None, api_port: int | None) -> int:
 
 
 def _environment() -> dict[str, str]:
-    """Our own variables, which lead every process that Dagster starts to the stack, and to this package."""
+    """Our own variables, which lead every process that Dagster starts to the stack, to this package, and to what is
+    declared."""
     return {
         **os.environ,
+        DEFS_VARIABLE: str(defs_folder()),
         "PYTHONPATH": _joined(os.pathsep, str(PACKAGE_PARENT), os.environ.get("PYTHONPATH")),
         "PYTHONWARNINGS": _joined(",", os.environ.get("PYTHONWARNINGS"), *(f"ignore:{text}" for text in _SILENCED)),
     }

@@ -32,6 +32,7 @@ from vector_pipeline.embedded.folder import (
 )
 from vector_pipeline.embedded.server import open_log
 from vector_pipeline.embedded.supervisor import START_SECONDS, STOP_SECONDS
+from vector_pipeline.project_folder import PACKAGE_PARENT
 
 __all__ = [
     "StackAddresses",
@@ -44,8 +45,6 @@ __all__ = [
     "temporary_stack",
     "up",
 ]
-
-PACKAGE_PARENT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)

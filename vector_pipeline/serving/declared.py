@@ -10,12 +10,12 @@ from pathlib import Path
 
 from vector_pipeline.core.store.declared_indexes import StoredDeclaration
 from vector_pipeline.declarations import (
-    DEFS_FOLDER,
     FILE_NAMES,
     Declaration,
     declarations_made_at_run_time,
     well_formed_declarations,
 )
+from vector_pipeline.project_folder import defs_folder
 
 _LOOK_SECONDS = 1.0
 
@@ -28,8 +28,8 @@ class DeclaredInFiles:
     A file that can't be read leaves out its own indexes; `dg check yaml` and Dagster's UI tell of it.
     """
 
-    def __init__(self, folder: Path = DEFS_FOLDER) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder or defs_folder()
         self._state: _Files | None = None
         self._found: Sequence[Declaration] = ()
 

@@ -37,6 +37,7 @@ from vector_pipeline.embedded import demo_rows, stack
 from vector_pipeline.embedded.folder import ServerState, StackFolder, StackState
 from vector_pipeline.embedded.mariadb import MariaDBServer
 from vector_pipeline.embedded.postgres import PostgresServer, binaries
+from vector_pipeline.project_folder import OWN_DEFS
 from vector_pipeline_tests.deployment.behind_the_proxy import API, UI, statuses_behind_the_proxy
 from vector_pipeline_tests.deployment.compose_file import COMPOSE, DOCKER, Service, read_services
 
@@ -93,6 +94,7 @@ class ThisEnvironment:
         own = self.folder / service.name
         own.mkdir(exist_ok=True)
         places = {
+            "/opt/vector-pipeline/defs": str(self._indexes(service, own)),
             "/opt/dagster": str(self.folder / "dagster"),
             "/run/secrets": str(self.folder / "secrets"),
             "/var/lib/vector-pipeline": str(own),
@@ -102,6 +104,17 @@ class ThisEnvironment:
         set_here["PYTHONPATH"] = str(PROJECT)
         here = ["env", "-i", f"--chdir={own}", *(f"{name}={value}" for name, value in set_here.items())]
         return [*here, *(_replaced(word, places) for word in command)]
+
+    @staticmethod
+    def _indexes(service: Service, own: Path) -> Path:
+        """The declared indexes of an image, and those that the compose file mounts among them."""
+        folder = own / "defs"
+        mounted = [volume for volume in service.list_of("volumes") if isinstance(volume, dict)]
+        sources = {"catalog": OWN_DEFS / "catalog"}
+        sources |= {Path(volume["target"]).name: (DOCKER / volume["source"]).resolve() for volume in mounted}
+        for name, source in sources.items():
+            shutil.copytree(source, folder / name, dirs_exist_ok=True)
+        return folder
 
 
 @dataclass(frozen=True)

@@ -157,6 +157,14 @@ def test_images_are_pinned_to_a_version() -> None:
     assert [image for image in bases if not re.search(r":\d+\.\d+\.\d+(-|$)", image)] == []
 
 
+@pytest.mark.parametrize("file", sorted(DOCKER.glob("compose*.yaml")), ids=lambda path: path.name)
+def test_the_indexes_are_mounted_where_the_images_look_for_them(file: Path) -> None:
+    folder = read_stages(DOCKER / "Dockerfile")["code"].environment["VECTOR_PIPELINE_DEFS"]
+    services = read_file(file).get("services", {}).values()
+    mounts = [one for service in services for one in service.get("volumes") or [] if isinstance(one, dict)]
+    assert {mount["target"] for mount in mounts if "INDEXES" in mount["source"]} <= {f"{folder}/indexes"}
+
+
 @pytest.mark.parametrize("name", ["code", "webserver", "daemon", "api"])
 def test_an_image_knows_its_command_and_how_its_health_is_asked(name: str) -> None:
     stage = read_stages(DOCKER / "Dockerfile")[name]
