@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/.venv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev docs test test-long bench stack-up stack-down clean
+.PHONY: help setup demo dev docs test test-long test-postgres-storage bench stack-up stack-down clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
@@ -39,6 +39,10 @@ test: setup  ## all checks and all tests but the long ones
 
 test-long: setup  ## the tests that take minutes
 	$(BIN)/python -m pytest -m long
+
+test-postgres-storage: setup  ## all tests that have a Dagster instance, with its storage in PostgreSQL as in production
+	$(BIN)/python -m pytest --dagster-storage postgres -m "dagster and not long" -n 3 --dist worksteal
+	$(BIN)/python -m pytest --dagster-storage postgres -m "dagster and long"
 
 bench: setup  ## the figures of docs/acceptance.md
 	$(BIN)/python -m benchmarks

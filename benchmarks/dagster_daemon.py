@@ -22,20 +22,24 @@ from vector_pipeline.core.settings import Settings
 from vector_pipeline.orchestration.pools import set_pool_limits
 from vector_pipeline.project_folder import PACKAGE_PARENT
 from vector_pipeline_tests.components.declared import written
+from vector_pipeline_tests.dagster_instances import DagsterStorage, InFiles, new_home_of_processes
 
 _STOP_SECONDS = 30.0
 _LAST_WORDS = 4_000
 
 
 @contextmanager
-def dagster_daemon(folder: Path, attributes: Mapping[str, Any], settings: Settings) -> Iterator[dg.DagsterInstance]:
+def dagster_daemon(
+    folder: Path, attributes: Mapping[str, Any], settings: Settings, storage: DagsterStorage | None = None
+) -> Iterator[dg.DagsterInstance]:
     """Runs the daemon over one declared index; nothing that it starts outlives the block.
 
     Args:
         folder: an empty folder for the project, the instance and the log.
         attributes: of the index, as they stand in its YAML file.
+        storage: where the instance keeps its history; in files unless it is given.
     """
-    project, home = _project(folder, attributes), _home(folder)
+    project, home = _project(folder, attributes), new_home_of_processes(folder / "home", storage or InFiles())
     with dg.DagsterInstance.from_config(str(home)) as instance:
         set_pool_limits(instance)
         with _running(project, home, _environment(project, home, settings)):
@@ -54,13 +58,6 @@ def _project(folder: Path, attributes: Mapping[str, Any]) -> Path:
     declared.parent.mkdir()
     declared.write_text(written(attributes))
     return project
-
-
-def _home(folder: Path) -> Path:
-    home = folder / "home"
-    home.mkdir()
-    shutil.copy(PACKAGE_PARENT / "dagster.yaml", home)
-    return home
 
 
 def settings_as_environment(settings: Settings) -> dict[str, str]:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import dagster as dg
 import psutil
 import pymysql
 import pytest
@@ -25,6 +26,16 @@ from vector_pipeline.core.store import connection as store_connection
 from vector_pipeline.core.store import schema
 from vector_pipeline.embedded.ports import choose_port
 from vector_pipeline.embedded.stack import StackAddresses, temporary_stack
+from vector_pipeline_tests.dagster_instances import (
+    PASSWORD_VARIABLE,
+    DagsterHome,
+    DagsterStorage,
+    FreshStorage,
+    InFiles,
+    InPostgres,
+    fill_storage,
+    new_home,
+)
 from vector_pipeline_tests.servers import mysql_administrator, postgres
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -44,6 +55,22 @@ subprocess.run([tool, "stop", data])
 
 # Where MariaDB cannot be installed it is unpacked, once for all stacks of the tests and of all sessions.
 os.environ.setdefault("VECTOR_PIPELINE_PACKAGES", str(PROJECT / ".stack" / "packages"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--dagster-storage",
+        choices=["files", "postgres"],
+        default="files",
+        help="where Dagster instances of tests keep their history: SQLite's files (the default), or PostgreSQL",
+    )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those that have a Dagster instance can be chosen by `-m dagster`."""
+    for item in items:
+        if isinstance(item, pytest.Function) and "fresh_dagster_storage" in item.fixturenames:
+            item.add_marker("dagster")
 
 
 @pytest.fixture(scope="session")
@@ -152,6 +179,61 @@ def fresh_pg_database(pg_template: TargetSettings) -> Iterator[TargetSettings]:
         replace(fresh, database="postgres"),
         sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(fresh.database)),
     )
+
+
+@pytest.fixture(scope="session")
+def empty_dagster_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of a Dagster instance with nothing in it."""
+    home = new_home(tmp_path_factory.mktemp("instance"), InFiles())
+    fill_storage(home)
+    return home.folder
+
+
+@pytest.fixture(scope="session")
+def dagster_template(stack: StackAddresses, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TargetSettings]:
+    """A database to copy: with Dagster's tables, empty."""
+    template = replace(stack.target, database="template_of_dagster")
+    _execute(stack.target, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(template.database)))
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv(PASSWORD_VARIABLE, template.password or "")
+        fill_storage(new_home(tmp_path_factory.mktemp("instance"), InPostgres(template)))
+        yield template
+
+
+@pytest.fixture(scope="session")
+def fresh_dagster_storage(request: pytest.FixtureRequest) -> FreshStorage:
+    """Makes storages of Dagster: where the command line says, or where the one who asks is marked to have it."""
+
+    @contextmanager
+    def fresh(asking: pytest.FixtureRequest) -> Iterator[DagsterStorage]:
+        chosen = request.config.getoption("--dagster-storage")
+        if chosen == "postgres" or asking.node.get_closest_marker("dagster_in_postgres"):
+            with fresh_pg_database(asking.getfixturevalue("dagster_template")) as database:
+                yield InPostgres(database)
+        else:
+            yield InFiles(asking.getfixturevalue("empty_dagster_files"))
+
+    return fresh
+
+
+@pytest.fixture
+def dagster_storage(request: pytest.FixtureRequest, fresh_dagster_storage: FreshStorage) -> Iterator[DagsterStorage]:
+    """A storage of Dagster with nothing in it."""
+    with fresh_dagster_storage(request) as storage:
+        yield storage
+
+
+@pytest.fixture
+def dagster_home(tmp_path: Path, dagster_storage: DagsterStorage) -> DagsterHome:
+    """A Dagster instance for the test's process."""
+    return new_home(tmp_path / "dagster", dagster_storage)
+
+
+@pytest.fixture
+def instance(dagster_home: DagsterHome) -> Iterator[dg.DagsterInstance]:
+    """A Dagster instance, which is DAGSTER_HOME's."""
+    with dagster_home.instance() as instance:
+        yield instance
 
 
 def _leave_writing_to_the_system(stack: StackAddresses) -> None:

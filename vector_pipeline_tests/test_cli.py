@@ -13,7 +13,7 @@ from vector_pipeline.cli import main
 from vector_pipeline.core.settings import SourceSettings, TargetSettings
 from vector_pipeline.core.spec import GoldenFloorSpec
 from vector_pipeline.declarations import find_declaration
-from vector_pipeline_tests.dagster_instances import copy_instance, make_empty_instance
+from vector_pipeline_tests.dagster_instances import DagsterHome
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.workbench import Workbench
 
@@ -26,17 +26,12 @@ CREATE TABLE tbl_genie_genie (
 PASSPORT = "Where do I renew my passport?"
 
 
-@pytest.fixture(scope="module")
-def empty_instance(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_empty_instance(tmp_path_factory.mktemp("instance"))
-
-
 @pytest.fixture
 def workbench(
     mysql_database: SourceSettings,
     pg_database: TargetSettings,
     tmp_path: Path,
-    empty_instance: Path,
+    dagster_home: DagsterHome,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Workbench:
     """The shipped index's table with three rows, and an environment that leads the command line to it."""
@@ -54,7 +49,7 @@ def workbench(
     for name in ("EMBEDDING_MODEL_HOST", "SIMILARITY_THRESHOLD", "DB_PORT", "PG_PORT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("VECTOR_PIPELINE_STACK", str(tmp_path / "no-stack"))
-    monkeypatch.setenv("DAGSTER_HOME", str(copy_instance(empty_instance, tmp_path / "dagster")))
+    monkeypatch.setenv("DAGSTER_HOME", str(dagster_home.folder))
     for prefix, settings, database in (("DB", mysql_database, "DB_NAME"), ("PG", pg_database, "PGVECTOR_DB_NAME")):
         monkeypatch.setenv(f"{prefix}_HOST", settings.host)
         monkeypatch.setenv(f"{prefix}_PORT", str(settings.port))

@@ -10,6 +10,7 @@ import pytest
 
 from vector_pipeline.core.errors import IndexSpecError
 from vector_pipeline_tests.components.declared import Location, faq_attributes, location, written
+from vector_pipeline_tests.dagster_instances import FreshStorage, new_home
 from vector_pipeline_tests.workbench import Workbench
 
 RIGHT = written(faq_attributes())
@@ -40,8 +41,11 @@ WRONG_WITHOUT_TABLE = {
 
 
 @pytest.fixture(scope="module")
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.instance_for_test() as instance:
+def instance(
+    request: pytest.FixtureRequest, fresh_dagster_storage: FreshStorage, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dg.DagsterInstance]:
+    folder = tmp_path_factory.mktemp("homes") / "home"
+    with fresh_dagster_storage(request) as storage, new_home(folder, storage).instance() as instance:
         yield instance
 
 

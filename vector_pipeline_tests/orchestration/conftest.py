@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import dagster as dg
 import pytest
 
 from vector_pipeline.core.settings import EmbeddingSettings, SourceSettings, TargetSettings
-from vector_pipeline_tests.dagster_instances import copy_instance, instance_in, make_empty_instance
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.orchestration.location import Location
 from vector_pipeline_tests.workbench import Workbench
@@ -41,23 +39,6 @@ def workbench(
     for name in ("EMBEDDING_API_KEY", "EMBEDDING_EXPECTED_DIM", "SIMILARITY_THRESHOLD"):
         monkeypatch.delenv(name, raising=False)
     return Workbench(mysql_database, pg_database, EmbeddingSettings(host=provider.url, model="numbers"))
-
-
-@pytest.fixture(scope="session")
-def empty_instance(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_empty_instance(tmp_path_factory.mktemp("instance"))
-
-
-@pytest.fixture
-def instance_folder(tmp_path: Path, empty_instance: Path) -> Path:
-    return copy_instance(empty_instance, tmp_path / "dagster")
-
-
-@pytest.fixture
-def instance(instance_folder: Path) -> Iterator[dg.DagsterInstance]:
-    """A Dagster instance on disk."""
-    with instance_in(instance_folder) as instance:
-        yield instance
 
 
 @pytest.fixture

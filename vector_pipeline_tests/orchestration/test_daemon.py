@@ -20,6 +20,7 @@ from vector_pipeline.core.errors import NotYetSyncedError
 from vector_pipeline.core.spec import IndexSpec
 from vector_pipeline_tests.components.declared import faq_attributes, written
 from vector_pipeline_tests.conftest import PROJECT
+from vector_pipeline_tests.dagster_instances import DagsterStorage, new_home_of_processes
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.workbench import Workbench
 
@@ -49,12 +50,9 @@ def project(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
+def home(tmp_path: Path, dagster_storage: DagsterStorage) -> Path:
     """A DAGSTER_HOME with the project's own configuration."""
-    folder = tmp_path / "home"
-    folder.mkdir()
-    shutil.copy(PROJECT / "dagster.yaml", folder)
-    return folder
+    return new_home_of_processes(tmp_path / "home", dagster_storage)
 
 
 @contextmanager

@@ -12,7 +12,14 @@ import pytest
 from vector_pipeline.orchestration import search_job
 from vector_pipeline.orchestration.in_process import sync_in_process
 from vector_pipeline_tests.at_once import AtOnce
-from vector_pipeline_tests.dagster_instances import instance_in
+from vector_pipeline_tests.dagster_instances import (
+    PASSWORD_VARIABLE,
+    DagsterHome,
+    InFiles,
+    InPostgres,
+    new_home,
+    tables_with,
+)
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.orchestration.location import QUIET, Location
 from vector_pipeline_tests.workbench import Workbench, faq_spec
@@ -24,10 +31,6 @@ def _with_a_secret(workbench: Workbench) -> None:
     """Five rows, the third of which says what is to be erased."""
     workbench.create_faq(5)
     workbench.mysql(f"UPDATE faq SET question = '{SECRET}\\nis | {SECRET}?', answer = 'of {SECRET}' WHERE id = 3")
-
-
-def _files_with(folder: Path, text: str) -> list[str]:
-    return [str(file) for file in folder.rglob("*") if file.is_file() and text.encode() in file.read_bytes()]
 
 
 def _erase(location: Location, *keys: str) -> dg.ExecuteInProcessResult:
@@ -48,54 +51,39 @@ def test_no_byte_of_an_erased_row_is_left_in_the_files_of_the_local_dagster(
     workbench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _with_a_secret(workbench)
-    with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
+    home = DagsterHome(tmp_path, InFiles())
+    with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:  # as `dagster.yaml` has it: a file for each run
         location = Location(workbench, instance)
         location.settle()
         _search(location, monkeypatch, "question number 4?")
         workbench.mysql("UPDATE faq SET answer = 'another one' WHERE id = 4")
         location.settle()
-        assert _files_with(tmp_path, SECRET)
+        assert home.places_with(SECRET)
         workbench.mysql("DELETE FROM faq WHERE id = 3")
         assert _erase(location, "3").success
-    assert _files_with(tmp_path, SECRET) == []
+    assert home.places_with(SECRET) == []
     assert workbench.postgres("SELECT count(*) FROM faq.documents") == [(4,)]
 
 
 @pytest.mark.long
 def test_no_table_of_postgresql_has_a_text_of_an_erased_row_where_dagster_is_stored_there_too(
-    workbench: Workbench, monkeypatch: pytest.MonkeyPatch
+    workbench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = workbench.target
-    storage = {
-        "username": target.user,
-        "password": target.password or "",
-        "hostname": target.host,
-        "port": target.port,
-        "db_name": target.database,
-        "scheme": "postgresql+psycopg2",
-    }
-    with dg.instance_for_test(overrides={"storage": {"postgres": {"postgres_db": storage}}}) as instance:
+    monkeypatch.setenv(PASSWORD_VARIABLE, target.password or "")
+    with new_home(tmp_path / "dagster", InPostgres(target)).instance() as instance:
         location = Location(workbench, instance)
         _with_a_secret(workbench)
         location.settle()
         _search(location, monkeypatch, "question number 4?")
-        assert {"faq.documents", "public.event_logs", "public.asset_keys"} <= _tables_with(workbench, SECRET)
+        assert {"faq.documents", "public.event_logs", "public.asset_keys"} <= set(tables_with(target, SECRET))
         workbench.mysql("DELETE FROM faq WHERE id = 3")
         assert _erase(location, "3").success
-    assert _tables_with(workbench, SECRET) == set()
-
-
-def _tables_with(workbench: Workbench, text: str) -> Set[str]:
-    tables = workbench.postgres(
-        "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname NOT LIKE 'pg_%'"
-        " AND schemaname <> 'information_schema'"
-    )
-    names = [*(name for (name,) in tables), "pg_stats"]
-    return {name for name in names if workbench.postgres(f"SELECT 1 FROM {name} t WHERE strpos(t::text, '{text}') > 0")}
+    assert tables_with(target, SECRET) == []
 
 
 def test_what_a_provider_said_of_some_text_goes_from_errors(
-    location: Location, instance_folder: Path, provider: MisbehavingProvider
+    location: Location, dagster_home: DagsterHome, provider: MisbehavingProvider
 ) -> None:
     location.spec = faq_spec(embedding={"provider": {"type": "openai", "attempts": 1}})
     _with_a_secret(location.workbench)
@@ -104,11 +92,11 @@ def test_what_a_provider_said_of_some_text_goes_from_errors(
     [request] = location.tick().run_requests or []
     provider.behave("status", status=503, message=f"cannot embed {SECRET}")
     assert not location.run(request).success
-    assert _files_with(instance_folder, f"cannot embed {SECRET}")
+    assert dagster_home.places_with(f"cannot embed {SECRET}")
     location.workbench.mysql("DELETE FROM faq WHERE id = 3")
     assert _erase(location, "3").success
-    assert _files_with(instance_folder, SECRET) == []
-    assert _files_with(instance_folder, "HTTP 503")
+    assert dagster_home.places_with(SECRET) == []
+    assert dagster_home.places_with("HTTP 503")
 
 
 @pytest.mark.long
@@ -191,12 +179,12 @@ def _wait_until(condition: Callable[[], bool]) -> None:
 
 
 def test_what_a_provider_said_of_a_batch_goes_from_its_run_and_from_what_the_run_printed(
-    workbench: Workbench, instance_folder: Path, tmp_path: Path, provider: MisbehavingProvider
+    workbench: Workbench, dagster_home: DagsterHome, provider: MisbehavingProvider
 ) -> None:
     printing = {"module": "dagster._core.storage.local_compute_log_manager", "class": "LocalComputeLogManager"}
-    printed = {"compute_logs": printing | {"config": {"base_dir": str(tmp_path / "printed")}}}
+    printed = {"compute_logs": printing | {"config": {"base_dir": str(dagster_home.folder / "printed")}}}
     workbench.create_faq(3)
-    with instance_in(instance_folder, printed) as instance:
+    with dagster_home.instance(printed) as instance:
         location = Location(workbench, instance)
         desk = provider.offline
         assert _run_loudly(location, "submit_batch")
@@ -206,10 +194,10 @@ def test_what_a_provider_said_of_a_batch_goes_from_its_run_and_from_what_the_run
         assert _run_loudly(location, "ingest_batches")
         desk.refuse_next("upload", 503, f"cannot take {SECRET}")
         assert not _run_loudly(location, "submit_batch")
-        assert any("printed" in file for file in _files_with(tmp_path, SECRET))
+        assert any("printed" in file for file in dagster_home.places_with(SECRET))
         workbench.mysql("DELETE FROM faq WHERE id = 3")
         assert _erase(location, "3").success
-    assert _files_with(tmp_path, SECRET) == []
+    assert dagster_home.places_with(SECRET) == []
 
 
 def _run_loudly(location: Location, job: str) -> bool:

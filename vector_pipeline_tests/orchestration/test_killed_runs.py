@@ -25,10 +25,11 @@ def a_job() -> None:
     ],
     ids=["at work", "about to", "of the command line", "waiting", "done"],
 )
-def test_only_what_was_a_process_of_the_code_server_is_failed(status: str, tags: dict[str, str], after: str) -> None:
-    with dg.instance_for_test() as instance:
-        run = instance.create_run_for_job(a_job, status=dg.DagsterRunStatus(status), tags=tags)
-        assert fail_killed_runs(instance) == (1 if after == "FAILURE" else 0)
-        found = instance.get_run_by_id(run.run_id)
-        assert found is not None
-        assert found.status.value == after
+def test_only_what_was_a_process_of_the_code_server_is_failed(
+    status: str, tags: dict[str, str], after: str, instance: dg.DagsterInstance
+) -> None:
+    run = instance.create_run_for_job(a_job, status=dg.DagsterRunStatus(status), tags=tags)
+    assert fail_killed_runs(instance) == (1 if after == "FAILURE" else 0)
+    found = instance.get_run_by_id(run.run_id)
+    assert found is not None
+    assert found.status.value == after

@@ -17,6 +17,7 @@ from vector_pipeline.core.embedding.requesting import HARMLESS_TEXT
 from vector_pipeline.core.reports import ParityReport
 from vector_pipeline.core.spec import IndexSpec
 from vector_pipeline_tests.components.declared import faq_attributes
+from vector_pipeline_tests.dagster_instances import DagsterStorage
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.orchestration.run_workers import RunWorkers
 from vector_pipeline_tests.orchestration.webserver import Interface, wait_until_it_answers, webserver
@@ -52,12 +53,13 @@ def test_a_backfill_of_a_thousand_ranges_is_cancelled_midway_and_resumed_with_wh
     workbench: Workbench,
     provider: MisbehavingProvider,
     tmp_path: Path,
+    dagster_storage: DagsterStorage,
     record_property: Callable[[str, object], None],
 ) -> None:
     workbench.create_faq(ROWS)
     spec = IndexSpec.model_validate(DECLARED)
     environment = settings_as_environment(workbench.settings)
-    with dagster_daemon(tmp_path, DECLARED, workbench.settings) as instance:
+    with dagster_daemon(tmp_path, DECLARED, workbench.settings, dagster_storage) as instance:
         add_partitions(workbench, spec, instance)
         environment |= {"DAGSTER_HOME": str(tmp_path / "home"), "PYTHONPATH": str(tmp_path / "project")}
         with webserver(tmp_path / "project", tmp_path / "webserver.log", environment) as address:

@@ -19,6 +19,7 @@ from vector_pipeline.orchestration.pools import (
     pool_of,
     set_pool_limits,
 )
+from vector_pipeline_tests.dagster_instances import DagsterHome
 from vector_pipeline_tests.workbench import question_only
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -51,11 +52,11 @@ def test_builds_wait_for_no_provider_but_their_own() -> None:
     assert ours != pool_of(spec_with(OPENAI))
 
 
-def test_a_limit_that_an_operator_has_set_stays() -> None:
-    with dg.DagsterInstance.ephemeral() as instance:
-        instance.event_log_storage.set_concurrency_slots(EMBEDDING_POOL, 7)
-        set_pool_limits(instance, 3, [spec_with(OPENAI)])
-        limits = {pool.name: pool.limit for pool in instance.event_log_storage.get_pool_limits()}
+@pytest.mark.dagster_in_postgres
+def test_a_limit_that_an_operator_has_set_stays(instance: dg.DagsterInstance) -> None:
+    instance.event_log_storage.set_concurrency_slots(EMBEDDING_POOL, 7)
+    set_pool_limits(instance, 3, [spec_with(OPENAI)])
+    limits = {pool.name: pool.limit for pool in instance.event_log_storage.get_pool_limits()}
     assert limits[EMBEDDING_POOL] == 7
     assert limits[pool_of(spec_with(OPENAI))] == 3
     assert limits[next_generation_pool_of(spec_with(OPENAI))] == 1
@@ -114,19 +115,19 @@ def test_another_provider_has_another_pool_of_a_name_that_dagster_takes(provider
     assert asks.pool == pool
 
 
-def test_each_pool_of_the_declared_indexes_gets_its_limit() -> None:
+def test_each_pool_of_the_declared_indexes_gets_its_limit(instance: dg.DagsterInstance) -> None:
     specs = [spec_with(OPENAI), spec_with(None)]
-    with dg.DagsterInstance.ephemeral() as instance:
-        set_pool_limits(instance, 3, specs)
-        limits = {pool.name: pool.limit for pool in instance.event_log_storage.get_pool_limits()}
+    set_pool_limits(instance, 3, specs)
+    limits = {pool.name: pool.limit for pool in instance.event_log_storage.get_pool_limits()}
     assert {name: limits[name] for name in map(pool_of, specs)} == dict.fromkeys(map(pool_of, specs), 3)
 
 
+@pytest.mark.dagster_in_postgres
 @pytest.mark.parametrize("file", ["dagster.yaml", "docker/dagster.yaml"])
-def test_the_pool_of_an_index_that_is_declared_later_has_the_same_limit(file: str) -> None:
+def test_the_pool_of_an_index_that_is_declared_later_has_the_same_limit(dagster_home: DagsterHome, file: str) -> None:
     concurrency = yaml.safe_load((PROJECT / file).read_text())["concurrency"]
     pool = pool_of(spec_with(OPENAI))
-    with dg.instance_for_test(overrides={"concurrency": concurrency}) as instance:
+    with dagster_home.instance({"concurrency": concurrency}) as instance:
         set_pool_limits(instance)
         instance.event_log_storage.initialize_concurrency_limit_to_default(pool)  # as the daemon does before a run
         limits = {limit.name: limit.limit for limit in instance.event_log_storage.get_pool_limits()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import closing
 
 import dagster as dg
@@ -16,12 +15,6 @@ from vector_pipeline.orchestration.pools import EMBEDDING_POOL
 from vector_pipeline.orchestration.preparing import prepare
 
 NOWHERE = SourceSettings("127.0.0.1", 1, "nobody", "", "nothing")
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.instance_for_test() as instance:  # it is DAGSTER_HOME's
-        yield instance
 
 
 def test_an_empty_database_gets_our_tables_and_the_instance_its_limits(

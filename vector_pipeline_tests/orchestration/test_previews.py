@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from vector_pipeline.orchestration import search_job
+from vector_pipeline_tests.dagster_instances import DagsterHome
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.orchestration.location import QUIET, Location
 from vector_pipeline_tests.workbench import faq_spec
@@ -24,10 +23,6 @@ def private(location: Location) -> Location:
     return location
 
 
-def _files_with(folder: Path, text: str) -> list[str]:
-    return [str(file) for file in folder.rglob("*") if file.is_file() and text.encode() in file.read_bytes()]
-
-
 @pytest.mark.parametrize(
     "of",
     [
@@ -36,7 +31,7 @@ def _files_with(folder: Path, text: str) -> list[str]:
     ],
 )
 def test_an_index_without_previews_shows_no_text_in_runs_and_searches(
-    private: Location, instance_folder: Path, monkeypatch: pytest.MonkeyPatch, of: dict[str, object]
+    private: Location, dagster_home: DagsterHome, monkeypatch: pytest.MonkeyPatch, of: dict[str, object]
 ) -> None:
     private.settle()
     monkeypatch.setattr(search_job, "find_declaration", {"faq": private.index.declaration}.__getitem__)
@@ -46,11 +41,11 @@ def test_an_index_without_previews_shows_no_text_in_runs_and_searches(
     found = result.output_for_node("search")
     assert len(found) == 3
     assert SECRET not in str(found)
-    assert _files_with(instance_folder, SECRET) == []
+    assert dagster_home.places_with(SECRET) == []
 
 
 def test_what_a_provider_says_is_cut_to_its_status(
-    private: Location, provider: MisbehavingProvider, instance_folder: Path
+    private: Location, provider: MisbehavingProvider, dagster_home: DagsterHome
 ) -> None:
     with private.opened() as index:
         index.prepare()
@@ -59,12 +54,12 @@ def test_what_a_provider_says_is_cut_to_its_status(
     result = private.run(request)
     [failure] = [event for event in result.all_events if event.is_step_failure]
     assert "HTTP 503" in str(failure.step_failure_data.error)
-    assert _files_with(instance_folder, SECRET) == []
+    assert dagster_home.places_with(SECRET) == []
 
 
 @pytest.mark.long
 def test_what_a_provider_says_of_a_quarantined_text_is_for_the_command_line_alone(
-    private: Location, instance_folder: Path
+    private: Location, dagster_home: DagsterHome
 ) -> None:
     private.workbench.mysql("UPDATE faq SET question = CONCAT(question, ' poison') WHERE id = 2")
     private.settle()
@@ -73,6 +68,6 @@ def test_what_a_provider_says_of_a_quarantined_text_is_for_the_command_line_alon
     )
     shown = private.check("no_quarantine")
     assert "| HTTP 400 " in str(shown.metadata["entries"].value)
-    assert _files_with(instance_folder, SECRET) == []
+    assert dagster_home.places_with(SECRET) == []
     with private.opened() as index:
         assert SECRET in index.quarantine()[0].message

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import sys
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -16,6 +17,7 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 from vector_pipeline.orchestration import runs_in_flight
 from vector_pipeline.orchestration.windows import RANGE_START
+from vector_pipeline_tests.dagster_instances import FreshStorage, new_home
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.orchestration.location import BREAK_RANGE_OF_150, Location, covered_by
 from vector_pipeline_tests.workbench import faq_spec
@@ -162,10 +164,12 @@ def test_dagster_is_told_of_changed_rows_once(location: Location) -> None:
 
 
 @pytest.mark.long
-def test_an_instance_made_anew_is_told_of_all_rows_again(location: Location) -> None:
+def test_an_instance_made_anew_is_told_of_all_rows_again(
+    location: Location, request: pytest.FixtureRequest, fresh_dagster_storage: FreshStorage, tmp_path: Path
+) -> None:
     location.workbench.create_faq(300)
     location.settle()
-    with dg.instance_for_test() as another:
+    with fresh_dagster_storage(request) as storage, new_home(tmp_path / "another", storage).instance() as another:
         location.instance, location.cursor = another, None
         assert len(_rows_events(location.tick())) == 3
         assert len(location.partitions()) == 3

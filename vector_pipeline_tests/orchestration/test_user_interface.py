@@ -28,6 +28,7 @@ from vector_pipeline.orchestration.in_process import sync_in_process
 from vector_pipeline.orchestration.pools import set_pool_limits
 from vector_pipeline_tests.browser import CHROMIUM_ARGUMENTS, KEEP_IN, chromium
 from vector_pipeline_tests.conftest import PROJECT
+from vector_pipeline_tests.dagster_instances import DagsterStorage, new_home_of_processes
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.orchestration.location import Location
 from vector_pipeline_tests.orchestration.test_daemon import ARRIVES_WITHIN, daemon, wait_until
@@ -94,10 +95,14 @@ class Office:
 
 @pytest.fixture
 def office(
-    mysql_database: SourceSettings, pg_database: TargetSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mysql_database: SourceSettings,
+    pg_database: TargetSettings,
+    tmp_path: Path,
+    dagster_storage: DagsterStorage,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Office]:
     program = chromium()
-    home = _dagster_home(tmp_path)
+    home = new_home_of_processes(tmp_path / "dagster-home", dagster_storage)
     with MisbehavingProvider(dimensions=64) as provider:
         for name, value in _environment(mysql_database, pg_database, provider, home).items():
             monkeypatch.setenv(name, value)
@@ -399,10 +404,3 @@ def _environment(
 ) -> dict[str, str]:
     settings = Settings(source, target, EmbeddingSettings(host=provider.url, model="numbers"))
     return {"DAGSTER_HOME": str(home)} | environment_of(settings)
-
-
-def _dagster_home(tmp_path: Path) -> Path:
-    home = tmp_path / "dagster-home"
-    home.mkdir()
-    shutil.copy(PROJECT / "dagster.yaml", home)
-    return home

@@ -21,6 +21,7 @@ from vector_pipeline.serving.dagster_client import (
     UnknownJobError,
     UnknownRunError,
 )
+from vector_pipeline_tests.dagster_instances import FreshStorage, new_home_of_processes
 from vector_pipeline_tests.orchestration.webserver import wait_until_it_answers, webserver
 
 SMALL_LOCATION = Path(__file__).with_name("small_location.py")
@@ -29,16 +30,17 @@ NO_RUN = "00000000-0000-0000-0000-000000000000"
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def project(
+    request: pytest.FixtureRequest, fresh_dagster_storage: FreshStorage, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("project")
     shutil.copy(SMALL_LOCATION, folder / "small.py")
     location = {"python_file": {"relative_path": "small.py", "location_name": "vector_pipeline"}}
     (folder / "workspace.yaml").write_text(yaml.safe_dump({"load_from": [location]}))
     # Without a daemon nobody would take runs out of the queue.
     coordinator = {"module": "dagster._core.run_coordinator", "class": "DefaultRunCoordinator"}
-    instance = {"run_coordinator": coordinator, "telemetry": {"enabled": False}}
-    (folder / "dagster.yaml").write_text(yaml.safe_dump(instance))
-    return folder
+    with fresh_dagster_storage(request) as storage:
+        yield new_home_of_processes(folder, storage, {"run_coordinator": coordinator, "telemetry": {"enabled": False}})
 
 
 @pytest.fixture(scope="module")

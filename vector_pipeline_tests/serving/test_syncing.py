@@ -16,6 +16,7 @@ from vector_pipeline.core.settings import SourceSettings, TargetSettings
 from vector_pipeline.embedded.ports import choose_port
 from vector_pipeline.serving.settings import ServingSettings
 from vector_pipeline_tests.conftest import PROJECT
+from vector_pipeline_tests.dagster_instances import DagsterStorage, new_home_of_processes
 from vector_pipeline_tests.orchestration.webserver import wait_until_it_answers, webserver
 from vector_pipeline_tests.serving.serving import contract_spec, live_server
 from vector_pipeline_tests.serving.serving_process import environment_of
@@ -34,7 +35,9 @@ class Office:
 
 
 @pytest.fixture
-def office(mysql_database: SourceSettings, pg_database: TargetSettings, tmp_path: Path) -> Iterator[Office]:
+def office(
+    mysql_database: SourceSettings, pg_database: TargetSettings, tmp_path: Path, dagster_storage: DagsterStorage
+) -> Iterator[Office]:
     bench = Workbench(mysql_database, pg_database)
     bench.create_faq(rows=10)
     shutil.copy(Path(__file__).with_name("faq_location.py"), tmp_path / "location.py")
@@ -42,8 +45,7 @@ def office(mysql_database: SourceSettings, pg_database: TargetSettings, tmp_path
     (tmp_path / "workspace.yaml").write_text(yaml.safe_dump({"load_from": [location]}))
     # Without a daemon nobody would take runs out of the queue.
     coordinator = {"module": "dagster._core.run_coordinator", "class": "DefaultRunCoordinator"}
-    instance = {"run_coordinator": coordinator, "telemetry": {"enabled": False}}
-    (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(instance))
+    new_home_of_processes(tmp_path, dagster_storage, {"run_coordinator": coordinator, "telemetry": {"enabled": False}})
     environment = environment_of(bench.settings) | {"DAGSTER_HOME": str(tmp_path), "PYTHONPATH": str(PROJECT)}
     with webserver(tmp_path, tmp_path / "webserver.log", environment) as dagster:
         wait_until_it_answers(dagster)
