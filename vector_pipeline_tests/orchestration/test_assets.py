@@ -44,6 +44,7 @@ def test_a_backfill_puts_many_ranges_into_each_run(location: Location) -> None:
         assert asset.backfill_policy == dg.BackfillPolicy.multi_run(7)
 
 
+@pytest.mark.dagster_in_postgres
 def test_each_partition_has_the_numbers_of_its_own_range(location: Location) -> None:
     location.workbench.create_faq(250)
     location.settle()

@@ -114,6 +114,7 @@ def test_the_declaration_check_names_field_and_remedy(location: Location) -> Non
     assert "defs/faq/defs.yaml, document.text.question: " in (evaluation.description or "")
 
 
+@pytest.mark.dagster_in_postgres
 def test_what_a_look_shows_follows_the_runs_and_is_not_told_twice(location: Location) -> None:
     location.workbench.create_faq(30)
     location.settle()
@@ -123,6 +124,7 @@ def test_what_a_look_shows_follows_the_runs_and_is_not_told_twice(location: Loca
     assert results(location) == told
 
 
+@pytest.mark.dagster_in_postgres
 def test_a_look_leaves_a_check_to_the_run_that_is_under_way(location: Location) -> None:
     location.workbench.create_faq(30)
     [request] = location.tick().run_requests or []
@@ -136,6 +138,7 @@ def test_a_look_leaves_a_check_to_the_run_that_is_under_way(location: Location) 
     assert not_evaluated(location) == []
 
 
+@pytest.mark.dagster_in_postgres
 def test_a_look_tells_what_a_run_ended_without_telling(location: Location) -> None:
     location.workbench.create_faq(30)
     location.tick()

@@ -82,6 +82,7 @@ def test_no_table_of_postgresql_has_a_text_of_an_erased_row_where_dagster_is_sto
     assert tables_with(target, SECRET) == []
 
 
+@pytest.mark.dagster_in_postgres
 def test_what_a_provider_said_of_some_text_goes_from_errors(
     location: Location, dagster_home: DagsterHome, provider: MisbehavingProvider
 ) -> None:
@@ -178,6 +179,7 @@ def _wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.dagster_in_postgres
 def test_what_a_provider_said_of_a_batch_goes_from_its_run_and_from_what_the_run_printed(
     workbench: Workbench, dagster_home: DagsterHome, provider: MisbehavingProvider
 ) -> None:

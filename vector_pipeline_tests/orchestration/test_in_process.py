@@ -30,6 +30,7 @@ def sync(location: Location) -> SyncReport:
     return sync_in_process(location.index.declaration)
 
 
+@pytest.mark.dagster_in_postgres
 def test_a_sync_tells_what_it_did_and_a_second_one_that_there_is_nothing_to_do(location: Location) -> None:
     location.spec = faq_spec(automation={"ranges_per_run": 2})
     location.workbench.create_faq(250)

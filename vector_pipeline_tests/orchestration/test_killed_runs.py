@@ -25,6 +25,7 @@ def a_job() -> None:
     ],
     ids=["at work", "about to", "of the command line", "waiting", "done"],
 )
+@pytest.mark.dagster_in_postgres
 def test_only_what_was_a_process_of_the_code_server_is_failed(
     status: str, tags: dict[str, str], after: str, instance: dg.DagsterInstance
 ) -> None:

@@ -63,6 +63,7 @@ def test_no_more_runs_are_requested_at_once_than_declared(location: Location) ->
     assert windows == [(names[0], names[1]), (names[2], names[3]), (names[4], names[5])]
 
 
+@pytest.mark.dagster_in_postgres
 def test_no_more_runs_wait_and_work_than_declared(location: Location) -> None:
     location.spec = faq_spec(automation={"ranges_per_run": 2, "runs_in_flight": 3})
     location.workbench.create_faq(1000)
@@ -149,6 +150,7 @@ def _rows_events(tick: SensorExecutionData) -> list[dg.AssetMaterialization]:
     return [event for event in tick.asset_events if isinstance(event, dg.AssetMaterialization)]
 
 
+@pytest.mark.dagster_in_postgres
 def test_dagster_is_told_of_changed_rows_once(location: Location) -> None:
     location.workbench.create_faq(300)
     first = location.tick()
@@ -189,6 +191,7 @@ def test_nothing_is_requested_while_a_run_waits(
     assert location.tick().run_requests == []
 
 
+@pytest.mark.dagster_in_postgres
 def test_nothing_is_requested_while_a_run_works(location: Location, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs_in_flight, "GRACE_SECONDS", 0.0)
     location.workbench.create_faq(300)
@@ -207,6 +210,7 @@ def test_a_run_that_gave_a_sign_of_life_a_moment_ago_is_not_overtaken(location: 
     assert location.tick().run_requests == []
 
 
+@pytest.mark.dagster_in_postgres
 def test_a_killed_run_does_not_freeze_its_ranges(location: Location, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs_in_flight, "GRACE_SECONDS", 0.0)
     location.workbench.create_faq(300)
