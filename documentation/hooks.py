@@ -27,17 +27,7 @@ _DESCRIBED = {
 }
 _CHANGELOG = "changelog.md"
 # Pages that have their place in the navigation before they are written.
-_AWAITED = {
-    "alerts.md",
-    "capacity.md",
-    "design.md",
-    "digest-rule.md",
-    "maintenance.md",
-    "operations.md",
-    "privileges.md",
-    "scaling.md",
-    "tutorial.md",
-}
+_AWAITED = {"maintenance.md", "operations.md", "privileges.md", "scaling.md"}
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:

@@ -12,6 +12,7 @@ from markdown_it import MarkdownIt
 from vector_pipeline_tests.conftest import PROJECT
 
 DOCS = PROJECT / "docs"
+COMPONENT = "vector_pipeline.components.VectorIndexComponent"
 
 
 @dataclass(frozen=True)
