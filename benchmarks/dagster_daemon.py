@@ -30,7 +30,11 @@ _LAST_WORDS = 4_000
 
 @contextmanager
 def dagster_daemon(
-    folder: Path, attributes: Mapping[str, Any], settings: Settings, storage: DagsterStorage | None = None
+    folder: Path,
+    attributes: Mapping[str, Any],
+    settings: Settings,
+    storage: DagsterStorage | None = None,
+    configuration: Path | None = None,
 ) -> Iterator[dg.DagsterInstance]:
     """Runs the daemon over one declared index; nothing that it starts outlives the block.
 
@@ -38,15 +42,23 @@ def dagster_daemon(
         folder: an empty folder for the project, the instance and the log.
         attributes: of the index, as they stand in its YAML file.
         storage: where the instance keeps its history; in files unless it is given.
+        configuration: of the instance, with storage and all, instead of this project's. The variables that it names
+            have to be set in this process, too.
     """
-    project, home = _project(folder, attributes), new_home_of_processes(folder / "home", storage or InFiles())
+    project, home = copy_project(folder, attributes), folder / "home"
+    if configuration is None:
+        new_home_of_processes(home, storage or InFiles())
+    else:
+        home.mkdir()
+        shutil.copy(configuration, home / "dagster.yaml")
     with dg.DagsterInstance.from_config(str(home)) as instance:
         set_pool_limits(instance)
         with _running(project, home, _environment(project, home, settings)):
             yield instance
 
 
-def _project(folder: Path, attributes: Mapping[str, Any]) -> Path:
+def copy_project(folder: Path, attributes: Mapping[str, Any]) -> Path:
+    """A copy of the package in the folder's `project`, which declares one index and nothing else."""
     project = folder / "project"
     package = project / "vector_pipeline"
     shutil.copytree(PACKAGE_PARENT / "vector_pipeline", package, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))

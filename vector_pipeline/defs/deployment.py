@@ -4,6 +4,7 @@ import dagster as dg
 
 from vector_pipeline.orchestration.alerts.sensor import build_alert_sensors
 from vector_pipeline.orchestration.compare_search_job import compare_search_job
+from vector_pipeline.orchestration.nothing_kept import NothingKept
 from vector_pipeline.orchestration.resources import indexes_from_environment
 from vector_pipeline.orchestration.search_job import search_job
 
@@ -13,8 +14,7 @@ def deployment() -> dg.Definitions:
     return dg.Definitions(
         resources={
             "indexes": indexes_from_environment(),
-            # No asset hands another anything through Dagster; the search job's hits need not be kept on disk.
-            "io_manager": dg.mem_io_manager,
+            "io_manager": NothingKept(),
         },
         jobs=[search_job, compare_search_job],
         sensors=build_alert_sensors(),

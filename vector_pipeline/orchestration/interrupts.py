@@ -15,8 +15,10 @@ def keyboard_interrupts() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # signals arrive in the main thread alone
         return
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    # The default launcher interrupts; Celery and Kubernetes terminate.
+    before = {kind: signal.signal(kind, signal.default_int_handler) for kind in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for kind, handler in before.items():
+            signal.signal(kind, handler)

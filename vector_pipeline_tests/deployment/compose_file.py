@@ -15,6 +15,7 @@ from vector_pipeline_tests.deployment.interpolation import interpolated
 DOCKER = Path(__file__).resolve().parents[2] / "docker"
 COMPOSE = DOCKER / "compose.yaml"
 PRODUCTION = DOCKER / "compose.prod.yaml"
+WORKERS = DOCKER / "compose.celery.yaml"
 
 
 class _Reset(list[Any]):

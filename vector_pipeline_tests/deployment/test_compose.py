@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import stat
 import subprocess
 from pathlib import Path
@@ -11,11 +12,14 @@ from typing import Any
 
 import jsonschema
 import pytest
+from dagster._core.instance.ref import InstanceRef
 
+from vector_pipeline.orchestration.celery_launcher import RunLauncher
 from vector_pipeline_tests.deployment.compose_file import (
     COMPOSE,
     DOCKER,
     PRODUCTION,
+    WORKERS,
     Service,
     read_file,
     read_services,
@@ -34,11 +38,13 @@ NEEDED = {
 }
 ONE_HOST = read_services({})
 IN_PRODUCTION = read_services(NEEDED, [COMPOSE, PRODUCTION])
-EVERY = [pytest.param(one, id=one.name) for one in {**ONE_HOST, **IN_PRODUCTION}.values()]
-OURS = [pytest.param(one, id=one.name) for one in ONE_HOST.values() if one.stage]
+WITH_WORKERS = read_services({}, [COMPOSE, WORKERS])
+ALL = {**WITH_WORKERS, **IN_PRODUCTION}
+EVERY = [pytest.param(one, id=one.name) for one in ALL.values()]
+OURS = [pytest.param(one, id=one.name) for one in WITH_WORKERS.values() if one.stage]
 
 
-@pytest.mark.parametrize("path", [COMPOSE, PRODUCTION], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [COMPOSE, PRODUCTION, WORKERS], ids=lambda path: path.name)
 def test_the_file_is_what_the_specification_of_compose_says(path: Path) -> None:
     written = interpolated(read_file(path), NEEDED)
     jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text())).validate(written)
@@ -61,7 +67,7 @@ def test_a_service_keeps_bounds_of_memory_and_logs(service: Service) -> None:
 @pytest.mark.parametrize("service", EVERY)
 def test_whoever_others_wait_for_tells_when_it_is_ready(service: Service) -> None:
     for name, condition in service.waits_for.items():
-        other = IN_PRODUCTION[name]
+        other = ALL[name]
         if condition == "service_healthy":
             assert other.health, f"{name} is never healthy"
         elif condition == "service_completed_successfully":
@@ -113,6 +119,47 @@ def test_in_production_everybody_needs_a_key_unless_a_network_is_named() -> None
     assert found["VECTOR_PIPELINE_PROXIES"] == f"{address}/32"
 
 
+def test_workers_take_what_the_others_launch_and_have_what_runs_need() -> None:
+    """One broker and one configuration for all, and the variables of `code`, where runs happen otherwise."""
+    worker, code = WITH_WORKERS["worker"], WITH_WORKERS["code"]
+    for name in ("code", "webserver", "daemon", "api", "worker"):
+        one = WITH_WORKERS[name]
+        assert one.environment["VECTOR_PIPELINE_BROKER_URL"] == "redis://broker:6379/0"
+        assert "./dagster.celery.yaml:/opt/dagster/dagster.yaml:ro" in one.list_of("volumes")
+        assert "databases" in one.list_of("networks")
+    assert worker.written["image"] == code.written["image"]
+    differing = {name for name, value in code.environment.items() if worker.environment.get(name) != value}
+    assert differing == {"VECTOR_PIPELINE_REGISTRY_CACHE"}
+    assert set(code.list_of("secrets")) == set(worker.list_of("secrets"))
+    assert not worker.list_of("ports"), "any number of them may be on one host"
+    assert [one for one in worker.list_of("volumes") if not str(one).startswith(("./", "{'type': 'bind'"))] == []
+
+
+def test_instances_with_and_without_workers_differ_in_nothing_but_who_runs_and_how_much() -> None:
+    alone, with_workers = (read_file(DOCKER / name) for name in ("dagster.yaml", "dagster.celery.yaml"))
+    assert {name for name in with_workers if with_workers[name] != alone.get(name)} == {
+        "run_launcher",
+        "concurrency",
+        "run_monitoring",
+    }
+    assert set(alone) <= set(with_workers)
+    assert with_workers["run_retries"]["enabled"], "or a backfill would end without what a dead worker had"
+
+
+def test_dagster_takes_the_configuration_of_an_instance_with_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(DOCKER / "dagster.celery.yaml", tmp_path / "dagster.yaml")
+    for name in ("PG_HOST", "PG_USER", "PG_PASSWORD", "PG_DB_NAME"):
+        monkeypatch.setenv(name, "x")
+    monkeypatch.setenv("PG_PORT", "5432")
+    monkeypatch.setenv("VECTOR_PIPELINE_BROKER_URL", "redis://:open-sesame@broker:6379/0")
+    reference = InstanceRef.from_dir(str(tmp_path))
+    assert isinstance(reference.run_launcher, RunLauncher)
+    assert reference.run_launcher.celery.conf.worker_disable_prefetch
+    assert "open-sesame" not in repr(reference), "it goes through the broker with each run"
+
+
 @pytest.mark.parametrize("missing", NEEDED)
 def test_production_asks_for_what_it_needs_to_be_told(missing: str) -> None:
     told = {name: value for name, value in NEEDED.items() if name != missing}
@@ -129,7 +176,7 @@ def test_an_empty_list_of_trusted_networks_stays_empty() -> None:
 
 def test_every_variable_is_explained() -> None:
     explained = (DOCKER.parent / ".env.example").read_text()
-    used = variables_in(COMPOSE.read_text()) | variables_in(PRODUCTION.read_text())
+    used = variables_in("\n".join(path.read_text() for path in (COMPOSE, PRODUCTION, WORKERS)))
     assert [name for name in sorted(used) if not re.search(rf"^#?{name}=", explained, re.MULTILINE)] == []
 
 
@@ -152,8 +199,8 @@ def test_every_secret_of_the_single_host_is_made_and_none_is_made_twice(tmp_path
 def test_images_are_pinned_to_a_version() -> None:
     stages = read_stages(DOCKER / "Dockerfile")
     bases = {stage.base for stage in stages.values()}
-    bases |= {str(one.written["image"]) for one in IN_PRODUCTION.values() if one.stage is None}
-    assert len(bases) == 4
+    bases |= {str(one.written["image"]) for one in ALL.values() if one.stage is None}
+    assert len(bases) == 5
     assert [image for image in bases if not re.search(r":\d+\.\d+\.\d+(-|$)", image)] == []
 
 

@@ -16,6 +16,7 @@ from vector_pipeline.declarations import Declaration
 from vector_pipeline.orchestration.compare_search_job import compare_search_job
 from vector_pipeline.orchestration.index_context import IndexContext
 from vector_pipeline.orchestration.index_definitions import build_index_definitions
+from vector_pipeline.orchestration.nothing_kept import NothingKept
 from vector_pipeline.orchestration.resources import indexes_from_environment
 from vector_pipeline.orchestration.search_job import search_job
 from vector_pipeline_tests.workbench import Workbench, faq_spec
@@ -46,7 +47,7 @@ class Location:
     @property
     def definitions(self) -> dg.Definitions:
         shared = dg.Definitions(
-            resources={"indexes": indexes_from_environment(), "io_manager": dg.mem_io_manager},
+            resources={"indexes": indexes_from_environment(), "io_manager": NothingKept()},
             jobs=[search_job, compare_search_job],
             executor=dg.in_process_executor,
         )

@@ -1,0 +1,111 @@
+"""docker/dagster.celery.yaml: runs as tasks that any worker takes, and a worker that is killed in the middle."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster._core.execution.backfill import BulkActionStatus
+
+from benchmarks.celery_cluster import Cluster, celery_cluster
+from vector_pipeline.core.embedding.requesting import HARMLESS_TEXT
+from vector_pipeline.orchestration.celery_launcher import WORKER_TAG
+from vector_pipeline_tests.components.declared import faq_attributes
+from vector_pipeline_tests.machines import Machine
+from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
+from vector_pipeline_tests.workbench import Workbench
+
+RANGES, RANGE_SIZE, RANGES_PER_RUN = 100, 20, 10
+TEXTS_PER_REQUEST, REQUESTS_IN_FLIGHT = 10, 2
+# A worker that is killed while it waits for its last answers loses these.
+MOST_IN_FLIGHT = TEXTS_PER_REQUEST * (REQUESTS_IN_FLIGHT + 1)
+ATTRIBUTES = faq_attributes(
+    range_size=RANGE_SIZE,
+    search={"threshold": -1.0},
+    embedding={
+        "provider": {"type": "openai", "texts_per_request": TEXTS_PER_REQUEST, "requests_in_flight": REQUESTS_IN_FLIGHT}
+    },
+    # Nobody but the backfill and Dagster's own retries starts anything.
+    automation={"paused": True, "ranges_per_run": RANGES_PER_RUN},
+)
+# Of the killed run Dagster learns within the two times that the configuration names, and of what is queued each second.
+STEP_WITHIN = 300.0
+
+
+@pytest.mark.long
+def test_two_workers_share_a_backfill_and_the_death_of_one_loses_nothing(
+    workbench: Workbench, provider: MisbehavingProvider, tmp_path: Path
+) -> None:
+    workbench.create_faq(RANGES * RANGE_SIZE)
+    with celery_cluster(tmp_path / "site", ATTRIBUTES, workbench.settings) as cluster:
+        with cluster.worker("first") as first, cluster.worker("second") as second:
+            partitions = add_partitions(workbench, cluster)
+            provider.reset()
+            provider.delay_seconds = 0.2
+            backfill = cluster.backfill(partitions)
+            wait_until(lambda: done_by(cluster, "first") > 0 and done_by(cluster, "second") > 0, first, second)
+            killed = wait_until(lambda: embedding_run_of(cluster, "second"), first, second)
+            second.kill()
+            wait_until(lambda: status(cluster, backfill) == BulkActionStatus.COMPLETED_SUCCESS, first, second)
+        runs = cluster.instance.get_runs(dg.RunsFilter(tags={"dagster/backfill": backfill}))
+        lost = cluster.instance.get_run_by_id(killed.run_id)
+
+    assert lost is not None
+    assert lost.status == dg.DagsterRunStatus.FAILURE
+    [again] = [run for run in runs if run.parent_run_id == lost.run_id]
+    assert again.status == dg.DagsterRunStatus.SUCCESS
+    assert {run.tags[WORKER_TAG] for run in runs} == {"first@cluster", "second@cluster"}
+    with workbench.index(cluster.index.declaration.spec) as index:
+        assert len(index.ranges()) >= RANGES
+        assert index.verify().equal
+    stats, probes = provider.stats(), provider.times_sent(HARMLESS_TEXT)
+    paid_again = stats["texts"] - probes - (stats["distinct_texts"] - bool(probes))
+    assert stats["distinct_texts"] - bool(probes) == RANGES * RANGE_SIZE
+    assert paid_again <= MOST_IN_FLIGHT
+
+
+def add_partitions(workbench: Workbench, cluster: Cluster) -> list[str]:
+    """What the sensor does before it requests anything, had it not been paused."""
+    with workbench.index(cluster.index.declaration.spec) as index:
+        index.detect()
+        partitions = [state.partition for state in index.ranges()]
+    cluster.instance.add_dynamic_partitions("faq_ranges", partitions)
+    return partitions
+
+
+def wait_until(what: Callable[[], Any], *workers: Machine) -> Any:
+    deadline = time.monotonic() + STEP_WITHIN
+    while not (found := what()):
+        if time.monotonic() > deadline:
+            logs = "\n".join(worker.log.read_text(errors="replace")[-4000:] for worker in workers)
+            raise TimeoutError(f"what a backfill should lead to has not come:\n{logs}")
+        time.sleep(0.2)
+    return found
+
+
+def runs_of(cluster: Cluster, worker: str, status: dg.DagsterRunStatus) -> list[dg.DagsterRun]:
+    tags = {WORKER_TAG: f"{worker}@cluster"}
+    return list(cluster.instance.get_runs(dg.RunsFilter(tags=tags, statuses=[status])))
+
+
+def done_by(cluster: Cluster, worker: str) -> int:
+    return len(runs_of(cluster, worker, dg.DagsterRunStatus.SUCCESS))
+
+
+def embedding_run_of(cluster: Cluster, worker: str) -> dg.DagsterRun | None:
+    """The run that the worker has, once it asks the provider."""
+    for run in runs_of(cluster, worker, dg.DagsterRunStatus.STARTED):
+        steps = cluster.instance.get_run_step_stats(run.run_id)
+        if any(step.step_key.endswith("embeddings") and step.start_time and not step.end_time for step in steps):
+            return run
+    return None
+
+
+def status(cluster: Cluster, backfill: str) -> BulkActionStatus:
+    found = cluster.instance.get_backfill(backfill)
+    assert found is not None
+    return found.status
