@@ -18,6 +18,10 @@ from vector_pipeline.core.store.vector_array import register_vector_array
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
+# A run's locks go with its session. That of a machine which vanished without a word is kept for as long as PostgreSQL's
+# system waits for an answer: two hours where nobody asks for less.
+_NOTICE_A_LOST_MACHINE = "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=6"
+
 # SQLSTATE classes and codes of a server that is going, starting or turning clients away.
 _AWAY = ("08", "57P", "53300")
 
@@ -49,7 +53,7 @@ def arguments(settings: TargetSettings, application: str) -> dict[str, Any]:
         "autocommit": True,
         "connect_timeout": 10,
         "application_name": application,
-        "options": "-c timezone=UTC -c client_min_messages=warning",
+        "options": f"-c timezone=UTC -c client_min_messages=warning {_NOTICE_A_LOST_MACHINE}",
     }
 
 
