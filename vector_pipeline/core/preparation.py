@@ -15,10 +15,11 @@ from vector_pipeline.core.declaration import (
 )
 from vector_pipeline.core.documents.problems import length_problems
 from vector_pipeline.core.embedding.choose import ChosenModel, choose_model, provider_block
+from vector_pipeline.core.embedding.local_model import LOCAL_DIMENSIONS
 from vector_pipeline.core.embedding.prices import budget_problems
 from vector_pipeline.core.embedding.provider import EmbeddingProvider
 from vector_pipeline.core.embedding.requesting import HARMLESS_TEXT, request_with_patience
-from vector_pipeline.core.errors import DeclarationProblem, IndexSpecError, ProviderRefusedError
+from vector_pipeline.core.errors import ConfigurationError, DeclarationProblem, IndexSpecError, ProviderRefusedError
 from vector_pipeline.core.generations import declared_generation, refuse_another_key
 from vector_pipeline.core.schema_changes import keep_schema, refuse_schema_changes
 from vector_pipeline.core.settings import EmbeddingSettings
@@ -83,6 +84,17 @@ def wanted_space(spec: IndexSpec, settings: EmbeddingSettings, given: EmbeddingP
         document_prefix=embedding.document_prefix,
         storage=embedding.storage,
     )
+
+
+def expected_model(spec: IndexSpec, settings: EmbeddingSettings) -> tuple[str | None, int | None]:
+    """The model that an index will be built with, and the length of its stored vectors, as far as both are known before
+    anything is asked of a provider."""
+    try:
+        wanted = wanted_space(spec, settings, None)
+    except ConfigurationError:
+        return spec.embedding.model, spec.embedding.dimensions
+    of_the_model = LOCAL_DIMENSIONS if wanted.provider == "local" else None
+    return wanted.model, wanted.dimensions or wanted.padded_to or of_the_model
 
 
 def with_provider(spec: IndexSpec, settings: EmbeddingSettings) -> IndexSpec:

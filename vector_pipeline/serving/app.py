@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
+from typing import Any
 
 from fastapi import Depends, FastAPI
 from starlette.types import ASGIApp
@@ -71,6 +72,9 @@ def create_app(deployment: Deployment) -> FastAPI:
 
 class _Service(FastAPI):
     """Watched from outside of all middleware, and of what answers errors that nobody expected."""
+
+    def openapi(self) -> dict[str, Any]:
+        return openapi_document.with_nulls(super().openapi(), self.routes)
 
     def build_middleware_stack(self) -> ASGIApp:
         deployment: Deployment = self.state.deployment

@@ -82,9 +82,14 @@ async def documents(
     request: Request,
     deployment: TheDeployment,
     caller: SearchCaller,
-    limit: Annotated[int | None, Query(ge=1, le=1_000_000_000, description="The most rows; all if left out.")] = None,
+    limit: Annotated[
+        int | None, Query(ge=1, le=1_000_000_000, description="The most rows; all if left out.", examples=[1000])
+    ] = None,
     after: Annotated[
-        str | None, Query(max_length=3072, description="A key: only rows behind it, as the header `Link` gives it.")
+        str | None,
+        Query(
+            max_length=3072, description="A key: only rows behind it, as the header `Link` gives it.", examples=["42"]
+        ),
     ] = None,
 ) -> StreamingResponse:
     """Question, answer, link and date of each row, read from MySQL."""

@@ -22,7 +22,7 @@ Number = Annotated[float, BeforeValidator(_refuse_truth)]
 Weight = Annotated[Number, Field(ge=0, allow_inf_nan=False)]
 
 
-class SearchBody(BaseModel):
+class DocumentSearch(BaseModel):
     """A search."""
 
     model_config = ConfigDict(

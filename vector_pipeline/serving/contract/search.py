@@ -11,9 +11,9 @@ from vector_pipeline.serving.access.caller import Caller
 from vector_pipeline.serving.access.needs import SearchCaller
 from vector_pipeline.serving.contract.context import NOTHING_FOUND, as_context
 from vector_pipeline.serving.contract.models import (
+    DocumentSearch,
     FoundDocument,
     FoundSource,
-    SearchBody,
     SearchContext,
     SearchResults,
 )
@@ -28,14 +28,14 @@ router = APIRouter(tags=["contract"], responses=OF_AN_INDEX, strict_content_type
 
 
 @router.post("/search", operation_id="search", summary="Search for documents", response_model_exclude_unset=True)
-async def search(body: SearchBody, deployment: TheDeployment, caller: SearchCaller) -> SearchResults:
+async def search(body: DocumentSearch, deployment: TheDeployment, caller: SearchCaller) -> SearchResults:
     """The documents nearest to the query, best first."""
     found = await _found(deployment, body, caller)
     return SearchResults(results=found, total_results=len(found))
 
 
 @router.post("/search-simple", operation_id="search_simple", summary="Search for a language model's context")
-async def search_simple(body: SearchBody, deployment: TheDeployment, caller: SearchCaller) -> SearchContext:
+async def search_simple(body: DocumentSearch, deployment: TheDeployment, caller: SearchCaller) -> SearchContext:
     """The same documents as one text, and where its parts come from."""
     found = await _found(deployment, body, caller)
     return SearchContext(
@@ -48,7 +48,7 @@ async def search_simple(body: SearchBody, deployment: TheDeployment, caller: Sea
     )
 
 
-async def _found(deployment: Deployment, body: SearchBody, caller: Caller) -> list[FoundDocument]:
+async def _found(deployment: Deployment, body: DocumentSearch, caller: Caller) -> list[FoundDocument]:
     threshold = body.similarity_threshold
     request = SearchRequest(
         body.query,

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 
 from vector_pipeline.core.store.api_keys import AccessScope
 from vector_pipeline.serving.access.needs import SyncCaller
@@ -24,6 +25,11 @@ FAILED = "The sync has failed; see its run."
 # A first load takes longer; who asks for one is told so, and where it is to be seen.
 _USUAL_SECONDS = 600.0
 
+_RUN: JsonDict = {
+    "run_id": "0f5a3c9e-7d1b-4c8e-9a52-1f6f2f0b7c11",
+    "run_url": "http://127.0.0.1:3000/runs/0f5a3c9e-7d1b-4c8e-9a52-1f6f2f0b7c11",
+}
+
 
 class Synced(BaseModel):
     """What a sync has done."""
@@ -31,12 +37,8 @@ class Synced(BaseModel):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
-                {
-                    "status": "success",
-                    "synced": 12,
-                    "run_id": "0f5a3c9e-7d1b-4c8e-9a52-1f6f2f0b7c11",
-                    "run_url": "http://127.0.0.1:3000/runs/0f5a3c9e-7d1b-4c8e-9a52-1f6f2f0b7c11",
-                }
+                {"status": "success", "synced": 12, **_RUN},
+                {"status": "success", "synced": 0, **_RUN, "message": NOTHING_NEW},
             ]
         }
     )
@@ -51,6 +53,8 @@ class Synced(BaseModel):
 class Syncing(BaseModel):
     """A sync that goes on."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"status": "started", **_RUN, "message": STARTED}]})
+
     status: Literal["started"] = "started"
     run_id: str
     run_url: str
@@ -59,6 +63,15 @@ class Syncing(BaseModel):
 
 class SyncFailed(BaseModel):
     """A sync that has failed, or that can't be started; then without a run, but with a reference."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"detail": FAILED, **_RUN},
+                {"detail": "Dagster service unavailable", "reference": "8c1d20f3a9b4"},
+            ]
+        }
+    )
 
     detail: str
     run_id: str | None = None

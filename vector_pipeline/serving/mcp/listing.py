@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from vector_pipeline.core.documents.declared import declared_strategy
 from vector_pipeline.core.errors import VectorPipelineError
+from vector_pipeline.core.preparation import expected_model
 from vector_pipeline.core.reports import IndexStatus
 from vector_pipeline.core.source.plan import source_column_name
 from vector_pipeline.core.store.api_keys import AccessScope
@@ -22,6 +23,9 @@ from vector_pipeline.serving.mcp.asked import Asked
 from vector_pipeline.serving.mcp.tool import Answer, Tool
 
 _RUNS = 5
+VECTOR_DIM = (
+    "Length of the vectors; null before the first sync, where only a remote model could tell and none is declared."
+)
 
 
 class ListedIndex(BaseModel):
@@ -36,7 +40,7 @@ class ListedIndex(BaseModel):
     metadata_columns: list[str] = Field(description="Further columns that results show and filters may use.")
     primary_key: str | list[str]
     model: str | None
-    vector_dim: int | None
+    vector_dim: int | None = Field(description=VECTOR_DIM)
     strategy: str
     row_count: int
     indexed_at: int | None = Field(description="When it was last synced, as Unix time; null if never.")
@@ -109,6 +113,7 @@ def described(asked: Asked, declarations: Sequence[Declaration]) -> list[ListedI
 
 def _listed(asked: Asked, declaration: Declaration, kept: IndexSummary | None) -> ListedIndex:
     spec = declaration.spec
+    model, dimensions = expected_model(spec, asked.deployment.settings.embedding)
     return ListedIndex(
         index=spec.name,
         database=asked.database_of(declaration),
@@ -116,8 +121,8 @@ def _listed(asked: Asked, declaration: Declaration, kept: IndexSummary | None) -
         columns=[source_column_name(column) for column in spec.document.text.values()],
         metadata_columns=[source_column_name(column) for column in spec.document.metadata.values()],
         primary_key=spec.source.primary_key,
-        model=spec.embedding.model if kept is None else kept.model,
-        vector_dim=None if kept is None else kept.dimensions,
+        model=model if kept is None else kept.model,
+        vector_dim=dimensions if kept is None else kept.dimensions,
         strategy=declared_strategy(spec.embedding),
         row_count=0 if kept is None else kept.rows,
         indexed_at=None if kept is None or kept.synced_at is None else int(kept.synced_at.timestamp()),

@@ -17,7 +17,7 @@ from vector_pipeline.serving.errors import service_of
 from vector_pipeline.serving.launching import Kind, Launched, launch_once, read_outcome
 from vector_pipeline.serving.mcp.arguments import Arguments, Which
 from vector_pipeline.serving.mcp.asked import Asked, CannotDoError
-from vector_pipeline.serving.mcp.listing import described
+from vector_pipeline.serving.mcp.listing import VECTOR_DIM, ListedIndex, described
 from vector_pipeline.serving.mcp.tool import Answer, Tool
 
 ASKED_BY = "vector/asked_by"
@@ -64,23 +64,14 @@ class Indexed(Started):
     """An index that is being filled."""
 
     model: str | None
-    vector_dim: int | None
+    vector_dim: int | None = Field(description=VECTOR_DIM)
     row_count: int = Field(description="Rows that are in the index by now.")
     indexed_at: int = Field(description="Unix time at which it was last synced; of the start, while nothing is synced.")
 
 
-class Rebuilding(BaseModel):
+class Rebuilding(ListedIndex):
     """An index that is being built again."""
 
-    model_config = ConfigDict(serialize_by_alias=True)
-
-    index: str
-    database: str = Field(serialization_alias="schema")
-    table: str
-    model: str | None
-    vector_dim: int | None
-    row_count: int
-    indexed_at: int | None
     run_id: str
     run_url: str
 
@@ -208,17 +199,7 @@ def indexed(asked: Asked, declaration: Declaration, launched: Launched, wait: fl
 
 def _rebuilding(asked: Asked, declarations: Sequence[Declaration], runs: dict[str, Run]) -> list[Rebuilding]:
     return [
-        Rebuilding(
-            index=listed.index,
-            database=listed.database,
-            table=listed.table,
-            model=listed.model,
-            vector_dim=listed.vector_dim,
-            row_count=listed.row_count,
-            indexed_at=listed.indexed_at,
-            run_id=runs[listed.index].id,
-            run_url=runs[listed.index].url,
-        )
+        Rebuilding(**listed.model_dump(by_alias=False), run_id=runs[listed.index].id, run_url=runs[listed.index].url)
         for listed in described(asked, declarations)
     ]
 

@@ -17,6 +17,12 @@ router = APIRouter(tags=["status"])
 _FIRST_LOOK_SECONDS = 1.0
 # That of Prometheus, and that of OpenMetrics, as the client likes.
 _FORMATS = ("text/plain", "application/openmetrics-text")
+_EXAMPLE = """\
+# HELP vector_pipeline_index_lag_rows Rows, at least, that it is behind its table.
+# TYPE vector_pipeline_index_lag_rows gauge
+vector_pipeline_index_lag_rows{index="genie_documents"} 0.0
+"""
+_CONTENT = {form: {"schema": {"type": "string"}, "example": _EXAMPLE} for form in _FORMATS}
 
 
 @router.get(
@@ -24,7 +30,7 @@ _FORMATS = ("text/plain", "application/openmetrics-text")
     operation_id="metrics",
     summary="Figures for Prometheus",
     response_class=Response,
-    responses=UNAVAILABLE | {200: {"description": "What was counted.", "content": {form: {} for form in _FORMATS}}},
+    responses=UNAVAILABLE | {200: {"description": "What was counted.", "content": _CONTENT}},
 )
 async def metrics(request: Request, caller: MetricsCaller) -> Response:
     """Requests, searches by index and mode, requests to providers, connections, and how each index stands: as it was

@@ -19,6 +19,7 @@ from vector_pipeline.serving.errors import problem
 from vector_pipeline.serving.lifecycle import Created, create_index, delete_index
 from vector_pipeline.serving.responses import CONFLICT, INVALID, OF_AN_INDEX, UNAVAILABLE
 from vector_pipeline.serving.threads import run_blocking
+from vector_pipeline.serving.v1 import examples
 from vector_pipeline.serving.v1.parameters import IndexPath
 from vector_pipeline.serving.v1.run_models import Run
 
@@ -72,12 +73,16 @@ class CreateBody(BaseModel):
 class CreatedIndex(BaseModel):
     """An index that is there from now on."""
 
+    model_config = ConfigDict(json_schema_extra=examples.shown(examples.CREATED_INDEX))
+
     index: str
     run: Run = Field(description="It fills the index.")
 
 
 class RemovedIndex(BaseModel):
     """An index that is gone."""
+
+    model_config = ConfigDict(json_schema_extra=examples.shown(examples.REMOVED_INDEX))
 
     index: str
     left_over: str | None = Field(description="What is still to be done, where Dagster could not be told.")

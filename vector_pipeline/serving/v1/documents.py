@@ -35,11 +35,12 @@ async def list_documents(
             default_factory=list,
             max_length=MOST_KEYS,
             description="The keys, as hits show them; each as `keys=…`. Longer ones one by one.",
+            examples=[["42", "17"]],
         ),
     ],
     limit: Limit = 100,
     after: Annotated[
-        Key | None, Query(description="A key: only documents behind it, as `next_after` gives it.")
+        Key | None, Query(description="A key: only documents behind it, as `next_after` gives it.", examples=["42"])
     ] = None,
 ) -> models.DocumentList:
     """Those of the keys in their order; without keys a page of all, in the order of their keys as texts."""
@@ -56,7 +57,7 @@ async def read_document(
     key: Annotated[str, Path(min_length=1, max_length=LONGEST_KEY, description="As a hit shows it.", examples=["42"])],
     deployment: TheDeployment,
     _: SearchCaller,
-) -> models.Document:
+) -> models.StoredDocument:
     """The document, and how it stands with its vectors."""
     found = await run_blocking("rest", lambda: _by_key(deployment, index, [key]))
     if not found.documents:
@@ -70,7 +71,7 @@ def _by_key(deployment: Deployment, index: str, keys: list[str]) -> models.Docum
     there = {document.key for document in found}
     return models.DocumentList(
         index=index,
-        documents=[models.Document.model_validate(document) for document in found],
+        documents=[models.StoredDocument.model_validate(document) for document in found],
         missing=[key for key in dict.fromkeys(keys) if key not in there],
         next_after=None,
     )
@@ -82,7 +83,7 @@ def _page(deployment: Deployment, index: str, limit: int, after: str | None) -> 
     page = found[:limit]
     return models.DocumentList(
         index=index,
-        documents=[models.Document.model_validate(document) for document in page],
+        documents=[models.StoredDocument.model_validate(document) for document in page],
         missing=[],
         next_after=page[-1].key if len(found) > limit else None,
     )

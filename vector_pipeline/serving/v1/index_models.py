@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from vector_pipeline.core.search.answer import MetadataValue
 from vector_pipeline.core.spec import SearchMode
+from vector_pipeline.serving.v1 import examples
 from vector_pipeline.serving.v1.parameters import LONGEST_KEY
 
 
@@ -17,7 +18,7 @@ class _Told(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
 
-class Problem(_Told):
+class WrongDeclaration(_Told):
     """What is wrong with a declaration."""
 
     field: str
@@ -73,17 +74,21 @@ class Defaults(BaseModel):
 class IndexSummary(BaseModel):
     """A declared index."""
 
+    model_config = ConfigDict(json_schema_extra=examples.shown(examples.INDEX_SUMMARY))
+
     index: str
     source: Source
     origin: str = Field(description="The file that declares it; `registry` where that was done at run time.")
     at_run_time: bool = Field(description="Whether it can be removed by this API.")
-    problems: list[Problem] = Field(description="What is wrong with its declaration; then it can't be used.")
+    problems: list[WrongDeclaration] = Field(description="What is wrong with its declaration; then it can't be used.")
     defaults: Defaults
     served: Served | None = Field(description="null before its first sync.")
 
 
 class IndexList(BaseModel):
     """The indexes that the caller may use, by name."""
+
+    model_config = ConfigDict(json_schema_extra=examples.shown({"indexes": [examples.INDEX_SUMMARY]}))
 
     indexes: list[IndexSummary]
 
@@ -98,6 +103,8 @@ class Lag(_Told):
 
 class Status(_Told):
     """How an index stands."""
+
+    model_config = ConfigDict(json_schema_extra=examples.shown(examples.STATUS))
 
     index: str
     ranges: int = Field(description="Key ranges that its table is cut into.")
@@ -154,6 +161,8 @@ class Estimate(_Told):
 class Cost(BaseModel):
     """What an index costs. Queries are not counted."""
 
+    model_config = ConfigDict(json_schema_extra=examples.shown(examples.COST))
+
     index: str
     today: Spent
     total: Spent
@@ -181,6 +190,8 @@ class Generation(_Told):
 class Generations(_Told):
     """The generations of an index."""
 
+    model_config = ConfigDict(json_schema_extra=examples.shown(examples.GENERATIONS))
+
     index: str
     generations: list[Generation]
     asked_for: str | None = Field(description="What is declared and not served yet; null where there is nothing.")
@@ -188,8 +199,10 @@ class Generations(_Told):
     obstacles: list[str] = Field(description="Why the one that is being built is not served yet.")
 
 
-class Document(_Told):
+class StoredDocument(_Told):
     """A document as it is stored."""
+
+    model_config = ConfigDict(json_schema_extra=examples.shown(examples.STORED_DOCUMENT))
 
     key: str
     texts: Mapping[str, str | None]
@@ -204,8 +217,10 @@ class Document(_Told):
 class DocumentList(BaseModel):
     """Documents in the order asked for, or of their keys as texts."""
 
+    model_config = ConfigDict(json_schema_extra=examples.shown(examples.DOCUMENT_LIST))
+
     index: str
-    documents: list[Document]
+    documents: list[StoredDocument]
     missing: list[str] = Field(description="Keys asked for that no document has.")
     next_after: str | None = Field(description="`after` of the next page; null where this is the last.")
 
@@ -226,6 +241,8 @@ class QuarantineEntry(_Told):
 
 class Quarantine(BaseModel):
     """A part of a quarantine, in the order of the source's keys."""
+
+    model_config = ConfigDict(json_schema_extra=examples.shown(examples.QUARANTINE))
 
     index: str
     entries: list[QuarantineEntry]
@@ -255,6 +272,8 @@ class RetryBody(BaseModel):
 
 class ChangedTexts(BaseModel):
     """How many quarantined texts were changed."""
+
+    model_config = ConfigDict(json_schema_extra=examples.shown(examples.CHANGED_TEXTS))
 
     index: str
     texts: int

@@ -49,7 +49,7 @@ def _summary(deployment: Deployment, declaration: Declaration) -> models.IndexSu
         ),
         origin=declaration.origin,
         at_run_time=declaration.at_run_time,
-        problems=[models.Problem.model_validate(problem) for problem in declaration.problems],
+        problems=[models.WrongDeclaration.model_validate(problem) for problem in declaration.problems],
         defaults=models.Defaults(
             mode=search.mode,
             limit=search.limit,

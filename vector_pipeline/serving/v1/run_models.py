@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from vector_pipeline.serving import dagster_client as dagster
 from vector_pipeline.serving.launching import SyncOutcome
+from vector_pipeline.serving.v1 import examples
 
 
 class Run(BaseModel):
@@ -43,12 +44,16 @@ class Run(BaseModel):
 class RunList(BaseModel):
     """Runs, the latest first."""
 
+    model_config = ConfigDict(json_schema_extra=examples.shown(examples.RUN_LIST))
+
     runs: list[Run]
     next_before: str | None = Field(description="`before` of the next page; null where this is the last.")
 
 
 class RunDetails(BaseModel):
     """A run and what it has told."""
+
+    model_config = ConfigDict(json_schema_extra=examples.shown(examples.RUN_DETAILS))
 
     run: Run
     metadata: Mapping[str, dagster.Value] = Field(description="Numbers and words of its outputs, so far.")
@@ -70,6 +75,8 @@ class Outcome(BaseModel):
 
 class StartedRun(BaseModel):
     """The run that was asked for."""
+
+    model_config = ConfigDict(json_schema_extra=examples.shown(examples.STARTED_RUN, examples.GOING_ON))
 
     run: Run
     joined: bool = Field(description="Somebody else had asked for it already.")

@@ -14,6 +14,7 @@ from vector_pipeline.serving.launching import Kind
 from vector_pipeline.serving.responses import INVALID, NOT_FOUND, OF_AN_INDEX, UNAVAILABLE, Responses
 from vector_pipeline.serving.starting import start_run
 from vector_pipeline.serving.threads import run_blocking
+from vector_pipeline.serving.v1 import examples
 from vector_pipeline.serving.v1 import run_models as models
 from vector_pipeline.serving.v1.parameters import LONGEST_NAME, IndexPath, Limit
 from vector_pipeline.serving.waiting import LONGEST_SECONDS
@@ -61,10 +62,16 @@ async def list_runs(
     deployment: TheDeployment,
     caller: SyncCaller,
     index: Annotated[
-        str | None, Query(min_length=1, max_length=LONGEST_NAME, description="Only those of this index.")
+        str | None,
+        Query(
+            min_length=1, max_length=LONGEST_NAME, description="Only those of this index.", examples=[examples.INDEX]
+        ),
     ] = None,
     limit: Limit = 20,
-    before: Annotated[str | None, Query(pattern=_RUN_ID, description="A run's id: only those older than it.")] = None,
+    before: Annotated[
+        str | None,
+        Query(pattern=_RUN_ID, description="A run's id: only those older than it.", examples=[examples.RUN_ID]),
+    ] = None,
 ) -> models.RunList:
     """The latest runs, newest first, whoever has started them. A key for some indexes has to name one."""
     if index is None and caller.only is not None:
@@ -86,7 +93,7 @@ async def list_runs(
     responses=INVALID | NOT_FOUND | UNAVAILABLE,
 )
 async def read_run(
-    run_id: Annotated[str, Path(pattern=_RUN_ID, description="The run's id.")],
+    run_id: Annotated[str, Path(pattern=_RUN_ID, description="The run's id.", examples=[examples.RUN_ID])],
     deployment: TheDeployment,
     caller: SyncCaller,
 ) -> models.RunDetails:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from vector_pipeline.core.search.answer import MetadataValue
 from vector_pipeline.core.search.many import MergedBy
 from vector_pipeline.core.spec import MOST_HITS, SearchMode
+from vector_pipeline.serving.v1 import examples
 
 MOST_SEARCHES = 100
 """Of one batch: the vectors of as many queries are asked for together."""
@@ -195,6 +196,8 @@ class RunStatements(BaseModel):
 class SearchAnswer(BaseModel):
     """What was found, best first."""
 
+    model_config = ConfigDict(json_schema_extra=examples.shown(examples.SEARCH_ANSWER))
+
     query: str
     index: str | None = Field(description="The index that was searched; null if there were several.")
     indexes: list[str] = Field(description="Those that have answered.")
@@ -227,6 +230,8 @@ class BatchOutcome(BaseModel):
 
 class BatchAnswer(BaseModel):
     """An outcome for each search, in their order."""
+
+    model_config = ConfigDict(json_schema_extra=examples.shown(examples.BATCH_ANSWER))
 
     index: str
     outcomes: list[BatchOutcome]

@@ -13,6 +13,7 @@ from vector_pipeline.serving.dependencies import TheDeployment
 from vector_pipeline.serving.deployment import Deployment
 from vector_pipeline.serving.responses import OF_AN_INDEX
 from vector_pipeline.serving.threads import run_blocking
+from vector_pipeline.serving.v1 import examples
 from vector_pipeline.serving.v1.parameters import IndexPath, Limit
 
 router = APIRouter(prefix="/v1", tags=["status"], responses=OF_AN_INDEX)
@@ -33,6 +34,8 @@ class Unanswered(BaseModel):
 
 class UnansweredList(BaseModel):
     """Queries that found nothing, those asked most often first."""
+
+    model_config = ConfigDict(json_schema_extra=examples.shown(examples.UNANSWERED_LIST))
 
     index: str
     kept_days: int = Field(description="How long each is kept after it was last asked; 0 where none are kept.")

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 
+from vector_pipeline.core.embedding.local_model import LOCAL_MODEL
+from vector_pipeline.core.settings import EmbeddingSettings
+from vector_pipeline.core.store.api_keys import AccessScope
+from vector_pipeline.serving.access.caller import THIS_MACHINE
+from vector_pipeline.serving.mcp.asked import Asked
+from vector_pipeline.serving.mcp.listing import described
 from vector_pipeline_tests.serving.mcp.agent import Agent, post
-from vector_pipeline_tests.serving.serving import LiveServer
+from vector_pipeline_tests.serving.serving import LiveServer, contract_spec, declared, deployment_over
 from vector_pipeline_tests.workbench import Workbench
 
 
@@ -31,6 +38,25 @@ def test_indexes_are_listed_with_what_agents_need_for_other_tools(agent: Agent, 
         "description": None,
         "declared_in": "defs/orders/defs.yaml",
     }
+
+
+@pytest.mark.parametrize(
+    ("embedding", "model", "length"),
+    [
+        (EmbeddingSettings(), LOCAL_MODEL, 512),
+        (EmbeddingSettings("http://127.0.0.1:9/v1", None, "numbers", 1024), "numbers", 1024),
+        (EmbeddingSettings("http://127.0.0.1:9/v1", None, "numbers"), "numbers", None),
+        (EmbeddingSettings("http://127.0.0.1:9/v1", None, None), None, None),
+    ],
+)
+def test_an_index_that_was_never_synced_tells_the_model_that_it_will_have(
+    two_tables: Workbench, embedding: EmbeddingSettings, model: str | None, length: int | None
+) -> None:
+    fresh = contract_spec("fresh")
+    with deployment_over(replace(two_tables, embedding=embedding), [fresh]) as deployment:
+        [listed] = described(Asked(deployment, THIS_MACHINE, AccessScope.SEARCH), declared(fresh))
+
+    assert (listed.model, listed.vector_dim, listed.row_count, listed.indexed_at) == (model, length, 0, None)
 
 
 def test_status_tells_of_one_index_or_of_all(agent: Agent) -> None:
