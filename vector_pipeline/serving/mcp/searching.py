@@ -44,7 +44,7 @@ class Near(_Result):
 class Fitting(_Result):
     """A row that fits the query."""
 
-    score: float = Field(description="What results are ordered by, 0 to 1; not to be compared between answers.")
+    score: float = Field(description="What an index orders its results by, 0 to 1; not to be compared between answers.")
     snippet: str | None = Field(description="The part of the row in which the query's words are.")
     metadata: dict[str, Any] = Field(description="The row: the columns that the index declares.")
 
