@@ -40,7 +40,12 @@ def fields(schema: Schema, definitions: Definitions) -> str:
     return table(
         ("field", "type", "default", "meaning"),
         [
-            (code(name), type_of_choice(given, definitions), default_of(given, name in required), meaning(given))
+            (
+                code(name),
+                type_of_choice(given, definitions),
+                default_of(given, name in required),
+                meaning(given) or _of_what(given, definitions),
+            )
             for name, given in schema.get("properties", {}).items()
         ],
     )
@@ -98,6 +103,12 @@ def default_of(schema: Schema, required: bool) -> str:
     if schema.get("default") in (None, "", []) or isinstance(schema["default"], Mapping):
         return ""
     return code(_literal(schema["default"]))
+
+
+def _of_what(schema: Schema, definitions: Definitions) -> str:
+    """What the one object is that a field without words of its own holds."""
+    found = [inner.get("description", "") for _, inner in objects(schema, definitions)]
+    return " ".join(found[0].partition("\n\n")[0].split()) if len(found) == 1 else ""
 
 
 def _types(schema: Schema, definitions: Definitions) -> Iterator[str]:
