@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
@@ -126,6 +127,8 @@ def _models(api: Mapping[str, Any], titles: Mapping[str, str], definitions: Defi
         yield f"### {titles[name]} {{#{_anchor(titles[name])}}}"
         yield prose(schema.get("description", ""))
         yield described or f"{type_of(schema, definitions)}."
+        for example in schema.get("examples", ())[:1]:
+            yield f"```json\n{json.dumps(example, indent=2, ensure_ascii=False)}\n```"
 
 
 def _sent(api: Mapping[str, Any], definitions: Definitions) -> Iterator[str]:

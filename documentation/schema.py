@@ -126,7 +126,8 @@ def _types(schema: Schema, definitions: Definitions) -> Iterator[str]:
     elif "enum" in schema:
         yield from map(code, schema["enum"])
     elif schema.get("type") == "array":
-        yield f"list of {type_of(schema.get('items', {}), definitions)}"
+        most = f", at most {schema['maxItems']}" if "maxItems" in schema else ""
+        yield f"list of {type_of(schema.get('items', {}), definitions)}{most}"
     elif schema.get("type") == "object" and isinstance(schema.get("additionalProperties"), Mapping):
         yield f"name → {type_of(schema['additionalProperties'], definitions)}"
     else:
@@ -143,12 +144,11 @@ def _plain_type(schema: Schema) -> str:
         "null": "null",
         None: "anything",
     }[schema.get("type")]
-    bounds = [f"{sign} {schema[name]}" for name, sign in _BOUNDS if name in schema]
+    bounds = [f"{sign} {schema[name]:.12g}" for name, sign in _BOUNDS if name in schema]
     if "maxLength" in schema:
         bounds.append(f"at most {schema['maxLength']} characters")
-    if schema.get("format"):
-        kind = schema["format"]
-    return ", ".join([kind, *bounds]).replace("<", "&lt;")
+    kind = schema.get("format", kind)
+    return f"{kind} ({', '.join(bounds)})".replace("<", "&lt;") if bounds else kind
 
 
 def _literal(value: Any) -> str:
