@@ -9,7 +9,19 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import cold_sync, latency, memory, relevance, report, room, scale, search, serving, throughput
+from benchmarks import (
+    cold_sync,
+    latency,
+    memory,
+    relevance,
+    report,
+    room,
+    scale,
+    scale_out,
+    search,
+    serving,
+    throughput,
+)
 from benchmarks.figures import Findings
 from benchmarks.guardian import guarded
 from benchmarks.machine import describe_machine
@@ -24,6 +36,7 @@ BENCHMARKS: Mapping[str, Callable[[Workplace], Findings]] = {
     "serving": serving.measure,
     "memory": memory.measure,
     "scale": scale.measure,
+    "scale_out": scale_out.measure,
     "latency": latency.measure,
     "latency_binlog": latency.measure_with_binlog,
 }

