@@ -18,6 +18,7 @@ from vector_pipeline.cli import main
 from vector_pipeline.core.spec import IndexSpec
 from vector_pipeline.serving.mcp.tools import TOOLS
 from vector_pipeline_tests.conftest import PROJECT
+from vector_pipeline_tests.documentation.blocks import DOCS
 
 _ELSEWHERE = re.compile(r"""<(?:script|link|img|iframe|source)\b[^>]*\b(?:src|href)=["']?(?:https?:)?//[^"'\s>]*""")
 
@@ -75,6 +76,19 @@ def test_nothing_that_is_to_be_generated_is_left_out(site: Path) -> None:
     left = [page.name for page in site.rglob("*.html") if "generated: " in page.read_text(encoding="utf-8")]
 
     assert left == []
+
+
+def test_lists_begin_after_an_empty_line() -> None:
+    """Without one they are a list elsewhere, and a part of the paragraph on the site."""
+    glued = []
+    for page in DOCS.rglob("*.md"):
+        text = re.sub(r"^( *)```.*?^\1```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+        glued += [
+            f"{page.name}: {found[0]}"
+            for found in re.finditer(r"^(?![ #-]|\d+\. ).+\n(?:-|1\.) .*", text, re.MULTILINE)
+        ]
+
+    assert glued == []
 
 
 def test_each_field_of_a_declaration_is_described(site: Path) -> None:
