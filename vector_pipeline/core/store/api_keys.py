@@ -1,13 +1,14 @@
 """API keys: who may call the service, for what, and on which indexes.
 
 A key is shown once, when it is made. PostgreSQL holds its SHA-256 alone, which suffices because the key is 256 random
-bits: there is no dictionary to try, so a slow hash would cost each request time and an attacker nothing. Whoever looks
-one up does it by this digest, so that how long it takes tells nothing about the key.
+bits: there is no dictionary to try, so a slow hash would cost each request time and an attacker nothing. A key is found
+by comparing this digest with all that are on file, each in constant time: how long it takes tells nothing of any key.
 """
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import re
 import secrets
 from collections.abc import Collection, Mapping, Sequence
@@ -70,6 +71,12 @@ class KeysOnFile:
 
     by_digest: Mapping[bytes, ApiKey] = field(repr=False)
     ever_made: bool
+
+    def find(self, secret: str) -> ApiKey | None:
+        """The key that was shown as `secret`."""
+        digest = digest_of(secret)
+        found = [key for known, key in self.by_digest.items() if hmac.compare_digest(known, digest)]
+        return found[0] if found else None
 
 
 def digest_of(secret: str) -> bytes:

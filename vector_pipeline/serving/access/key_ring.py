@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from vector_pipeline.core.errors import TargetUnavailableError, VectorPipelineError
-from vector_pipeline.core.store.api_keys import ApiKey, KeysOnFile, digest_of
+from vector_pipeline.core.store.api_keys import ApiKey, KeysOnFile
 from vector_pipeline.serving.threads import run_blocking
 
 # Within this a revoked key stops.
@@ -66,10 +66,10 @@ class KeyRing:
 
     async def find(self, secret: str) -> ApiKey | None:
         """The key, if it is valid; raises as `any_ever_made`."""
-        digest, now = digest_of(secret), datetime.now(UTC)
-        key = (await self._keys(FRESH_SECONDS)).by_digest.get(digest)
+        now = datetime.now(UTC)
+        key = (await self._keys(FRESH_SECONDS)).find(secret)
         if key is None:
-            key = (await self._keys(UNKNOWN_SECONDS)).by_digest.get(digest)
+            key = (await self._keys(UNKNOWN_SECONDS)).find(secret)
         if key is None or not key.valid_at(now):
             return None
         self._used[key.key_id] = now

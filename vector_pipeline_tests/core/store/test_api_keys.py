@@ -40,7 +40,9 @@ def registry(empty: psycopg.Connection) -> psycopg.Connection:
 
 def test_a_key_is_found_by_its_digest_and_stored_nowhere(registry: psycopg.Connection) -> None:
     new = create_key(registry, "dify", [AccessScope.SYNC, AccessScope.SEARCH], ["faq", "catalog", "faq"])
-    found = keys_on_file(registry).by_digest[digest_of(new.secret)]
+    found = keys_on_file(registry).find(new.secret)
+    assert found is not None
+    assert keys_on_file(registry).find(new.secret[:-1]) is None
     assert (found.name, found.scopes, found.indexes) == ("dify", ("search", "sync"), ("catalog", "faq"))
     stored = str(registry.execute("SELECT k::text FROM vector_pipeline.api_keys k").fetchall())
     assert new.secret not in stored
