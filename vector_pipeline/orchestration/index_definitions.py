@@ -13,6 +13,7 @@ from vector_pipeline.orchestration.jobs import (
     build_repair_job,
     build_verify_job,
 )
+from vector_pipeline.orchestration.maintenance import build_maintenance_asset
 from vector_pipeline.orchestration.model_jobs import build_accept_model_job, build_model_drift_job
 from vector_pipeline.orchestration.money_jobs import build_estimate_job
 from vector_pipeline.orchestration.next_generation import build_generation_check, build_generation_jobs
@@ -29,7 +30,7 @@ def build_index_definitions(context: IndexContext) -> dg.Definitions:
     model_drift_job = build_model_drift_job(context)
     batch_jobs = {job.name.removeprefix(f"{context.prefix}_"): job for job in build_batch_jobs(context)}
     return dg.Definitions(
-        assets=build_assets(context),
+        assets=[*build_assets(context), build_maintenance_asset(context)],
         asset_checks=[*build_checks(context), *build_quality_checks(context), build_generation_check(context)],
         sensors=[build_reconcile_sensor(context), build_batch_sensor(context, batch_jobs["ingest_batches"])],
         jobs=[

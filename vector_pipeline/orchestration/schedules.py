@@ -6,6 +6,7 @@ import dagster as dg
 
 from vector_pipeline.orchestration.assets import SEARCH_INDEX
 from vector_pipeline.orchestration.index_context import IndexContext
+from vector_pipeline.orchestration.maintenance import build_maintenance_schedule
 from vector_pipeline.orchestration.quality import quality_check_keys
 
 NIGHTLY = "17 3 * * *"
@@ -18,7 +19,7 @@ def build_schedules(
     index: IndexContext, verify_job: Any, freshness_job: Any, model_drift_job: Any
 ) -> list[dg.ScheduleDefinition]:
     """The nightly refresh of the search index with measurements of its answers, the daily proof of parity, the
-    hourly look at freshness, and the daily look at the model."""
+    hourly look at freshness, and the daily looks at the model and at tables and ANN indexes."""
     status = (
         dg.DefaultScheduleStatus.STOPPED
         if index.declaration.spec.automation.paused
@@ -45,4 +46,5 @@ def build_schedules(
         dg.ScheduleDefinition(
             name=f"{index.prefix}_hourly_freshness", job=freshness_job, cron_schedule=HOURLY, default_status=status
         ),
+        build_maintenance_schedule(index, status),
     ]

@@ -10,6 +10,7 @@ from vector_pipeline.core.embedding.provider import EmbeddingProvider
 from vector_pipeline.core.index.declared import DeclaredIndex
 from vector_pipeline.core.index.described import DescribedIndex
 from vector_pipeline.core.index.guarded import GuardedIndex
+from vector_pipeline.core.index.tended import TendedIndex
 from vector_pipeline.core.search.query_cache import QueryCache
 from vector_pipeline.core.settings import Settings
 from vector_pipeline.core.spec import IndexSpec
@@ -17,7 +18,7 @@ from vector_pipeline.core.spec import IndexSpec
 __all__ = ["VectorIndex", "open_index"]
 
 
-class VectorIndex(DeclaredIndex, GuardedIndex, DescribedIndex):
+class VectorIndex(DeclaredIndex, GuardedIndex, DescribedIndex, TendedIndex):
     """One declared index over its source, its target and its provider."""
 
 

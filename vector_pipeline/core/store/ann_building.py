@@ -49,8 +49,8 @@ def settings_for(
 
     A graph that doesn't fit into the memory is built on, many times slower.
     """
-    needed = int(vectors * (order.width * _BYTES_OF_A_NUMBER[order.method] + _BYTES_OF_AN_ELEMENT) * 1.1)
-    cap = most_megabytes * _MEGABYTE if most_megabytes is not None else _server_cap(connection)
+    needed = build_bytes(order, vectors)
+    cap = most_megabytes * _MEGABYTE if most_megabytes is not None else server_cap(connection)
     # A table whose vectors are stored out of line (TOAST) looks too small to PostgreSQL to send workers.
     values = {"maintenance_work_mem": f"{max(64 * _MEGABYTE, min(needed, cap)) // 1024}kB"}
     values["min_parallel_table_scan_size"] = "0"
@@ -64,7 +64,12 @@ def settings_for(
                 connection.execute(sql.SQL("RESET {}").format(sql.Identifier(name)))
 
 
-def _server_cap(connection: psycopg.Connection) -> int:
+def build_bytes(order: AnnOrder, vectors: int) -> int:
+    """The memory that building an index of so many vectors needs, about."""
+    return int(vectors * (order.width * _BYTES_OF_A_NUMBER[order.method] + _BYTES_OF_AN_ELEMENT) * 1.1)
+
+
+def server_cap(connection: psycopg.Connection) -> int:
     """What the server may be taken to bear, in bytes: whoever gave it memory has said so in one of these."""
     row = connection.execute(
         """

@@ -150,10 +150,46 @@ def _create(index: RegisteredIndex, field: str, order: AnnOrder) -> sql.Composed
 
 
 def _is_hollow(connection: psycopg.Connection, index: RegisteredIndex, present: _Present, vectors: int) -> bool:
+    return is_hollow(_deleted_since(connection, index, present), vectors)
+
+
+def is_hollow(deleted: int, vectors: int) -> bool:
+    """Whether a graph that has so many vectors, and has lost so many since it was built, is to be built anew."""
+    return deleted >= max(_FEWEST_DELETED, _HOLLOW_SHARE * vectors)
+
+
+def _deleted_since(connection: psycopg.Connection, index: RegisteredIndex, present: _Present) -> int:
     then, now = present.deleted, _ever_deleted(connection, index)
     # PostgreSQL counts from zero again after a crash.
-    deleted = now - then if now >= then else now
-    return deleted >= max(_FEWEST_DELETED, _HOLLOW_SHARE * vectors)
+    return now - then if now >= then else now
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The ANN index of a field as it is: `size` in bytes, `deleted` the vectors that it has lost since it was built."""
+
+    field: str
+    name: str
+    order: AnnOrder
+    vectors: int
+    deleted: int
+    size: int
+
+
+def graphs(connection: psycopg.Connection, index: RegisteredIndex) -> list[Graph]:
+    """Those that are there. Counts all vectors."""
+    counts = _count_vectors(connection, index)
+    return [
+        Graph(
+            field,
+            present.name,
+            present.order,
+            counts.get(field, 0),
+            _deleted_since(connection, index, present),
+            present.size,
+        )
+        for field, present in _present(connection, index).items()
+    ]
 
 
 def _ever_deleted(connection: psycopg.Connection, index: RegisteredIndex) -> int:

@@ -327,6 +327,18 @@ def remove_expired(connection: psycopg.Connection, index: RegisteredIndex, kept_
         ).rowcount
 
 
+def count_retired(connection: psycopg.Connection, index: RegisteredIndex, kept_for: timedelta) -> tuple[int, int]:
+    """The retired vectors of the index's space, and those of them that have been retired for longer."""
+    row = connection.execute(
+        sql.SQL("SELECT count(*), count(*) FILTER (WHERE v.retired_at < now() - %s) FROM {retired} v").format(
+            **_tables(index)
+        ),
+        (kept_for,),
+    ).fetchone()
+    assert row is not None
+    return int(row[0]), int(row[1])
+
+
 def erase_unneeded(connection: psycopg.Connection, index: RegisteredIndex) -> int:
     """Removes every vector of the index's space whose text no passage has, searched or retired. Returns how many.
 
