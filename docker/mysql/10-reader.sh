@@ -1,9 +1,8 @@
-# Run once by the image of MySQL, on an empty volume: the account that reads the tables, and may do nothing else. The
-# last two privileges are for the detector `binlog` and for pauses while replicas lag.
+# Run once by the image of MySQL, on an empty volume: the account that reads the tables, and may do nothing else but read
+# the binary log for the detector `binlog` and for pauses while replicas lag. The scripts are those of sql/mysql.
 password=$(cat "$DB_PASSWORD_FILE")
 password=${password//\\/\\\\}
-docker_process_sql <<SQL
-CREATE USER '$DB_USER'@'%' IDENTIFIED BY '${password//\'/\'\'}';
-GRANT SELECT, SHOW VIEW ON \`$MYSQL_DATABASE\`.* TO '$DB_USER'@'%';
-GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO '$DB_USER'@'%';
-SQL
+{
+  echo "SET @account = '$DB_USER', @password = '${password//\'/\'\'}', @rows = '$MYSQL_DATABASE';"
+  cat "${SQL:-/sql}/reader.sql" "${SQL:-/sql}/binlog.sql"
+} | docker_process_sql

@@ -287,7 +287,8 @@ def _named_key_problems(spec: IndexSpec) -> Iterator[DeclarationProblem]:
 
 def catalogue_problems(spec: IndexSpec, database: str, table: SourceTable | None) -> list[DeclarationProblem]:
     """What is wrong given the table as MySQL's catalogue describes it."""
-    if table is None:
+    # SHOW VIEW alone shows that a table is there, and none of its columns.
+    if table is None or not table.columns:
         return [
             DeclarationProblem(
                 "source.table",

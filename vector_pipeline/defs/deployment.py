@@ -5,8 +5,8 @@ import dagster as dg
 
 from vector_pipeline.orchestration.alerts.sensor import build_alert_sensors
 from vector_pipeline.orchestration.compare_search_job import compare_search_job
-from vector_pipeline.orchestration.nothing_kept import NothingKept
 from vector_pipeline.orchestration.dagster_history import dagster_history, dagster_history_schedule
+from vector_pipeline.orchestration.nothing_kept import NothingKept
 from vector_pipeline.orchestration.resources import indexes_from_environment
 from vector_pipeline.orchestration.search_job import search_job
 

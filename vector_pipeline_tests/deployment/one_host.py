@@ -379,8 +379,9 @@ def _run_scripts(folder: Path, service: Service, more: dict[str, str]) -> None:
     places = {"/run/secrets": str(folder / "secrets")}
     variables = {name: _replaced(value, places) for name, value in service.environment.items()}
     variables |= {"PATH": f"{binaries()}:{os.environ['PATH']}", "PYTHON": sys.executable, "PYTHONPATH": str(PROJECT)}
-    source = next(volume for volume in service.list_of("volumes") if "initdb" in volume).split(":")[0]
-    for script in sorted((COMPOSE.parent / source).iterdir()):
+    mounted = {place: source for source, place, *_ in (one.split(":") for one in service.list_of("volumes"))}
+    variables["SQL"] = str((COMPOSE.parent / mounted["/sql"]).resolve())
+    for script in sorted((COMPOSE.parent / mounted["/docker-entrypoint-initdb.d"]).iterdir()):
         subprocess.run(["bash", "-ec", f"{_MYSQL_OFFERS} . {script}"], env=variables | more, check=True)
 
 

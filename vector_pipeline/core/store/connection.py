@@ -111,6 +111,8 @@ def target_error(settings: TargetSettings, error: psycopg.Error) -> VectorPipeli
         return _unavailable(settings, sentence)
     sentence = without_secrets(sentence, [settings.password])
     said = f"{_who(settings)}: {sentence}" + (f" (SQLSTATE {state})" if state else "")
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return TargetRefusedError(f"{said}; this role lacks a privilege: see docs/privileges.md for those it needs")
     if isinstance(error, psycopg.OperationalError):
         return TargetUnavailableError(f"{said}; try again, and look into PostgreSQL's log if it stays so")
     return TargetRefusedError(f"{said}; PostgreSQL's log has the statement and the details")
