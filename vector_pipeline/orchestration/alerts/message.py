@@ -56,7 +56,7 @@ def _block(news: News, settings: AlertSettings) -> str:
     if trouble.path:
         lines.append(f"See: {settings.ui_url}{trouble.path}")
     if news.over_at is None:
-        lines.append(f"Do: {settings.runbooks}{f'#{trouble.runbook}' if trouble.runbook else ''}")
+        lines.append(f"Do: {settings.docs_url}/{trouble.runbook or 'operations.md'}")
     return "\n".join(lines)
 
 

@@ -1,30 +1,37 @@
-"""Which runbook helps: the anchors of docs/operations.md, by check and by kind of error."""
+"""Which runbook helps: pages and anchors of docs/, by check and by kind of error."""
+
+_LAG, _DECLARATION, _QUALITY = "operations.md#lag-grows", "declaring.md", "quality.md"
+_PARITY, _MODEL = "operations.md#parity-fails", "operations.md#model-change"
+_DELETIONS = "changes.md#mass-deletions"
 
 CHECKS = {
-    "parity": "parity-fails",
-    "vector_honesty": "parity-fails",
-    "freshness": "lag-grows",
-    "detectors": "lag-grows",
-    "no_quarantine": "quarantine-fills",
-    "budget": "budget-reached",
-    "model_drift": "model-change",
-    "generation": "model-change",
-    "deletion_guard": "a-mass-deletion-is-held",
-    "declaration": "a-declaration-is-wrong",
-    "recall": "answers-get-worse",
-    "golden_set": "answers-get-worse",
-    "ann_health": "maintenance",
-    "table_health": "maintenance",
+    "parity": _PARITY,
+    "vector_honesty": _PARITY,
+    "freshness": _LAG,
+    "detectors": _LAG,
+    "no_quarantine": "operations.md#quarantine-fills",
+    "budget": "operations.md#budget-reached",
+    "model_drift": _MODEL,
+    "generation": _MODEL,
+    "deletion_guard": _DELETIONS,
+    "declaration": _DECLARATION,
+    "recall": _QUALITY,
+    "golden_set": _QUALITY,
+    "table_health": "maintenance.md#the-look-at-an-index",
+    "ann_health": "maintenance.md#the-look-at-an-index",
 }
 ERRORS = {
-    "ProviderError": "provider-down",
-    "SourceUnavailableError": "mysql-down",
-    "SourceRefusedError": "mysql-down",
-    "TargetUnavailableError": "postgresql-down",
-    "DiskFull": "disk-full",
-    "MassDeletionHeldError": "a-mass-deletion-is-held",
-    "IndexSpecError": "a-declaration-is-wrong",
-    "ConfigurationError": "a-declaration-is-wrong",
+    "ProviderError": "operations.md#provider-down",
+    "ProviderUnavailableError": "operations.md#provider-down",
+    "ProviderRejectsUsError": "operations.md#provider-down",
+    "SourceUnavailableError": "operations.md#mysql-down",
+    "SourceRefusedError": "privileges.md",
+    "TargetUnavailableError": "operations.md#postgresql-down",
+    "DiskFull": "operations.md#disk-full",
+    "ModelDriftedError": _MODEL,
+    "MassDeletionHeldError": _DELETIONS,
+    "IndexSpecError": _DECLARATION,
+    "ConfigurationError": _DECLARATION,
 }
-FAILING_RUNS = "runs-fail"
-FAILING_SENSOR = "lag-grows"
+FAILING_RUNS = "dagster.md"
+FAILING_SENSOR = _LAG

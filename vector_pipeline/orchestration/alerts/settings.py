@@ -19,7 +19,7 @@ SMTP_PORT = "VECTOR_PIPELINE_SMTP_PORT"
 SMTP_SECURITY = "VECTOR_PIPELINE_SMTP_SECURITY"
 SMTP_USER = "VECTOR_PIPELINE_SMTP_USER"
 SMTP_PASSWORD = "VECTOR_PIPELINE_SMTP_PASSWORD"
-RUNBOOKS = "VECTOR_PIPELINE_RUNBOOKS_URL"
+DOCS = "VECTOR_PIPELINE_DOCS_URL"
 _UI = ("VECTOR_PIPELINE_DAGSTER_PUBLIC_URL", "VECTOR_PIPELINE_DAGSTER_URL")
 
 
@@ -70,7 +70,7 @@ class AlertSettings:
     slack: SlackWebhookSettings | SlackBotSettings | None = None
     mail: MailSettings | None = None
     ui_url: str = "http://127.0.0.1:3000"
-    runbooks: str = "docs/operations.md"
+    docs_url: str = "docs"
 
     @property
     def on(self) -> bool:
@@ -89,7 +89,7 @@ def read_alert_settings(environment: Mapping[str, str] | None = None) -> AlertSe
         slack=_slack(variables),
         mail=_mail(variables),
         ui_url=next((variables[name] for name in _UI if variables.get(name)), usual.ui_url).rstrip("/"),
-        runbooks=variables.get(RUNBOOKS) or usual.runbooks,
+        docs_url=(variables.get(DOCS) or usual.docs_url).rstrip("/"),
     )
 
 

@@ -27,7 +27,7 @@ class Trouble(BaseModel):
         since: seconds since 1970.
         serious: False for what somebody should know, and nobody has to be woken for.
         path: of the page in Dagster's UI, such as `/runs/…`; "" for none.
-        runbook: anchor in the runbooks; "" for their first page.
+        runbook: page and anchor within docs/; "" for that of the runbooks.
         assets, partitions: partitioned assets of a run that failed, and which of their partitions do, as Dagster names
             them.
     """
@@ -135,7 +135,7 @@ def silent_channels(memory: Memory) -> dict[str, Trouble]:
             what=f"alerts by {name} are not delivered",
             detail=f"{channel.tries} tries; what they say is kept, and told when it can be",
             since=channel.failing_since,
-            runbook="alerts-are-not-delivered",
+            runbook="alerts.md#what-can-go-wrong-with-alerts",
         )
         for name, channel in memory.channels.items()
         if channel.tries >= TRIES_UNTIL_TOLD

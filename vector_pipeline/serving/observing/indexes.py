@@ -130,6 +130,11 @@ def _age(seconds: float) -> GaugeMetricFamily:
     return GaugeMetricFamily("vector_pipeline_index_figures_age_seconds", told, value=seconds)
 
 
+def _oldest_comparison_at(standing: _Standing) -> float | None:
+    moment = standing.status.oldest_check_at
+    return None if moment is None else moment.timestamp()
+
+
 def _last_synced_at(standing: _Standing) -> float | None:
     moment = standing.status.last_synced_at
     return None if moment is None else moment.timestamp()
@@ -141,6 +146,10 @@ _FIGURES: Mapping[str, tuple[str, Callable[[_Standing], float | None]]] = {
     "ranges_dirty": ("Key ranges that are not in step.", lambda one: one.status.ranges_dirty),
     "lag_rows": ("Rows, at least, that it is behind its table.", lambda one: one.status.lag.rows),
     "lag_seconds": ("For how long it has been behind its table.", lambda one: one.status.lag.seconds),
+    "oldest_comparison_timestamp_seconds": (
+        "When the range that was compared with its table longest ago was; it stands still while the daemon is down.",
+        _oldest_comparison_at,
+    ),
     "coverage_ratio": ("Share of texts found by their current vector, 0 to 1.", lambda one: one.status.coverage),
     "quarantined": ("Texts that the provider has refused.", lambda one: one.status.quarantined),
     "last_synced_timestamp_seconds": ("When a range was last synced.", _last_synced_at),

@@ -6,7 +6,7 @@ from vector_pipeline.orchestration.alerts.message import compose
 from vector_pipeline.orchestration.alerts.settings import AlertSettings
 from vector_pipeline.orchestration.alerts.trouble import News, Trouble
 
-SETTINGS = AlertSettings(ui_url="https://dagster.example.org", runbooks="https://wiki.example.org/operations")
+SETTINGS = AlertSettings(ui_url="https://dagster.example.org", docs_url="https://git.example.org/docs")
 PARITY = Trouble(
     key="parity",
     index="faq",
@@ -14,7 +14,7 @@ PARITY = Trouble(
     detail="rows_differing 3",
     since=1_790_000_000.0,
     path="/runs/abc",
-    runbook="parity-fails",
+    runbook="operations.md#parity-fails",
 )
 
 
@@ -26,7 +26,7 @@ def test_an_alert_names_the_index_where_to_look_and_what_to_do() -> None:
         "Since 2026-09-21 14:13 UTC.",
         "rows_differing 3",
         "See: https://dagster.example.org/runs/abc",
-        "Do: https://wiki.example.org/operations#parity-fails",
+        "Do: https://git.example.org/docs/operations.md#parity-fails",
     ]
 
 
