@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 
@@ -71,13 +71,18 @@ class SourceSettings:
 
 @dataclass(frozen=True)
 class TargetSettings:
-    """Where the PostgreSQL target with pgvector is."""
+    """Where the PostgreSQL target with pgvector is. `host` may be several with commas between them, as libpq takes
+    them.
+
+    `pooled`: by way of a pooler that shares sessions, which is for searches alone.
+    """
 
     host: str
     port: int
     user: str
     password: str = field(repr=False)
     database: str
+    pooled: bool = False
 
 
 @dataclass(frozen=True)
@@ -197,6 +202,19 @@ def read_target(environment: Mapping[str, str] | None = None) -> TargetSettings 
         password=variables.get("PG_PASSWORD", ""),
         database=variables["PGVECTOR_DB_NAME"],
     )
+
+
+def read_search_target(target: TargetSettings, environment: Mapping[str, str] | None = None) -> TargetSettings:
+    """Where searches of the service go: to the target itself, or by way of a pooler, or to a standby.
+
+    Raises:
+        ConfigurationError: PG_SEARCH_PORT is unusable.
+    """
+    variables = os.environ if environment is None else environment
+    host, port = variables.get("PG_SEARCH_HOST"), _whole_number(variables, "PG_SEARCH_PORT")
+    if not host and port is None:
+        return target
+    return replace(target, host=host or target.host, port=port or target.port, pooled=True)
 
 
 def read_embedding_host(environment: Mapping[str, str] | None = None) -> str | None:

@@ -33,7 +33,7 @@ from vector_pipeline.core.search.query_vector import ProvidersAsBuilt
 from vector_pipeline.core.search.request import SearchRequest, SimilarRequest
 from vector_pipeline.core.search.searcher import Searcher
 from vector_pipeline.core.search.served import read_served
-from vector_pipeline.core.settings import Settings
+from vector_pipeline.core.settings import Settings, read_search_target
 from vector_pipeline.core.source import connection as source_connection
 from vector_pipeline.core.spec import IndexSpec, SearchMode
 from vector_pipeline.core.store import connection as store_connection
@@ -101,7 +101,10 @@ class Deployment:
         self._borrowed = threading.local()
         waiting = self.serving.waiting_seconds
         self.search_pool = TargetPool(
-            settings.target, "vector-pipeline search", self.serving.search_threads + WORD_THREADS, waiting
+            read_search_target(settings.target),
+            "vector-pipeline search",
+            self.serving.search_threads + WORD_THREADS,
+            waiting,
         )
         self.dagster = DagsterClient(self.serving.dagster_url, public_url=self.serving.dagster_public_url)
         self.pool = TargetPool(settings.target, "vector-pipeline serve", _CONNECTIONS, waiting)

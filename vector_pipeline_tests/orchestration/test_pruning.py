@@ -64,6 +64,7 @@ def any_instance(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dg.
             yield instance
 
 
+@pytest.mark.dagster_in_postgres
 def test_partitions_stay_materialized_by_their_latest_run_and_earlier_runs_go(any_instance: dg.DagsterInstance) -> None:
     any_instance.add_dynamic_partitions("ranges", ["a", "b", "c"])
     earlier = [run(any_instance, partition) for partition in "abca"]
@@ -81,6 +82,7 @@ def test_partitions_stay_materialized_by_their_latest_run_and_earlier_runs_go(an
     assert (again.runs, again.runs_left) == (0, len(latest))
 
 
+@pytest.mark.dagster_in_postgres
 def test_a_partition_that_failed_last_is_still_shown_as_failed(instance: dg.DagsterInstance) -> None:
     instance.add_dynamic_partitions("ranges", ["a"])
     run(instance, "a")
@@ -118,6 +120,7 @@ def test_the_run_that_a_kept_one_was_tried_again_for_stays(instance: dg.DagsterI
     assert {one.run_id for one in instance.get_runs()} == {first, again}
 
 
+@pytest.mark.dagster_in_postgres
 def test_points_of_plots_stay_for_as_long_as_is_declared_and_the_latest_for_ever(instance: dg.DagsterInstance) -> None:
     for lag in range(5):
         report(instance, lag)
@@ -127,6 +130,7 @@ def test_points_of_plots_stay_for_as_long_as_is_declared_and_the_latest_for_ever
     assert told_lags(instance) == [4]
 
 
+@pytest.mark.dagster_in_postgres
 def test_what_checks_show_stays_and_what_they_showed_goes(instance: dg.DagsterInstance) -> None:
     for passed in (True, False, True, False):
         instance.report_runless_asset_event(

@@ -14,6 +14,7 @@ from vector_pipeline.core.errors import (
     without_secrets,
 )
 from vector_pipeline.core.settings import TargetSettings
+from vector_pipeline.core.store import pooling
 from vector_pipeline.core.store.vector_array import register_vector_array
 
 Connection = psycopg.Connection[tuple[object, ...]]
@@ -35,6 +36,7 @@ def connect(settings: TargetSettings, application: str = "vector-pipeline") -> p
     """
     connection = connect_without_vectors(settings, application)
     try:
+        pooling.refuse_shared_session(connection, settings, lambda: connect_without_vectors(settings, application))
         prepare(connection, settings)
     except BaseException:
         connection.close()
@@ -44,7 +46,7 @@ def connect(settings: TargetSettings, application: str = "vector-pipeline") -> p
 
 def arguments(settings: TargetSettings, application: str) -> dict[str, Any]:
     """What a session is opened with, be it by a pool; `prepare` makes it one of ours."""
-    return {
+    given: dict[str, Any] = {
         "host": settings.host,
         "port": settings.port,
         "user": settings.user,
@@ -53,8 +55,11 @@ def arguments(settings: TargetSettings, application: str) -> dict[str, Any]:
         "autocommit": True,
         "connect_timeout": 10,
         "application_name": application,
-        "options": f"-c timezone=UTC -c client_min_messages=warning {_NOTICE_A_LOST_MACHINE}",
     }
+    if settings.pooled:
+        # PgBouncer takes no options, and a statement that one session has prepared another doesn't know.
+        return given | {"prepare_threshold": None}
+    return given | {"options": f"-c timezone=UTC -c client_min_messages=warning {_NOTICE_A_LOST_MACHINE}"}
 
 
 def prepare(connection: psycopg.Connection, settings: TargetSettings) -> None:
@@ -80,9 +85,15 @@ def connect_without_vectors(
     """
     given = arguments(settings, application) | ({} if seconds is None else {"connect_timeout": seconds})
     try:
-        return psycopg.connect(**given)
+        connection: psycopg.Connection = psycopg.connect(**given)
+        if not settings.pooled and connection.info.parameter_status("TimeZone") != "UTC":
+            # A pooler has been told to pass over the options.
+            connection.execute(
+                "SELECT set_config('timezone', 'UTC', false), set_config('client_min_messages', 'warning', false)"
+            )
     except psycopg.OperationalError as error:
         raise _unavailable(settings, str(error).strip()) from None
+    return connection
 
 
 def _register(connection: psycopg.Connection, settings: TargetSettings) -> None:
@@ -109,6 +120,11 @@ def target_error(settings: TargetSettings, error: psycopg.Error) -> VectorPipeli
     sentence = error.diag.message_primary or next(iter(str(error).splitlines()), "") or type(error).__name__
     if isinstance(error, psycopg.OperationalError) and (not state or state.startswith(_AWAY)):
         return _unavailable(settings, sentence)
+    if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+        return TargetUnavailableError(
+            f"{_who(settings)}: {sentence}; it is a standby: name primary and standby in PG_HOST, with a comma between "
+            "them, and set PGTARGETSESSIONATTRS=read-write (docs/failover.md)"
+        )
     sentence = without_secrets(sentence, [settings.password])
     said = f"{_who(settings)}: {sentence}" + (f" (SQLSTATE {state})" if state else "")
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
@@ -119,6 +135,8 @@ def target_error(settings: TargetSettings, error: psycopg.Error) -> VectorPipeli
 
 
 def _unavailable(settings: TargetSettings, reason: str) -> TargetUnavailableError:
+    if "startup parameter" in reason:
+        return pooling.pooler_in_between(_who(settings))
     return TargetUnavailableError(
         f"{_who(settings)}: {without_secrets(reason, [settings.password])}; check that it runs and that PG_HOST, "
         "PG_PORT, PG_USER, PG_PASSWORD and PGVECTOR_DB_NAME are right"

@@ -1,0 +1,76 @@
+"""A real PgBouncer before a PostgreSQL, where there is one on this machine."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import psycopg
+import pytest
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
+
+from vector_pipeline.core.settings import TargetSettings
+from vector_pipeline.embedded.ports import choose_port
+from vector_pipeline_tests.servers import postgres
+
+PROGRAM = "VECTOR_PIPELINE_PGBOUNCER"
+"""Names it where it is not on the path."""
+
+
+@contextmanager
+def pgbouncer(
+    target: TargetSettings, mode: Literal["session", "transaction"], folder: Path, *, takes_options: bool = True
+) -> Iterator[TargetSettings]:
+    """Leads to the target. `takes_options`: it passes over the options that a client gives, rather than refuse them."""
+    program = os.environ.get(PROGRAM) or shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
+    if program is None:
+        pytest.skip(f"NOT TESTED: there is no pgbouncer here; {PROGRAM} may name one")
+    reached = replace(target, host="127.0.0.1", port=choose_port())
+    database = f"host={target.host} port={target.port} dbname={target.database} password={target.password}"
+    settings = [
+        "[databases]",
+        f"{target.database} = {database}",
+        "[pgbouncer]",
+        "listen_addr = 127.0.0.1",
+        f"listen_port = {reached.port}",
+        "unix_socket_dir =",
+        "auth_type = trust",
+        f"auth_file = {folder / 'users'}",
+        f"pool_mode = {mode}",
+        f"logfile = {folder / 'pgbouncer.log'}",
+        *(["ignore_startup_parameters = options"] if takes_options else []),
+    ]
+    (folder / "users").write_text(f'"{target.user}" "{target.password}"\n')
+    (folder / "pgbouncer.ini").write_text("\n".join(settings) + "\n")
+    # It refuses to run as root.
+    user = "nobody" if os.getuid() == 0 else None
+    if user is not None:
+        for path in (folder, *folder.iterdir()):
+            os.chown(path, pwd.getpwnam(user).pw_uid, -1)
+        for above in folder.parents[:2]:
+            above.chmod(above.stat().st_mode | 0o011)
+    process = subprocess.Popen([program, "-q", folder / "pgbouncer.ini"], user=user, stderr=subprocess.DEVNULL)
+    try:
+        _wait_until_it_answers(replace(reached, password=target.password), process, folder)
+        yield reached
+    finally:
+        process.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(5)
+        process.kill()
+        process.wait()
+
+
+@retry(stop=stop_after_delay(20), wait=wait_fixed(0.1), retry=retry_if_exception_type(psycopg.OperationalError))
+def _wait_until_it_answers(reached: TargetSettings, process: subprocess.Popen[bytes], folder: Path) -> None:
+    log = folder / "pgbouncer.log"
+    assert process.poll() is None, log.read_text() if log.exists() else "pgbouncer has ended"
+    postgres(reached).close()
