@@ -27,7 +27,7 @@ _DESCRIBED = {
 }
 _CHANGELOG = "changelog.md"
 # Pages that have their place in the navigation before they are written.
-_AWAITED = {"maintenance.md", "operations.md", "privileges.md"}
+_AWAITED = {"installing.md", "operations.md", "release.md"}
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
