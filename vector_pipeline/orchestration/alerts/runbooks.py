@@ -1,8 +1,9 @@
 """Which runbook helps: pages and anchors of docs/, by check and by kind of error."""
 
-_LAG, _DECLARATION, _QUALITY = "operations.md#lag-grows", "declaring.md", "quality.md"
+_LAG, _DECLARATION = "operations.md#lag-grows", "operations.md#a-declaration-is-wrong"
+_QUALITY = "operations.md#answers-get-worse"
 _PARITY, _MODEL = "operations.md#parity-fails", "operations.md#model-change"
-_DELETIONS = "changes.md#mass-deletions"
+_DELETIONS = "operations.md#a-mass-deletion-is-held"
 
 CHECKS = {
     "parity": _PARITY,
@@ -33,5 +34,5 @@ ERRORS = {
     "IndexSpecError": _DECLARATION,
     "ConfigurationError": _DECLARATION,
 }
-FAILING_RUNS = "dagster.md"
+FAILING_RUNS = "operations.md#runs-fail"
 FAILING_SENSOR = _LAG
