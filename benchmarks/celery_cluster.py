@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -119,8 +120,10 @@ class Cluster:
 
     def backfill(self, partitions: list[str]) -> str:
         """What "Materialize" in the UI starts; the daemon makes runs of it."""
-        resources = dg.Definitions(resources={"indexes": indexes_from_environment()})
-        definitions = dg.Definitions.merge(build_index_definitions(self.index), resources)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", dg.BetaWarning)
+            resources = dg.Definitions(resources={"indexes": indexes_from_environment()})
+            definitions = dg.Definitions.merge(build_index_definitions(self.index), resources)
         backfill = PartitionBackfill.from_asset_partitions(
             backfill_id=uuid.uuid4().hex[:8],
             asset_graph=definitions.resolve_asset_graph(),

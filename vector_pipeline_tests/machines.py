@@ -6,7 +6,6 @@ and see no file of the other machines. Elsewhere it is a folder, and its process
 
 from __future__ import annotations
 
-import itertools
 import os
 import signal
 import subprocess
@@ -17,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 _APART = 'mount --bind "$1" "$2" && mount -t tmpfs none "$3" && cd "$2" && shift 3 && exec "$@"'
+_NAMESPACE = "vp-machine{}"
 _STOP_SECONDS = 30.0
-_numbers = itertools.count(1)
 
 
 @dataclass
@@ -93,15 +92,14 @@ def machine(name: str, cluster: Path, hidden: Path, ports: Sequence[int]) -> Ite
     if os.geteuid() != 0:
         yield from _stopped(Machine(name, folder, folder))
         return
-    number = next(_numbers)
-    namespace, near, far = (f"vp{os.getpid()}{kind}{number}" for kind in ("m", "n", "f"))
+    number = _new_namespace()
+    namespace, near, far = _NAMESPACE.format(number), f"vp-near{number}", f"vp-far{number}"
     here, there = f"10.213.{number}.1", f"10.213.{number}.2"
     disk = cluster / f"disk-{number}"
     disk.mkdir()
     apart = ["sh", "-c", _APART, "sh", str(folder), str(disk), str(hidden)]
     try:
         for command in (
-            f"ip netns add {namespace}",
             f"ip link add {near} type veth peer name {far}",
             f"ip link set {far} netns {namespace}",
             f"ip address add {here}/30 dev {near}",
@@ -123,6 +121,15 @@ def machine(name: str, cluster: Path, hidden: Path, ports: Sequence[int]) -> Ite
     finally:
         subprocess.run(["ip", "link", "delete", near], check=False, capture_output=True)
         subprocess.run(["ip", "netns", "delete", namespace], check=False, capture_output=True)
+
+
+def _new_namespace() -> int:
+    """The number of a namespace, and so of a network, that no other session has: they are the whole machine's."""
+    for number in range(1, 255):
+        command = ["ip", "netns", "add", _NAMESPACE.format(number)]
+        if subprocess.run(command, check=False, capture_output=True).returncode == 0:
+            return number
+    raise RuntimeError("there is no network left for another machine: look at `ip netns list`")
 
 
 def _stopped(one: Machine) -> Iterator[Machine]:

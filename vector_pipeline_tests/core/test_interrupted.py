@@ -31,7 +31,9 @@ class SlowProvider(CountingProvider):
         return super().embed(texts)
 
 
-def test_what_was_paid_for_when_it_was_interrupted_is_stored(workbench: Workbench) -> None:
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM], ids=["interrupted", "asked to end"])
+def test_what_was_paid_for_when_it_was_interrupted_is_stored(workbench: Workbench, kind: signal.Signals) -> None:
+    """Dagster's default launcher interrupts; Celery and Kubernetes ask to end."""
     workbench.create_faq(100)
     provider = SlowProvider()
     with open_index(question_only(), workbench.settings, provider=provider) as index:
@@ -41,7 +43,7 @@ def test_what_was_paid_for_when_it_was_interrupted_is_stored(workbench: Workbenc
         provider.delay_seconds = 1.0
         provider.asked.clear()
         paid_before = len(provider.paid)
-        interrupting = threading.Thread(target=_interrupt, args=(provider,))
+        interrupting = threading.Thread(target=_interrupt, args=(provider, kind))
         interrupting.start()
         # A process that was started in the background of a script ignores SIGINT until somebody asks for it.
         with keyboard_interrupts(), pytest.raises(KeyboardInterrupt):
@@ -51,7 +53,7 @@ def test_what_was_paid_for_when_it_was_interrupted_is_stored(workbench: Workbenc
     assert workbench.postgres("SELECT count(*) FROM faq.vectors_1") == [(100,)]
 
 
-def _interrupt(provider: SlowProvider) -> None:
+def _interrupt(provider: SlowProvider, kind: signal.Signals) -> None:
     assert provider.asked.wait(30)
     time.sleep(0.3)  # by now nothing is left to do but to wait for the answers
-    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), kind)

@@ -68,6 +68,37 @@ def test_two_workers_share_a_backfill_and_the_death_of_one_loses_nothing(
     assert paid_again <= MOST_IN_FLIGHT
 
 
+@pytest.mark.long
+def test_a_run_is_cancelled_on_the_worker_that_has_it_and_keeps_what_it_had_stored(
+    workbench: Workbench, provider: MisbehavingProvider, tmp_path: Path
+) -> None:
+    workbench.create_faq(RANGES_PER_RUN * RANGE_SIZE)
+    with celery_cluster(tmp_path / "site", ATTRIBUTES, workbench.settings) as cluster, cluster.worker("only") as only:
+        partitions = cluster.add_partitions(workbench)
+        provider.reset()
+        provider.delay_seconds = 0.5
+        cluster.backfill(partitions)
+        run = wait_until(lambda: embedding_run_of(cluster, "only"), only)
+        wait_until(lambda: stored(workbench) > 0, only)
+        # What "Terminate" in the UI does.
+        cluster.instance.report_run_canceling(run)
+        assert cluster.instance.run_launcher.terminate(run.run_id)
+        record = wait_until(lambda: record_once(cluster, run.run_id, dg.DagsterRunStatus.CANCELED), only)
+        said = [entry.user_message for entry in cluster.instance.all_logs(record.dagster_run.run_id)]
+    assert not [message for message in said if "longer than" in message], "its worker has not heard of it"
+    assert 0 < stored(workbench) < RANGES_PER_RUN * RANGE_SIZE
+
+
+def stored(workbench: Workbench) -> int:
+    [(count,)] = workbench.postgres("SELECT count(*) FROM faq.vectors_1")
+    return int(count)
+
+
+def record_once(cluster: Cluster, run_id: str, status: dg.DagsterRunStatus) -> dg.RunRecord | None:
+    record = cluster.instance.get_run_record_by_id(run_id)
+    return record if record is not None and record.dagster_run.status == status else None
+
+
 def wait_until(what: Callable[[], Any], *workers: Machine) -> Any:
     deadline = time.monotonic() + STEP_WITHIN
     while not (found := what()):
