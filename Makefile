@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/.venv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev docs test test-long test-postgres-storage bench stack-up stack-down clean
+.PHONY: help setup demo dev docs test test-long test-postgres-storage bench release stack-up stack-down clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
@@ -46,6 +46,10 @@ test-postgres-storage: setup  ## all tests that have a Dagster instance, with it
 
 bench: setup  ## the figures of docs/acceptance.md
 	$(BIN)/python -m benchmarks
+
+release: setup  ## wheel, sdist, SBOM, licences and audit, in dist/
+	$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[release]'
+	scripts/release
 
 stack-up: setup  ## the embedded databases alone
 	$(BIN)/vector-pipeline stack up

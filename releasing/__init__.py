@@ -1,0 +1,1 @@
+"""What `make release` asks about the packages that vector-pipeline needs."""
