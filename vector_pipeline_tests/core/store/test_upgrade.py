@@ -1,0 +1,131 @@
+"""An upgrade from every earlier version of our tables, as that version's own code has left them: what was paid for
+stays, what was served is served, and what was true stays true."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from vector_pipeline.core.settings import EmbeddingSettings, SourceSettings, TargetSettings
+from vector_pipeline.core.spec import IndexSpec
+from vector_pipeline.core.store.schema import REGISTRY_VERSION
+from vector_pipeline.orchestration.preparing import prepare
+from vector_pipeline_tests.core.store.earlier_versions import (
+    CHANGED,
+    DELETED,
+    DIMENSIONS,
+    QUERY,
+    ROWS,
+    Recorded,
+    recorded_versions,
+)
+from vector_pipeline_tests.core.store.earlier_versions.recording import change_rows, insert_rows
+from vector_pipeline_tests.dagster_instances import instance_in
+from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
+from vector_pipeline_tests.servers import postgres
+from vector_pipeline_tests.workbench import Workbench
+
+RECORDED = recorded_versions()
+# The first, the last before generations came, the first with them; and the newest.
+ALWAYS = {1, 3, 4, RECORDED[-1].version}
+EACH = [
+    pytest.param(one, id=f"version {one.version}", marks=() if one.version in ALWAYS else pytest.mark.long)
+    for one in RECORDED
+]
+TOGETHER = len(ROWS) - 1
+REFUSED = ROWS[-1][1]
+
+
+@pytest.fixture
+def provider() -> Iterator[MisbehavingProvider]:
+    with MisbehavingProvider(dimensions=DIMENSIONS) as server:
+        yield server
+
+
+@pytest.fixture
+def upgraded(
+    request: pytest.FixtureRequest,
+    bare_pg_database: TargetSettings,
+    mysql_database: SourceSettings,
+    provider: MisbehavingProvider,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Workbench:
+    """The recorded database over the table that it was made from, after `vector-pipeline prepare`."""
+    recorded: Recorded = request.param
+    bench = Workbench(mysql_database, bare_pg_database, EmbeddingSettings(host=provider.url, model="misbehaving-1"))
+    with postgres(bare_pg_database) as connection:
+        connection.execute(recorded.sql.encode())
+    bench.create_faq()
+    insert_rows(bench)
+    change_rows(bench)
+    assert bench.postgres("SELECT max(version) FROM vector_pipeline.schema_version") == [(recorded.version,)]
+    with instance_in(tmp_path) as instance:
+        monkeypatch.setenv("DAGSTER_HOME", instance.root_directory)
+        told: list[str] = []
+        prepare(bench.settings, told.append)
+    assert told[0] == f"tables of vector-pipeline: version {REGISTRY_VERSION}"
+    return bench
+
+
+def _recorded(request: pytest.FixtureRequest) -> tuple[Recorded, IndexSpec]:
+    recorded: Recorded = request.node.callspec.params["upgraded"]
+    return recorded, IndexSpec.model_validate(recorded.declaration)
+
+
+def _paid_texts(provider: MisbehavingProvider) -> int:
+    """How many were sent, but for the one that is refused each time."""
+    return provider.stats()["texts"] - provider.times_sent(REFUSED)
+
+
+def test_every_version_up_to_the_recorded_newest_is_there() -> None:
+    assert [one.version for one in RECORDED] == list(range(1, RECORDED[-1].version + 1))
+
+
+@pytest.mark.parametrize("upgraded", EACH, indirect=True)
+def test_an_upgraded_index_is_equal_pays_for_nothing_and_finds_the_same(
+    upgraded: Workbench, provider: MisbehavingProvider, request: pytest.FixtureRequest
+) -> None:
+    recorded, spec = _recorded(request)
+    with upgraded.index(spec) as index:
+        parity = index.verify()
+        assert parity.equal
+        assert (parity.source_rows, parity.target_rows, parity.quarantined) == (TOGETHER, TOGETHER, 1)
+    upgraded.sync(spec)
+    assert _paid_texts(provider) == 0
+    with upgraded.index(spec) as index:
+        hits = index.search(QUERY, limit=5).hits
+        assert [(hit.key, pytest.approx(hit.score)) for hit in hits] == recorded.hits
+        assert index.verify().equal
+
+
+@pytest.mark.parametrize("upgraded", EACH, indirect=True)
+def test_an_upgraded_index_goes_on_following_its_table(
+    upgraded: Workbench, provider: MisbehavingProvider, request: pytest.FixtureRequest
+) -> None:
+    _, spec = _recorded(request)
+    upgraded.mysql("DELETE FROM faq WHERE id = 2")
+    upgraded.mysql("UPDATE faq SET link = 'https://example.org/moved' WHERE id = %s", [[CHANGED[0]]])
+    upgraded.add_faq([DELETED])  # what was paid for before it was deleted comes back free of charge
+    synced = upgraded.sync(spec)
+    assert (synced.inserted, synced.updated, synced.deleted) == (1, 1, 1)
+    assert _paid_texts(provider) == 0
+    upgraded.add_faq([100])
+    assert upgraded.sync(spec).inserted == 1
+    assert _paid_texts(provider) > 0
+    with upgraded.index(spec) as index:
+        assert index.search("question number 100?", limit=1).hits[0].key == "100"
+        assert index.verify().equal
+
+
+@pytest.mark.parametrize("upgraded", [one for one in EACH if one.values[0].version >= 4], indirect=True)
+def test_a_generation_that_an_earlier_version_replaced_can_be_served_again(
+    upgraded: Workbench, provider: MisbehavingProvider, request: pytest.FixtureRequest
+) -> None:
+    _, spec = _recorded(request)
+    with upgraded.index(spec) as index:
+        assert index.roll_back().number == 1
+        assert index.search(QUERY, limit=1).hits[0].key == "3"
+    assert _paid_texts(provider) <= 1  # the query
