@@ -4,9 +4,10 @@ stays, what was served is served, and what was true stays true."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
+import dagster as dg
 import pytest
+from _pytest.mark import ParameterSet
 
 from vector_pipeline.core.settings import EmbeddingSettings, SourceSettings, TargetSettings
 from vector_pipeline.core.spec import IndexSpec
@@ -22,18 +23,24 @@ from vector_pipeline_tests.core.store.earlier_versions import (
     recorded_versions,
 )
 from vector_pipeline_tests.core.store.earlier_versions.recording import change_rows, insert_rows
-from vector_pipeline_tests.dagster_instances import instance_in
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.servers import postgres
 from vector_pipeline_tests.workbench import Workbench
 
 RECORDED = recorded_versions()
-# The first, the last before generations came, the first with them; and the newest.
-ALWAYS = {1, 3, 4, RECORDED[-1].version}
-EACH = [
-    pytest.param(one, id=f"version {one.version}", marks=() if one.version in ALWAYS else pytest.mark.long)
-    for one in RECORDED
-]
+NEWEST = RECORDED[-1].version
+FIRST_WITH_GENERATIONS = 4
+
+
+def _each(*quick: int, since: int = 1) -> list[ParameterSet]:
+    """The recorded versions; those that are not told to be quick are left to the long tests."""
+    return [
+        pytest.param(one, id=f"version {one.version}", marks=() if one.version in quick else pytest.mark.long)
+        for one in RECORDED
+        if one.version >= since
+    ]
+
+
 TOGETHER = len(ROWS) - 1
 REFUSED = ROWS[-1][1]
 
@@ -50,8 +57,7 @@ def upgraded(
     bare_pg_database: TargetSettings,
     mysql_database: SourceSettings,
     provider: MisbehavingProvider,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    instance: dg.DagsterInstance,
 ) -> Workbench:
     """The recorded database over the table that it was made from, after `vector-pipeline prepare`."""
     recorded: Recorded = request.param
@@ -62,10 +68,9 @@ def upgraded(
     insert_rows(bench)
     change_rows(bench)
     assert bench.postgres("SELECT max(version) FROM vector_pipeline.schema_version") == [(recorded.version,)]
-    with instance_in(tmp_path) as instance:
-        monkeypatch.setenv("DAGSTER_HOME", instance.root_directory)
-        told: list[str] = []
-        prepare(bench.settings, told.append)
+    assert instance.is_persistent
+    told: list[str] = []
+    prepare(bench.settings, told.append)
     assert told[0] == f"tables of vector-pipeline: version {REGISTRY_VERSION}"
     return bench
 
@@ -81,10 +86,10 @@ def _paid_texts(provider: MisbehavingProvider) -> int:
 
 
 def test_every_version_up_to_the_recorded_newest_is_there() -> None:
-    assert [one.version for one in RECORDED] == list(range(1, RECORDED[-1].version + 1))
+    assert [one.version for one in RECORDED] == list(range(1, NEWEST + 1))
 
 
-@pytest.mark.parametrize("upgraded", EACH, indirect=True)
+@pytest.mark.parametrize("upgraded", _each(1, FIRST_WITH_GENERATIONS, NEWEST), indirect=True)
 def test_an_upgraded_index_is_equal_pays_for_nothing_and_finds_the_same(
     upgraded: Workbench, provider: MisbehavingProvider, request: pytest.FixtureRequest
 ) -> None:
@@ -97,11 +102,11 @@ def test_an_upgraded_index_is_equal_pays_for_nothing_and_finds_the_same(
     assert _paid_texts(provider) == 0
     with upgraded.index(spec) as index:
         hits = index.search(QUERY, limit=5).hits
-        assert [(hit.key, pytest.approx(hit.score)) for hit in hits] == recorded.hits
+        assert {hit.key: pytest.approx(hit.score) for hit in hits} == dict(recorded.hits)
         assert index.verify().equal
 
 
-@pytest.mark.parametrize("upgraded", EACH, indirect=True)
+@pytest.mark.parametrize("upgraded", _each(1), indirect=True)
 def test_an_upgraded_index_goes_on_following_its_table(
     upgraded: Workbench, provider: MisbehavingProvider, request: pytest.FixtureRequest
 ) -> None:
@@ -120,7 +125,7 @@ def test_an_upgraded_index_goes_on_following_its_table(
         assert index.verify().equal
 
 
-@pytest.mark.parametrize("upgraded", [one for one in EACH if one.values[0].version >= 4], indirect=True)
+@pytest.mark.parametrize("upgraded", _each(FIRST_WITH_GENERATIONS, since=FIRST_WITH_GENERATIONS), indirect=True)
 def test_a_generation_that_an_earlier_version_replaced_can_be_served_again(
     upgraded: Workbench, provider: MisbehavingProvider, request: pytest.FixtureRequest
 ) -> None:

@@ -15,7 +15,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +41,36 @@ DECLARATION: dict[str, Any] = {
 _NOT_SQL = re.compile(r"^(\\|--|(CREATE|COMMENT ON) EXTENSION)")
 
 
-@dataclass
+# One process for all commands, since loading Dagster takes most of the time of each.
+_COMMANDS = """
+import contextlib, io, json, sys, traceback
+from vector_pipeline.cli import main
+for line in sys.stdin:
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said):
+            status = main(json.loads(line), standalone_mode=False)
+    except SystemExit as ended:
+        status = ended.code
+    except BaseException:
+        status = traceback.format_exc()
+    print(json.dumps({"status": status or 0, "said": said.getvalue()}), flush=True)
+"""
+
+
 class Earlier:
     """The code of an earlier commit over databases of its own."""
 
-    project: Path
-    environment: dict[str, str]
+    def __init__(self, project: Path, environment: dict[str, str]) -> None:
+        self.project = project
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _COMMANDS],
+            cwd=project,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
 
     def declare(self, declaration: dict[str, Any]) -> None:
         folder = self.project / "vector_pipeline" / "defs" / "faq"
@@ -54,13 +78,20 @@ class Earlier:
         (folder / "defs.yaml").write_text(written(declaration))
 
     def call(self, *arguments: str) -> str:
-        command = [sys.executable, "-m", "vector_pipeline.cli", *arguments]
-        ran = subprocess.run(
-            command, cwd=self.project, env=self.environment, capture_output=True, text=True, check=False
-        )
-        if ran.returncode != 0:
-            raise RuntimeError(f"{' '.join(arguments)}: {ran.stdout[-2000:]}{ran.stderr[-4000:]}")
-        return ran.stdout
+        """What the command prints; it must end well."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(arguments) + "\n")
+        self._process.stdin.flush()
+        answer = json.loads(self._process.stdout.readline())
+        if answer["status"] != 0:
+            raise RuntimeError(f"{' '.join(arguments)}: {answer['status']}\n{answer['said'][-2000:]}")
+        return str(answer["said"])
+
+    def end(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
 
 
 def record(commit: str, stack: StackAddresses, provider_url: str) -> Recorded:
@@ -72,6 +103,7 @@ def record(commit: str, stack: StackAddresses, provider_url: str) -> Recorded:
         target = closing.enter_context(_empty_database(stack.target, f"recorded_{commit}"))
         workbench = Workbench(source, target)
         earlier = Earlier(_checked_out(commit, folder), _environment(workbench, provider_url, folder))
+        closing.callback(earlier.end)
         workbench.create_faq()
         insert_rows(workbench)
         earlier.declare(DECLARATION)
@@ -84,7 +116,6 @@ def record(commit: str, stack: StackAddresses, provider_url: str) -> Recorded:
             declaration = {**DECLARATION, "embedding": {"strategy": "concat"}}
             earlier.declare(declaration)
             earlier.call("sync", "faq")
-            earlier.call("generations", "faq", "--switch")
         hits = json.loads(earlier.call("search", "faq", QUERY, "--limit", "5", "--json"))["hits"]
         found = [(str(hit["key"]), float(hit["score"])) for hit in hits]
         recorded = Recorded(version, commit, declaration, found)
