@@ -31,9 +31,13 @@ NEEDED = {
 
 
 @pytest.fixture(scope="module")
-def distributions(tmp_path_factory: pytest.TempPathFactory) -> Distributions:
-    folder = tmp_path_factory.mktemp("distributions")
-    return build(copy_source(folder), folder)
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_source(tmp_path_factory.mktemp("source"))
+
+
+@pytest.fixture(scope="module")
+def distributions(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Distributions:
+    return build(source, tmp_path_factory.mktemp("distributions"))
 
 
 def test_the_wheel_has_the_package_with_its_data_and_nothing_else(distributions: Distributions) -> None:
@@ -48,8 +52,11 @@ def test_the_sdist_has_all_that_git_knows(distributions: Distributions) -> None:
 
 
 @pytest.mark.long
-def test_the_wheel_and_the_sdist_are_the_same_each_time(distributions: Distributions, tmp_path: Path) -> None:
-    again = build(copy_source(tmp_path), tmp_path)
+def test_the_wheel_and_the_sdist_are_the_same_each_time(
+    source: Path, distributions: Distributions, tmp_path: Path
+) -> None:
+    elsewhere = shutil.copytree(source, tmp_path / "elsewhere", symlinks=True, copy_function=shutil.copy)
+    again = build(elsewhere, tmp_path)
     assert again.wheel.read_bytes() == distributions.wheel.read_bytes()
     assert again.sdist.read_bytes() == distributions.sdist.read_bytes()
 
