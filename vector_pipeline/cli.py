@@ -42,6 +42,7 @@ from vector_pipeline.embedded.folder import StackFolder, default_folder
 from vector_pipeline.key_commands import keys
 from vector_pipeline.log_level import set_up_logging
 from vector_pipeline.new_project import init
+from vector_pipeline.reload_command import reload_declarations
 from vector_pipeline.run_time_indexes import remove_index
 from vector_pipeline.serving.settings import read_serving_settings
 
@@ -757,6 +758,7 @@ def _as_text(value: object) -> str:
 main.add_command(init)
 main.add_command(keys)
 main.add_command(alerts)
+main.add_command(reload_declarations)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from vector_pipeline.cli import main
 from vector_pipeline.core.settings import SourceSettings, TargetSettings
 from vector_pipeline.core.spec import GoldenFloorSpec
 from vector_pipeline.declarations import find_declaration
+from vector_pipeline.embedded.ports import choose_port
 from vector_pipeline_tests.dagster_instances import DagsterHome
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.workbench import Workbench
@@ -403,3 +404,11 @@ def test_a_wrong_password_is_told_without_being_shown(monkeypatch: pytest.Monkey
     assert result.exit_code == 2
     assert "DB_PASSWORD" in result.stderr
     assert "not-the-password-42" not in result.output
+
+
+def test_reload_says_where_it_has_looked_for_dagster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VECTOR_PIPELINE_DAGSTER_URL", f"http://127.0.0.1:{choose_port()}")
+    result = run("reload")
+    assert result.exit_code == 2
+    assert "can't be reached" in result.stderr
+    assert "VECTOR_PIPELINE_DAGSTER_URL" in result.stderr

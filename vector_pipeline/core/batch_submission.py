@@ -26,6 +26,7 @@ from vector_pipeline.core.errors import (
     ProviderError,
     ProviderUnavailableError,
 )
+from vector_pipeline.core.money import in_usd
 from vector_pipeline.core.reports import SubmittedBatches
 from vector_pipeline.core.source.key_ranges import KeyRange
 from vector_pipeline.core.store import offline_batches, quarantine, spending, vectors
@@ -120,7 +121,7 @@ class Submission:
             for needed in self._lacking(claims, ranges):
                 text = BatchText(needed.content_hash, needed.fields, self._count_tokens(self._prefix + needed.text))
                 if left is not None and (left := left - self._cost(text.tokens)) < 0:
-                    paused = f"today's budget of {self._budget:f} USD (embedding.budget_per_day) covers no more"
+                    paused = f"today's budget of {self._told_budget} (embedding.budget_per_day) covers no more"
                     break
                 line = request_line(needed.content_hash, self._prefix + needed.text, self._api.body)
                 if not file.takes(line):
@@ -196,10 +197,14 @@ class Submission:
         day = spending.reserve(self._connection, self._index, cost, self._budget, note_refusal=False)
         if day is None:
             raise BudgetSpentError(
-                f"other runs have spent what was left of today's budget of {self._budget:f} USD "
+                f"other runs have spent what was left of today's budget of {self._told_budget} "
                 f"(embedding.budget_per_day) of index {self._index.name!r}; submit again"
             )
         return day, cost
+
+    @property
+    def _told_budget(self) -> str:
+        return in_usd(float(self._budget or 0))
 
     def _cost(self, tokens: int) -> Decimal:
         return cost_of(tokens, self._price or Decimal(0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 
+import psycopg
 import pytest
 
 from vector_pipeline.core.errors import (
@@ -13,6 +14,8 @@ from vector_pipeline.core.errors import (
     VectorPipelineError,
 )
 from vector_pipeline.core.index import VectorIndex
+from vector_pipeline.core.settings import TargetSettings
+from vector_pipeline.core.store.connection import target_error
 from vector_pipeline_tests.workbench import Workbench, question_only, sync_all
 
 
@@ -95,3 +98,9 @@ def test_an_error_of_mysqls_in_the_statement_does_not_blame_the_address(workbenc
     assert f"asked to read {workbench.source.database}.faq" in str(refused.value)
     assert "Unknown column" in str(refused.value)
     assert "error 1054" in str(refused.value)
+
+
+def test_a_full_disk_is_told_as_such_with_what_has_become_of_the_work() -> None:
+    told = target_error(TargetSettings("pg", 5432, "ada", "", "vectors"), psycopg.errors.DiskFull("no space left"))
+    assert isinstance(told, TargetUnavailableError)
+    assert "no space left (SQLSTATE 53100); make room on its disk: what was under way was undone" in str(told)

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -17,12 +17,13 @@ _STOP_SECONDS = 30
 
 
 @contextmanager
-def dagster_dev(project: Path, home: Path) -> Iterator[str]:
+def dagster_dev(project: Path, home: Path, environment: Mapping[str, str] | None = None) -> Iterator[str]:
     """Yields the webserver's address once it answers; nothing of it outlives the block.
 
     Args:
         project: the folder with `workspace.yaml`.
         home: the folder of the instance.
+        environment: instead of ours.
     """
     port = choose_port()
     program = str(Path(sys.executable).parent / "dagster")
@@ -30,7 +31,8 @@ def dagster_dev(project: Path, home: Path) -> Iterator[str]:
         process = subprocess.Popen(
             [program, "dev", "-w", str(project / "workspace.yaml"), "-h", "127.0.0.1", "-p", str(port)],
             cwd=home,
-            env=os.environ | {"DAGSTER_HOME": str(home), "PYTHONPATH": str(project)},
+            env=dict(os.environ if environment is None else environment)
+            | {"DAGSTER_HOME": str(home), "PYTHONPATH": str(project)},
             stdout=log,
             stderr=log,
             start_new_session=True,

@@ -29,6 +29,7 @@ from vector_pipeline.core.errors import (
     DishonestAnswerError,
     TargetUnavailableError,
 )
+from vector_pipeline.core.money import in_usd
 from vector_pipeline.core.store import spending
 from vector_pipeline.core.store.registry import RegisteredIndex
 from vector_pipeline.core.store.spending import Usage
@@ -123,8 +124,8 @@ class Meter:
                 self._under_way += 1
                 return _Reservation(cost, day)
             too_dear = (
-                f"today's budget of {self.budget:f} USD (embedding.budget_per_day) does not cover the next "
-                f"request of index {self._index.name!r} ({cost:.6f} USD)"
+                f"today's budget of {in_usd(float(self.budget))} (embedding.budget_per_day) does not cover the next "
+                f"request of index {self._index.name!r} ({in_usd(float(cost))})"
             )
             if not self._under_way:
                 raise BudgetSpentError(too_dear)

@@ -92,8 +92,6 @@ def _begin(connection: Connection, settings: SourceSettings, statement_seconds: 
             if not found or not found[1]:
                 raise SourceUnavailableError(f"{_who(settings)}: {no_tls(settings.tls)}")
         cursor.execute(_MARIADB_SESSION if is_mariadb(connection) else _SESSION)
-        # A server may be set to show rows that are not committed, or another snapshot to each statement.
-        cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
     if statement_seconds is not None:
         set_statement_limit(connection, statement_seconds)
 

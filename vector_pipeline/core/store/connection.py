@@ -25,6 +25,7 @@ _NOTICE_A_LOST_MACHINE = "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=1
 
 # SQLSTATE classes and codes of a server that is going, starting or turning clients away.
 _AWAY = ("08", "57P", "53300")
+_DISK_FULL = "53100"
 
 
 def connect(settings: TargetSettings, application: str = "vector-pipeline") -> psycopg.Connection:
@@ -129,6 +130,10 @@ def target_error(settings: TargetSettings, error: psycopg.Error) -> VectorPipeli
     said = f"{_who(settings)}: {sentence}" + (f" (SQLSTATE {state})" if state else "")
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         return TargetRefusedError(f"{said}; this role lacks a privilege: see docs/privileges.md for those it needs")
+    if state == _DISK_FULL:
+        return TargetUnavailableError(
+            f"{said}; make room on its disk: what was under way was undone, and the next sync does it again"
+        )
     if isinstance(error, psycopg.OperationalError):
         return TargetUnavailableError(f"{said}; try again, and look into PostgreSQL's log if it stays so")
     return TargetRefusedError(f"{said}; PostgreSQL's log has the statement and the details")

@@ -31,6 +31,7 @@ _log = logging.getLogger(__name__)
 class _Standing:
     status: IndexStatus
     last_synced_key: int | None
+    deletions_held: bool
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ class IndexFigures:
     def _standing(self, name: str) -> _Standing | None:
         try:
             with self._deployment.opened(name) as index:
-                return _Standing(index.status(), index.last_synced_key())
+                return _Standing(index.status(), index.last_synced_key(), index.guarded_deletions().held)
         except VectorPipelineError as error:
             _log.debug("no figures of index %s: %s", name, error)
             return None
@@ -140,6 +141,11 @@ def _last_synced_at(standing: _Standing) -> float | None:
     return None if moment is None else moment.timestamp()
 
 
+def _budget_pauses(standing: _Standing) -> bool:
+    budget = standing.status.budget
+    return budget is not None and budget.pauses
+
+
 _FIGURES: Mapping[str, tuple[str, Callable[[_Standing], float | None]]] = {
     "documents": ("Documents.", lambda one: one.status.documents),
     "ranges": ("Key ranges.", lambda one: one.status.ranges),
@@ -159,6 +165,8 @@ _FIGURES: Mapping[str, tuple[str, Callable[[_Standing], float | None]]] = {
     ),
     "spent_today_usd": ("Cost of embedding since 00:00 UTC.", lambda one: one.status.spent_today.cost),
     "tokens_today": ("Tokens embedded since 00:00 UTC.", lambda one: one.status.spent_today.tokens),
+    "budget_paused": ("1 while texts wait since today's budget is spent.", _budget_pauses),
+    "deletions_held": ("1 while a mass deletion waits for somebody to decide.", lambda one: one.deletions_held),
 }
 
 

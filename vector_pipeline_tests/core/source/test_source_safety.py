@@ -33,20 +33,6 @@ def reading(**source: Any) -> IndexSpec:
     return question_only(source={"table": "faq", "primary_key": "id"} | source)
 
 
-def test_rows_that_are_not_committed_are_not_read_whatever_the_server_is_set_to(any_workbench: Workbench) -> None:
-    any_workbench.create_faq(2)
-    with another_session(any_workbench) as cursor:
-        cursor.execute("SET GLOBAL TRANSACTION ISOLATION LEVEL READ UNCOMMITTED")
-        try:
-            cursor.execute("START TRANSACTION")
-            cursor.execute("INSERT INTO faq (id, question) VALUES (3, 'never committed?')")
-            any_workbench.sync(reading())
-        finally:
-            cursor.execute("ROLLBACK")
-            cursor.execute("SET GLOBAL TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-    assert any_workbench.postgres("SELECT key FROM faq.documents ORDER BY key") == [("1",), ("2",)]
-
-
 def test_every_session_has_the_limit_that_it_was_opened_with(any_mysql_database: SourceSettings) -> None:
     with closing(connect(any_mysql_database, 2.5)) as connection:
         assert statement_limit(connection) == 2.5

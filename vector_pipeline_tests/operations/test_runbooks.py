@@ -1,0 +1,153 @@
+"""Each runbook of docs/operations.md on real servers: the fault is injected, one sees what it says, types what it says,
+and the symptom is gone."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import dagster as dg
+import pytest
+
+from vector_pipeline_tests.operations.following import Reader
+from vector_pipeline_tests.operations.site import Site
+from vector_pipeline_tests.operations.volume import MEGABYTE, Volume
+from vector_pipeline_tests.orchestration.test_daemon import process_of
+
+pytestmark = pytest.mark.long
+
+
+def test_provider_down(site: Site) -> None:
+    reader = Reader(site, "provider-down")
+    site.provider.behave("status", status=503, message="overloaded")
+    site.add_rows(10_001, 20, "provider")
+    try:
+        reader.sees_the_symptom()
+    finally:
+        site.provider.behave("well")
+    reader.does()
+    reader.sees_that_it_is_over()
+
+
+def test_quarantine_fills(site: Site) -> None:
+    reader = Reader(site, "quarantine-fills")
+    site.bench.mysql("UPDATE tbl_genie_genie SET genie_question = CONCAT('poison ', id) WHERE id IN (42, 57)")
+    reader.sees_the_symptom()
+    site.bench.mysql("UPDATE tbl_genie_genie SET genie_question = 'What was meant?' WHERE id = 42")
+    reader.does()
+    reader.sees_that_it_is_over()
+    site.bench.mysql("UPDATE tbl_genie_genie SET genie_question = 'What was meant by this?' WHERE id = 57")
+    site.sync()
+
+
+def test_budget_reached(site: Site) -> None:
+    reader = Reader(site, "budget-reached")
+    site.declare_price(1000.0)
+    site.add_rows(20_001, 1_000, "budget")  # some seven thousand tokens
+    reader.sees_the_symptom()
+    reader.does()
+    reader.sees_that_it_is_over()
+    site.declare_price(0.02)
+
+
+def test_postgresql_down(site: Site) -> None:
+    reader = Reader(site, "postgresql-down")
+    site.hands["docker compose start postgres"] = site.postgres.start
+    with site.a_run_at_work(30_001):
+        site.postgres.stop()
+    site.bench.mysql("UPDATE tbl_genie_genie SET genie_answer = 'Changed meanwhile.' WHERE id = 11")
+    reader.sees_the_symptom()
+    reader.does()
+    reader.sees_that_it_is_over()
+
+
+def test_mysql_down(site: Site) -> None:
+    reader = Reader(site, "mysql-down")
+    site.hands["docker compose start mysql"] = site.mysql.start
+    site.bench.mysql("UPDATE tbl_genie_genie SET genie_answer = 'Changed just before.' WHERE id = 12")
+    site.mysql.stop()
+    reader.sees_the_symptom()
+    reader.does()
+    reader.sees_that_it_is_over()
+
+
+def test_parity_fails(site: Site) -> None:
+    reader = Reader(site, "parity-fails")
+    site.bench.postgres("DELETE FROM genie_documents.documents WHERE key IN ('3', '4')")
+    site.bench.postgres(
+        "DELETE FROM genie_documents.vectors_1 v USING genie_documents.passages_1 p"
+        " WHERE p.key = '7' AND p.field = 'question' AND v.content_hash = p.content_hash"
+    )
+    site.launch("genie_documents_verify")
+    reader.sees_the_symptom()
+    reader.does()
+    reader.sees_that_it_is_over()
+
+
+def test_lag_grows(site: Site) -> None:
+    reader = Reader(site, "lag-grows")
+    site.type("dagster sensor stop ${INDEX}_reconcile -w workspace.yaml")
+    site.add_rows(50_001, 20, "lag")
+    site.type("vector-pipeline verify $INDEX")  # somebody looks, so that it is known
+    reader.sees_the_symptom()
+    reader.does()
+    reader.sees_that_it_is_over()
+
+
+def test_a_mass_deletion_is_held(site: Site) -> None:
+    reader = Reader(site, "a-mass-deletion-is-held")
+    site.add_rows(60_001, 200, "deleted")
+    site.sync()
+    site.bench.mysql("DELETE FROM tbl_genie_genie WHERE id BETWEEN 60001 AND 60200")
+    reader.sees_the_symptom()
+    reader.does()
+    reader.sees_that_it_is_over()
+
+
+def test_a_declaration_is_wrong(site: Site) -> None:
+    reader = Reader(site, "a-declaration-is-wrong")
+    site.bench.mysql("ALTER TABLE tbl_genie_genie MODIFY genie_questiondate DATE NULL")
+    reader.sees_the_symptom()
+    reader.does()
+    reader.sees_that_it_is_over()
+
+
+def test_a_run_was_killed(site: Site) -> None:
+    reader = Reader(site, "a-run-was-killed")
+    with site.a_run_at_work(70_001):
+        [run] = site.ui.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
+        os.kill(process_of(site.ui.instance, run.run_id), signal.SIGKILL)
+    reader.sees_the_symptom()
+    reader.sees_that_it_is_over()
+
+
+def test_restore_postgresql(site: Site) -> None:
+    reader = Reader(site, "restore-postgresql")
+    sensor = "${INDEX}_reconcile -w workspace.yaml"
+    site.hands["docker compose stop code daemon"] = lambda: site.type(f"dagster sensor stop {sensor}")
+    site.hands["docker compose start code daemon"] = lambda: site.type(f"dagster sensor start {sensor}")
+    reader.does("backup")
+    site.add_rows(80_001, 20, "after the backup")
+    site.sync()
+    reader.does("stop")
+    site.wait_until(lambda: not site.ui.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])))
+    for schema in ("genie_documents", "vector_pipeline"):
+        site.bench.postgres(f"DROP SCHEMA {schema} CASCADE")
+    reader.sees_the_symptom()
+    reader.does()
+    reader.sees_that_it_is_over()
+
+
+def test_disk_full(site: Site, volume: Volume) -> None:
+    if volume.problem is not None:
+        pytest.skip(f"A FULL DISK IS NOT TESTED: {volume.problem}")
+    reader = Reader(site, "disk-full")
+    volume.fill(leaving=MEGABYTE)
+    site.add_rows(40_001, 250, os.urandom(3_000).hex(" ", 4))
+    try:
+        reader.sees_the_symptom()
+        reader.does("room")
+    finally:
+        volume.make_room()
+    reader.does()
+    reader.sees_that_it_is_over()
