@@ -26,23 +26,6 @@ _DESCRIBED = {
     "metrics": metrics.describe,
 }
 _CHANGELOG = "changelog.md"
-# Pages that have their place in the navigation before they are written.
-_AWAITED = {"installing.md", "operations.md", "release.md"}
-
-
-def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Leaves out of the navigation what isn't there yet."""
-    missing = {page for page in _AWAITED if not Path(config.docs_dir, page).exists()}
-    config.nav = _without(config.nav, missing)
-    return config
-
-
-def _without(entries: Any, missing: set[str]) -> Any:
-    if isinstance(entries, list):
-        return [_without(entry, missing) for entry in entries if str(entry) not in missing]
-    if isinstance(entries, dict):
-        return {title: _without(below, missing) for title, below in entries.items()}
-    return entries
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

@@ -16,6 +16,7 @@ from documentation import http_api
 from documentation.command_line import commands
 from vector_pipeline.cli import main
 from vector_pipeline.core.spec import IndexSpec
+from vector_pipeline.orchestration.alerts import runbooks
 from vector_pipeline.serving.mcp.tools import TOOLS
 from vector_pipeline_tests.conftest import PROJECT
 from vector_pipeline_tests.documentation.blocks import DOCS
@@ -55,6 +56,16 @@ def text_of(site: Path, page: str) -> str:
 
 def missing(names: Sequence[str], text: str) -> list[str]:
     return [name for name in names if name not in text]
+
+
+def test_what_an_alert_says_to_do_is_there(site: Path) -> None:
+    rules = (PROJECT / "docker" / "prometheus" / "rules.yaml").read_text(encoding="utf-8")
+    named_by_rules = re.findall(r"runbook: docs/(\S+)", rules)
+    assert named_by_rules
+    for runbook in {*runbooks.CHECKS.values(), *runbooks.ERRORS.values(), runbooks.FAILING_RUNS, *named_by_rules}:
+        page, _, anchor = runbook.partition("#")
+        built = (site / page.replace(".md", ".html")).read_text(encoding="utf-8")
+        assert not anchor or f'id="{anchor}"' in built, runbook
 
 
 def test_pages_and_what_they_link_to_are_there(site: Path) -> None:
