@@ -1,7 +1,7 @@
 """What fails at the moment, by what Dagster's instance knows: checks, runs, and looks of sensors."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
@@ -37,22 +37,26 @@ def index_of(key: dg.AssetKey) -> str | None:
     return key.path[0] if len(key.path) > 1 else None
 
 
-def failing_checks(instance: dg.DagsterInstance, place: Place, before: Mapping[str, Trouble]) -> dict[str, Trouble]:
-    """The checks whose latest result is a failure. One that is being evaluated stays what it was."""
+def failing_checks(instance: dg.DagsterInstance, place: Place) -> dict[str, Trouble]:
+    """The checks whose latest result is a failure. One that is being evaluated is what it was last."""
     keys = place.check_keys
-    shown = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+    latest = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
     found: dict[str, Trouble] = {}
     for key in keys:
-        name = f"check {key.to_user_string()}"
-        record = shown.get(key)
-        if record is None:
-            continue
-        if record.status not in _KNOWN:
-            if name in before:
-                found[name] = before[name]
-        elif isinstance(record.evaluation, dg.AssetCheckEvaluation) and not record.evaluation.passed:
+        record = _evaluated(instance, key, latest.get(key))
+        if record and isinstance(record.evaluation, dg.AssetCheckEvaluation) and not record.evaluation.passed:
+            name = f"check {key.to_user_string()}"
             found[name] = _failing_check(name, key, record, record.evaluation, place)
     return found
+
+
+def _evaluated(
+    instance: dg.DagsterInstance, key: dg.AssetCheckKey, latest: AssetCheckExecutionRecord | None
+) -> AssetCheckExecutionRecord | None:
+    if latest is None or latest.status in _KNOWN:
+        return latest
+    history = instance.event_log_storage.get_asset_check_execution_history(key, limit=1, status=_KNOWN)
+    return next(iter(history), None)
 
 
 def _failing_check(

@@ -22,6 +22,8 @@ from vector_pipeline.orchestration.alerts.trouble import Memory, Trouble
 _OVERLAP_SECONDS = 300.0
 # Of partitions that fail: the cursor holds their names.
 _MOST_PARTITIONS = 1000
+# Of one run that fail: they say what has to go well before it is over.
+_MOST_STEPS = 100
 # Whoever starts a job by hand sees how it ends; of these, nobody does.
 _UNWATCHED = (SCHEDULE_NAME_TAG, SENSOR_NAME_TAG, BACKFILL_ID_TAG, PARENT_RUN_ID_TAG)
 _INDEX_TAG = "vector/index"
@@ -32,8 +34,8 @@ def look_at_runs(
 ) -> tuple[Memory, dict[str, Trouble]]:
     """The memory with the runs that ended since, and the troubles with runs as they are now.
 
-    What partitioned assets fail at is over when each partition that failed has been materialised since; all else when a
-    run of the same succeeds.
+    What partitioned assets fail at is over when each partition that failed has been materialised since; what other
+    assets fail at when they have been, by whatever run; all else when a run of the same succeeds.
     """
     failing = {key: trouble for key, trouble in memory.troubles.items() if key.startswith("run ")}
     since = memory.runs_until if memory.runs_until is not None else now
@@ -45,8 +47,7 @@ def look_at_runs(
             continue
         key = f"run {_subject(run)}"
         if run.status is dg.DagsterRunStatus.SUCCESS:
-            if not _partitioned(run, place):
-                failing.pop(key, None)
+            failing = {failed: _after_success(trouble, run) for failed, trouble in failing.items()}
         elif _is_to_be_told(run):
             failing[key] = _trouble(instance, key, record, place)
     seen = memory.model_copy(update={"runs_until": now, "runs_seen": tuple(recent)})
@@ -90,13 +91,40 @@ def _subject(run: dg.DagsterRun) -> str:
     """What a run is of: two runs of the same subject do the same, for other partitions maybe."""
     if not run.job_name.startswith("__"):
         return run.job_name
-    assets = sorted(key.to_user_string() for key in run.asset_selection or ())
     checks = sorted(key.to_user_string() for key in run.asset_check_selection or ())
-    return ", ".join(assets or checks) or run.job_name
+    return ", ".join(_assets(run) or checks) or run.job_name
 
 
-def _partitioned(run: dg.DagsterRun, place: Place) -> list[dg.AssetKey]:
-    return partitioned_assets(place, run.asset_selection or ())
+def _assets(run: dg.DagsterRun) -> list[str]:
+    return sorted(key.to_user_string() for key in run.asset_selection or ())
+
+
+def _partitioned(run: dg.DagsterRun, place: Place) -> list[str]:
+    return [key.to_user_string() for key in partitioned_assets(place, run.asset_selection or ())]
+
+
+def _after_success(trouble: Trouble, run: dg.DagsterRun) -> Trouble:
+    well = {_subject(run), *_assets(run)}
+    return trouble.model_copy(update={"waiting": tuple(name for name in trouble.waiting if name not in well)})
+
+
+def _waiting(instance: dg.DagsterInstance, run: dg.DagsterRun, place: Place) -> tuple[str, ...]:
+    """What else than partitions a run failed at: assets without any, and what is no asset, such as a check that raised,
+    by the run's subject."""
+    if not run.asset_selection:
+        return (_subject(run),)
+    others = sorted(set(_assets(run)) - set(_partitioned(run, place)))
+    failed = {event.step_key for event in _failures(instance, run.run_id, dg.DagsterEventType.STEP_FAILURE)}
+    if not failed:  # its process has ended: nobody has noted where it was
+        return tuple(others)
+    partitions = {_step_of(name) for name in _partitioned(run, place)}
+    steps = {_step_of(name): name for name in others}
+    return tuple(sorted({steps.get(step or "", _subject(run)) for step in failed - partitions}))
+
+
+def _step_of(asset: str) -> str:
+    """The step that makes an asset, as Dagster names it."""
+    return dg.AssetKey.from_user_string(asset).to_python_identifier()
 
 
 def _trouble(instance: dg.DagsterInstance, key: str, record: RunRecord, place: Place) -> Trouble:
@@ -112,16 +140,16 @@ def _trouble(instance: dg.DagsterInstance, key: str, record: RunRecord, place: P
         since=_end(record),
         path=f"/runs/{run.run_id}",
         runbook=runbook,
-        assets=tuple(asset.to_user_string() for asset in _partitioned(run, place)),
+        assets=tuple(_partitioned(run, place)),
+        waiting=_waiting(instance, run, place),
     )
 
 
 def _kinds_of_error(instance: dg.DagsterInstance, run_id: str) -> list[str]:
     """The names of the errors that ended a run, the first cause first. Their words may be a provider's, or a row's."""
     for kind in (dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE):
-        for record in instance.get_records_for_run(run_id, of_type=kind, limit=1).records:
-            event = record.event_log_entry.dagster_event
-            error: SerializableErrorInfo | None = getattr(event and event.event_specific_data, "error", None)
+        for event in _failures(instance, run_id, kind):
+            error: SerializableErrorInfo | None = getattr(event.event_specific_data, "error", None)
             names: list[str] = []
             while error is not None:
                 if error.cls_name:
@@ -132,17 +160,30 @@ def _kinds_of_error(instance: dg.DagsterInstance, run_id: str) -> list[str]:
     return []
 
 
+def _failures(instance: dg.DagsterInstance, run_id: str, kind: dg.DagsterEventType) -> list[dg.DagsterEvent]:
+    records = instance.get_records_for_run(run_id, of_type=kind, limit=_MOST_STEPS).records
+    return [event for record in records if (event := record.event_log_entry.dagster_event) is not None]
+
+
 def _still_failing(instance: dg.DagsterInstance, place: Place, failing: Mapping[str, Trouble]) -> dict[str, Trouble]:
-    """These less those whose partitions have all been materialised since, or that this location no longer has."""
+    """These less what has gone well since, or what this location no longer has."""
     still: dict[str, Trouble] = {}
     for key, trouble in failing.items():
-        if not trouble.assets:
-            still[key] = trouble
-            continue
+        waiting = tuple(name for name in trouble.waiting if _is_there(name, place))
         assets = partitioned_assets(place, map(dg.AssetKey.from_user_string, trouble.assets))
         failed, unfinished = unfinished_partitions(instance, assets)
         # One that failed and is being tried again is not well before that run has ended well.
         left = sorted(failed | (unfinished & set(trouble.partitions)))
-        if left:
-            still[key] = trouble.model_copy(update={"partitions": tuple(left[:_MOST_PARTITIONS])})
+        if waiting or left:
+            now = {"partitions": tuple(left[:_MOST_PARTITIONS]), "waiting": waiting}
+            still[key] = trouble.model_copy(update=now)
     return still
+
+
+def _is_there(subject: str, place: Place) -> bool:
+    """Whether the location has any of the assets or checks, or the job, that a run was of."""
+    if place.repository.has_job(subject):
+        return True
+    assets = {key.to_user_string() for key in place.repository.asset_graph.get_all_asset_keys()}
+    checks = {key.to_user_string() for key in place.check_keys}
+    return not (assets | checks).isdisjoint(subject.split(", "))

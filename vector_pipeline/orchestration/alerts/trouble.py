@@ -30,6 +30,8 @@ class Trouble(BaseModel):
         runbook: page and anchor within docs/; "" for that of the runbooks.
         assets, partitions: partitioned assets of a run that failed, and which of their partitions do, as Dagster names
             them.
+        waiting: of a run that failed: the assets without partitions, or the run's subject, that have to go well before
+            it is over.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -44,6 +46,13 @@ class Trouble(BaseModel):
     runbook: str = ""
     assets: tuple[str, ...] = ()
     partitions: tuple[str, ...] = ()
+    waiting: tuple[str, ...] = ()
+
+    def going_on(self, before: Trouble | None) -> Trouble:
+        """As what failed before and fails still: since then, and as serious as it ever was."""
+        if before is None:
+            return self
+        return self.model_copy(update={"since": before.since, "serious": self.serious or before.serious})
 
 
 class News(BaseModel):
@@ -105,16 +114,17 @@ class Memory(BaseModel):
         return self.model_copy(update={"channels": channels})
 
     def with_troubles(self, found: Mapping[str, Trouble], now: float) -> Memory:
-        """With what fails now in place of what failed before; all channels are to be told the difference."""
-        begun = [found[key] for key in found.keys() - self.troubles.keys()]
+        """With what fails now in place of what failed before; all channels are to be told the difference, and what was
+        a warning and is serious now."""
+        troubles = {key: trouble.going_on(self.troubles.get(key)) for key, trouble in found.items()}
+        begun = [trouble for key, trouble in troubles.items() if self._is_news(key, trouble)]
         ended = [self.troubles[key] for key in self.troubles.keys() - found.keys()]
         channels = {name: _to_be_told(channel, begun, ended, now) for name, channel in self.channels.items()}
-        # What goes on failing keeps the moment at which it began.
-        troubles = {
-            key: trouble.model_copy(update={"since": self.troubles[key].since}) if key in self.troubles else trouble
-            for key, trouble in found.items()
-        }
         return self.model_copy(update={"troubles": troubles, "channels": channels})
+
+    def _is_news(self, key: str, trouble: Trouble) -> bool:
+        before = self.troubles.get(key)
+        return before is None or (trouble.serious and not before.serious)
 
 
 def _to_be_told(channel: Channel, begun: Iterable[Trouble], ended: Iterable[Trouble], now: float) -> Channel:

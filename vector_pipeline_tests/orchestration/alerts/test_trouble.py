@@ -75,3 +75,13 @@ def test_a_channel_that_refuses_three_times_is_told_of_by_the_others() -> None:
 def test_a_channel_that_is_set_up_later_is_told_what_fails_then() -> None:
     memory = told(remembering("Slack").with_troubles({"parity": PARITY}, 0.0), "Slack")
     assert untold(memory.with_channels(["Slack", "e-mail"]), "e-mail") == {"parity": False}
+
+
+def test_a_warning_that_becomes_serious_is_told_again_and_once() -> None:
+    warning = PARITY.model_copy(update={"serious": False})
+    memory = told(remembering("Slack").with_troubles({"parity": warning}, 100.0), "Slack")
+    memory = memory.with_troubles({"parity": PARITY.model_copy(update={"since": 130.0})}, 130.0)
+    [news] = memory.channels["Slack"].untold.values()
+    assert (news.trouble.serious, news.trouble.since, news.over_at) == (True, 100.0, None)
+    memory = told(memory, "Slack").with_troubles({"parity": warning}, 160.0)
+    assert untold(memory.with_troubles({"parity": PARITY}, 190.0), "Slack") == {}
