@@ -64,7 +64,7 @@ def test_what_clients_read_is_always_answered(tool: str, names: set[str]) -> Non
     assert names - {"success"} <= set(schema["required"])
 
 
-@pytest.mark.parametrize(("place", "names"), WITHIN.items(), ids=" ".join)
+@pytest.mark.parametrize(("place", "names"), WITHIN.items(), ids=[" ".join(place) for place in WITHIN])
 def test_so_are_the_parts_of_answers(place: tuple[str, str], names: set[str]) -> None:
     tool, part = place
     schema = answer_of(tool)
