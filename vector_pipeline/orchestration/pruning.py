@@ -138,13 +138,15 @@ class _Pruner:
         """Returns how many runs were removed, and how many past their time had to stay."""
         needed = self._runs_with_the_latest() | self._roots_of_retries()
         backfills = self._backfills_under_way()
-        limit, days = self.retention.runs, self.retention.runs_days
-        too_many = self.instance.get_runs_count() - limit if limit else 0
-        oldest = self.now - timedelta(days=days) if days else None
+        first_kept, oldest = self._first_of_the_newest(), self._oldest()
         removed = kept = 0
         for record in self._finished_runs():
-            if self.is_late() or not (removed < too_many or (oldest is not None and _ended(record) < oldest)):
+            one_too_many = record.storage_id < first_kept
+            if self.is_late() or not (one_too_many or _in_utc(record.create_timestamp) < oldest):
                 break
+            # One that took long stays for its time, and those that began after it need not.
+            if not one_too_many and _ended(record) >= oldest:
+                continue
             run = record.dagster_run
             if run.run_id in needed or run.tags.get(BACKFILL_ID_TAG) in backfills:
                 kept += 1
@@ -152,6 +154,18 @@ class _Pruner:
             self._remove(run.run_id)
             removed += 1
         return removed, kept
+
+    def _first_of_the_newest(self) -> int:
+        """The place in the storage of the oldest of as many runs as are kept: those that have to stay besides take no
+        room of theirs."""
+        newest = self.instance.get_run_ids(limit=self.retention.runs) if self.retention.runs else []
+        first = self.instance.get_run_record_by_id(newest[-1]) if newest else None
+        return first.storage_id if first is not None else 0
+
+    def _oldest(self) -> datetime:
+        """When a run has to have ended to be kept."""
+        days = self.retention.runs_days
+        return self.now - timedelta(days=days) if days else datetime.min.replace(tzinfo=UTC)
 
     def _finished_runs(self) -> Iterator[RunRecord]:
         """Oldest first. A page is read before the runs of the one before are removed: its last is the next one's
@@ -166,10 +180,12 @@ class _Pruner:
             page = following
 
     def _remove(self, run_id: str) -> None:
-        self.instance.delete_run(run_id)
+        """The run last, by which all else of it is found again if this breaks off."""
         self.instance.compute_log_manager.delete_logs(prefix=[run_id])
         with self.storage.index_connection() as connection:
             connection.execute(_CHECKS.delete().where(_CHECKS.c.run_id == run_id))
+        self.storage.delete_events(run_id)
+        self.instance.run_storage.delete_run(run_id)
         if isinstance(self.storage, SqliteEventLogStorage):
             file = self.storage.path_for_shard(run_id)
             for ending in ("", "-wal", "-shm"):
@@ -244,7 +260,11 @@ def _ended(record: RunRecord) -> datetime:
     """When a run ended, or, where nobody noted it, was last heard of."""
     if record.end_time is not None:
         return datetime.fromtimestamp(record.end_time, UTC)
-    return record.update_timestamp.replace(tzinfo=record.update_timestamp.tzinfo or UTC)
+    return _in_utc(record.update_timestamp)
+
+
+def _in_utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=moment.tzinfo or UTC)
 
 
 def _latest_events() -> db.Select[tuple[int]]:

@@ -171,3 +171,43 @@ def test_the_environment_says_how_long_and_a_wrong_number_is_named() -> None:
     assert read_retention({"VECTOR_PIPELINE_KEEP_RUNS_DAYS": "7"}) == Retention(runs_days=7)
     with pytest.raises(ConfigurationError, match="VECTOR_PIPELINE_KEEP_EVENTS_DAYS"):
         read_retention({"VECTOR_PIPELINE_KEEP_EVENTS_DAYS": "a while"})
+
+
+def test_a_run_that_took_long_keeps_no_others_from_being_removed(instance: dg.DagsterInstance) -> None:
+    instance.add_dynamic_partitions("ranges", ["a"])
+    long = instance.create_run_for_job(dg.GraphDefinition(name="long").to_job())
+    for _ in range(3):
+        run(instance, "a")
+    day = timedelta(days=1).total_seconds()
+    ended = dg.DagsterEvent(dg.DagsterEventType.RUN_FAILURE.value, "long")
+    instance.run_storage.handle_run_event(long.run_id, ended, datetime.now(UTC) + timedelta(seconds=39 * day))
+    assert prune_later(instance).runs == 2
+    assert instance.get_run_by_id(long.run_id) is not None
+
+
+def test_runs_that_have_to_stay_leave_room_for_as_many_others_as_are_kept(instance: dg.DagsterInstance) -> None:
+    partitions = ["a", "b", "c", "d"]
+    instance.add_dynamic_partitions("ranges", [*partitions, "e"])
+    needed = [run(instance, partition) for partition in partitions]
+    others = [run(instance, "e") for _ in range(4)]
+    pruned = prune_later(instance, Retention(runs=3), timedelta(hours=2))
+    assert {one.run_id for one in instance.get_runs()} == {*needed, *others[-3:]}
+    assert (pruned.runs, pruned.kept_for_latest) == (1, 4)
+
+
+def test_a_run_whose_removal_breaks_off_is_removed_the_next_time(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance.add_dynamic_partitions("ranges", ["a"])
+    earlier, latest = run(instance, "a"), run(instance, "a")
+
+    def break_off(run_id: str) -> None:
+        raise ConnectionError(f"the database is gone, with run {run_id}")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(instance.event_log_storage, "delete_events", break_off)
+        with pytest.raises(ConnectionError):
+            prune_later(instance)
+    prune_later(instance)
+    assert {one.run_id for one in instance.get_runs()} == {latest}
+    assert not instance.all_logs(earlier)
