@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass
 
 import dagster as dg
+from dagster._core.storage.tags import MAX_RETRIES_TAG
 
 from vector_pipeline.core.documents.declared import searched_fields
 from vector_pipeline.declarations import Declaration
@@ -42,3 +43,10 @@ class IndexContext:
     @property
     def run_tags(self) -> dict[str, str]:
         return {"vector/index": self.prefix}
+
+    @property
+    def decision_tags(self) -> dict[str, str]:
+        """Of runs by which somebody decides, on what is to be seen at that moment. Dagster must not start them again if
+        their process is killed: the decision may have been carried out, and would meet another state, such as a roll
+        back of the roll back."""
+        return self.run_tags | {MAX_RETRIES_TAG: "0"}

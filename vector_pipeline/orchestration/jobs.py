@@ -108,7 +108,7 @@ def build_deletion_jobs(index: IndexContext) -> list[dg.JobDefinition]:
     @dg.job(
         name=f"{index.prefix}_approve_deletions",
         description=f"Lets the held mass deletion of index {name} be carried out.",
-        tags=index.run_tags,
+        tags=index.decision_tags,
         executor_def=dg.in_process_executor,
     )
     def approve_deletions() -> None:
@@ -117,7 +117,7 @@ def build_deletion_jobs(index: IndexContext) -> list[dg.JobDefinition]:
     @dg.job(
         name=f"{index.prefix}_reject_deletions",
         description=f"Keeps what a held mass deletion would take from index {name}, until the source has it again.",
-        tags=index.run_tags,
+        tags=index.decision_tags,
         executor_def=dg.in_process_executor,
     )
     def reject_deletions() -> None:

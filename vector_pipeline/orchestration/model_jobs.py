@@ -35,7 +35,7 @@ def build_accept_model_job(index: IndexContext) -> dg.JobDefinition:
         name=f"{index.prefix}_accept_model",
         description=f"Takes the vectors that the model of index {name} gives now as the measure of `model_drift`, so "
         "that embedding goes on. What is stored stays as it is.",
-        tags=index.run_tags,
+        tags=index.decision_tags,
         executor_def=dg.in_process_executor,
     )
     def accept_model() -> None:

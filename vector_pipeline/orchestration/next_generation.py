@@ -165,7 +165,7 @@ def build_generation_jobs(index: IndexContext) -> list[dg.JobDefinition]:
         name=f"{index.prefix}_switch_generation",
         description=f"Approves the generation of index {name} that is declared: it is served once it is complete, also "
         "if it was rolled back before or its model refuses texts.",
-        tags=index.run_tags,
+        tags=index.decision_tags,
         executor_def=dg.in_process_executor,
     )
     def switch_generation() -> None:
@@ -174,7 +174,7 @@ def build_generation_jobs(index: IndexContext) -> list[dg.JobDefinition]:
     @dg.job(
         name=f"{index.prefix}_roll_back",
         description=f"Serves the generation of index {name} that was served before this one, with the next search.",
-        tags=index.run_tags,
+        tags=index.decision_tags,
         executor_def=dg.in_process_executor,
     )
     def roll_back() -> None:
