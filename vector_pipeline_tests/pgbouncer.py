@@ -27,9 +27,19 @@ PROGRAM = "VECTOR_PIPELINE_PGBOUNCER"
 
 @contextmanager
 def pgbouncer(
-    target: TargetSettings, mode: Literal["session", "transaction"], folder: Path, *, takes_options: bool = True
+    target: TargetSettings,
+    mode: Literal["session", "transaction"],
+    folder: Path,
+    *,
+    takes_options: bool = True,
+    goes_round: int = 0,
 ) -> Iterator[TargetSettings]:
-    """Leads to the target. `takes_options`: it passes over the options that a client gives, rather than refuse them."""
+    """Leads to the target.
+
+    Args:
+        takes_options: it passes over the options that a client gives, rather than refuse them.
+        goes_round: keeps so many sessions, and gives each transaction the next one.
+    """
     program = os.environ.get(PROGRAM) or shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
     if program is None:
         pytest.skip(f"NOT TESTED: there is no pgbouncer here; {PROGRAM} may name one")
@@ -47,6 +57,7 @@ def pgbouncer(
         f"pool_mode = {mode}",
         f"logfile = {folder / 'pgbouncer.log'}",
         *(["ignore_startup_parameters = options"] if takes_options else []),
+        *(["server_round_robin = 1", f"min_pool_size = {goes_round}"] if goes_round else []),
     ]
     (folder / "users").write_text(f'"{target.user}" "{target.password}"\n')
     (folder / "pgbouncer.ini").write_text("\n".join(settings) + "\n")

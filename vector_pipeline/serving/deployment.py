@@ -33,7 +33,7 @@ from vector_pipeline.core.search.query_vector import ProvidersAsBuilt
 from vector_pipeline.core.search.request import SearchRequest, SimilarRequest
 from vector_pipeline.core.search.searcher import Searcher
 from vector_pipeline.core.search.served import read_served
-from vector_pipeline.core.settings import Settings, read_search_target
+from vector_pipeline.core.settings import Settings, TargetSettings, read_search_target
 from vector_pipeline.core.source import connection as source_connection
 from vector_pipeline.core.spec import IndexSpec, SearchMode
 from vector_pipeline.core.store import connection as store_connection
@@ -100,8 +100,9 @@ class Deployment:
         self._searchers: dict[str, tuple[IndexSpec, Searcher]] = {}
         self._borrowed = threading.local()
         waiting = self.serving.waiting_seconds
+        self._search_target = read_search_target(settings.target)
         self.search_pool = TargetPool(
-            read_search_target(settings.target),
+            self._search_target,
             "vector-pipeline search",
             self.serving.search_threads + WORD_THREADS,
             waiting,
@@ -172,7 +173,7 @@ class Deployment:
         Raises:
             TargetUnavailableError: there is none to be had.
         """
-        with self._in_our_words(), self.pool.connection() as connection:
+        with self._in_our_words(self.settings.target), self.pool.connection() as connection:
             yield connection
 
     @contextmanager
@@ -337,7 +338,7 @@ class Deployment:
         declaration.refuse_if_wrong()
         with ExitStack() as closing:
             search = closing.enter_context(observed_search(name, mode or declaration.spec.search.mode, queries))
-            closing.enter_context(self._in_our_words())
+            closing.enter_context(self._in_our_words(self._search_target))
             with search.waiting():
                 connection = closing.enter_context(self.search_pool.connection())
             closing.enter_context(traced_statements(connection))
@@ -379,8 +380,8 @@ class Deployment:
             return self._providers[key]
 
     @contextmanager
-    def _in_our_words(self) -> Iterator[None]:
+    def _in_our_words(self, target: TargetSettings) -> Iterator[None]:
         try:
             yield
         except psycopg.Error as error:
-            raise store_connection.target_error(self.settings.target, error) from None
+            raise store_connection.target_error(target, error) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -13,7 +14,9 @@ from vector_pipeline.core.doctor import diagnose
 from vector_pipeline.core.errors import TargetUnavailableError
 from vector_pipeline.core.settings import SourceSettings, TargetSettings
 from vector_pipeline.core.store import connection as store_connection
+from vector_pipeline.embedded.ports import choose_port
 from vector_pipeline_tests.pgbouncer import pgbouncer
+from vector_pipeline_tests.servers import postgres
 from vector_pipeline_tests.serving.serving import contract_spec, live_server
 from vector_pipeline_tests.workbench import Workbench
 
@@ -47,6 +50,16 @@ def test_a_sync_by_way_of_a_pooler_in_transaction_mode_is_refused_with_the_way_o
         replace(bench, target=pooled).sync(contract_spec())
 
 
+def test_a_pooler_that_goes_round_its_sessions_is_found_as_well(bench: Workbench, tmp_path: Path) -> None:
+    count = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = ''"
+    with pgbouncer(bench.target, "transaction", tmp_path, goes_round=12) as pooled, closing(postgres(pooled)) as first:
+        first.execute("SELECT 1")
+        while bench.postgres(count)[0][0] < 12:
+            time.sleep(0.05)
+        with pytest.raises(TargetUnavailableError, match="PG_SEARCH_HOST"):
+            store_connection.connect(pooled)
+
+
 def test_a_sync_by_way_of_a_pooler_in_session_mode_works(bench: Workbench, tmp_path: Path) -> None:
     with pgbouncer(bench.target, "session", tmp_path) as pooled:
         behind = replace(bench, target=pooled)
@@ -57,6 +70,11 @@ def test_a_sync_by_way_of_a_pooler_in_session_mode_works(bench: Workbench, tmp_p
             assert index.verify().equal
         with closing(store_connection.connect(pooled)) as connection:
             assert connection.execute("SHOW timezone").fetchone() == ("UTC",)
+
+
+def test_a_way_for_searches_that_leads_nowhere_is_named(bench: Workbench) -> None:
+    with pytest.raises(TargetUnavailableError, match="PG_SEARCH_PORT"):
+        store_connection.connect(replace(bench.target, port=choose_port(), pooled=True))
 
 
 def test_the_doctor_tells_of_a_pooler_that_shares_sessions(bench: Workbench, tmp_path: Path) -> None:

@@ -142,9 +142,10 @@ def target_error(settings: TargetSettings, error: psycopg.Error) -> VectorPipeli
 def _unavailable(settings: TargetSettings, reason: str) -> TargetUnavailableError:
     if "startup parameter" in reason:
         return pooling.pooler_in_between(_who(settings))
+    where = "PG_SEARCH_HOST, PG_SEARCH_PORT" if settings.pooled else "PG_HOST, PG_PORT"
     return TargetUnavailableError(
-        f"{_who(settings)}: {without_secrets(reason, [settings.password])}; check that it runs and that PG_HOST, "
-        "PG_PORT, PG_USER, PG_PASSWORD and PGVECTOR_DB_NAME are right"
+        f"{_who(settings)}: {without_secrets(reason, [settings.password])}; check that it runs and that {where}, "
+        "PG_USER, PG_PASSWORD and PGVECTOR_DB_NAME are right"
     )
 
 

@@ -14,7 +14,7 @@ import psycopg
 from vector_pipeline.core.errors import TargetUnavailableError
 from vector_pipeline.core.settings import TargetSettings
 
-# A pooler that goes round its sessions may give a second client another one at first.
+# A second client is given another session at first where one happens to be free.
 _LOOKS = 3
 
 
@@ -32,7 +32,7 @@ def refuse_shared_session(
     # A pooler tells a number of its own as the process: it is one. In session mode two clients have two processes.
     for _ in range(_LOOKS):
         with closing(connect()) as other:
-            if _process(other) in {own, _process(connection)}:
+            if _process(other) == own or _process(connection) != own:
                 raise pooler_in_between(f"PostgreSQL at {settings.host}:{settings.port}")
 
 
