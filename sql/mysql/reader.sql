@@ -8,8 +8,10 @@ SET @statement = CONCAT('CREATE USER IF NOT EXISTS ', @named, ' IDENTIFIED BY ',
 PREPARE made FROM @statement;
 EXECUTE made;
 
--- SHOW VIEW: an index over a view is told which columns it has, and why not where it can't be read.
-SET @statement = CONCAT('GRANT SELECT, SHOW VIEW ON `', REPLACE(@rows, '`', '``'), '`.* TO ', @named);
+-- SHOW VIEW: an index over a view is told which columns it has, and why not where it can't be read. In the name of a
+-- database _ and % stand for others as well, unless a backslash (character 92) is before them.
+SET @literal = REPLACE(REPLACE(@rows, '_', CONCAT(CHAR(92), '_')), '%', CONCAT(CHAR(92), '%'));
+SET @statement = CONCAT('GRANT SELECT, SHOW VIEW ON `', REPLACE(@literal, '`', '``'), '`.* TO ', @named);
 PREPARE made FROM @statement;
 EXECUTE made;
 DEALLOCATE PREPARE made;

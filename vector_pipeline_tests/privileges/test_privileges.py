@@ -91,6 +91,20 @@ def test_the_reader_may_change_nothing(least: Workbench) -> None:
         least.mysql("SELECT * FROM mysql.user")
 
 
+def test_the_reader_reads_no_database_whose_name_differs_where_an_underscore_is(mysql_database: SourceSettings) -> None:
+    other = mysql_database.database.replace("_", "x")
+    assert other != mysql_database.database
+    with mysql_administrator(mysql_database) as connection, connection.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {other}")
+        try:
+            with account(mysql_database, "reader.sql") as reader, mysql_administrator(reader) as session:
+                session.select_db(mysql_database.database)
+                with pytest.raises(pymysql.OperationalError, match="denied"):
+                    session.select_db(other)
+        finally:
+            cursor.execute(f"DROP DATABASE {other}")
+
+
 def test_the_scripts_give_what_the_binary_log_takes(mysql_database: SourceSettings) -> None:
     with (
         account(mysql_database, "reader.sql", "binlog.sql") as reader,
@@ -107,7 +121,8 @@ def test_a_table_that_may_not_be_read_is_named(full: Workbench) -> None:
     full.sync(spec())
     with account(full.source, "reader.sql") as reader:
         with mysql_administrator(full.source) as connection, connection.cursor() as cursor:
-            cursor.execute(f"REVOKE SELECT ON {full.source.database}.* FROM {reader.user}@'%'")
+            granted = full.source.database.replace("_", r"\_")
+            cursor.execute(f"REVOKE SELECT ON `{granted}`.* FROM {reader.user}@'%'")
             cursor.execute(f"CREATE TABLE {full.source.database}.other (id INT)")
             cursor.execute(f"GRANT SELECT ON {full.source.database}.other TO {reader.user}@'%'")
         with pytest.raises(IndexSpecError, match=r"faq that this user may read; .* GRANT SELECT on it"):
