@@ -15,6 +15,7 @@ from benchmarks.celery_cluster import Cluster, celery_cluster
 from vector_pipeline.core.embedding.requesting import HARMLESS_TEXT
 from vector_pipeline.orchestration.celery_launcher import WORKER_TAG
 from vector_pipeline_tests.components.declared import faq_attributes
+from vector_pipeline_tests.deployment.compose_file import DOCKER, read_file
 from vector_pipeline_tests.machines import Machine
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.workbench import Workbench
@@ -34,6 +35,21 @@ ATTRIBUTES = faq_attributes(
 )
 # Of the killed run Dagster learns within the two times that the configuration names, and of what is queued each second.
 STEP_WITHIN = 600.0
+
+
+def test_no_more_runs_are_launched_than_the_workers_take_at_once() -> None:
+    """One that waits in the broker is failed as if its worker had died."""
+    worker = read_file(DOCKER / "compose.celery.yaml")["services"]["worker"]
+    [slots] = [word for word in worker["command"] if word.startswith("--concurrency=")]
+    taken = default_of(slots) * default_of(worker["deploy"]["replicas"])
+    runs = read_file(DOCKER / "dagster.celery.yaml")["concurrency"]["runs"]
+    assert runs["max_concurrent_runs"] == taken
+    assert all(limit["limit"] < taken for limit in runs["tag_concurrency_limits"])
+
+
+def default_of(variable: str) -> int:
+    """2 of ${VECTOR_PIPELINE_WORKERS:-2}."""
+    return int(variable.rpartition(":-")[2].removesuffix("}"))
 
 
 @pytest.mark.long

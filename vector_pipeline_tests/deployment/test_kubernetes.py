@@ -42,13 +42,12 @@ def code_location(values: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def test_limits_are_those_of_the_workers_on_hosts(values: dict[str, Any]) -> None:
+def test_limits_are_of_what_those_of_the_workers_on_hosts_are(values: dict[str, Any]) -> None:
     instance, concurrency = read_file(DOCKER / "dagster.celery.yaml"), values["concurrency"]
-    runs = instance["concurrency"]["runs"]
-    assert concurrency["runs"] == {
-        "maxConcurrentRuns": runs["max_concurrent_runs"],
-        "tagConcurrencyLimits": runs["tag_concurrency_limits"],
-    }
+    runs, jobs = instance["concurrency"]["runs"], concurrency["runs"]
+    of_workers, of_jobs = runs["tag_concurrency_limits"], jobs["tagConcurrencyLimits"]
+    assert [limit | {"limit": 0} for limit in of_jobs] == [limit | {"limit": 0} for limit in of_workers]
+    assert all(limit["limit"] < jobs["maxConcurrentRuns"] for limit in of_jobs)
     assert concurrency["pools"]["granularity"] == instance["concurrency"]["pools"]["granularity"]
     assert concurrency["pools"]["defaultLimit"] == instance["concurrency"]["pools"]["default_limit"]
     assert values["dagsterDaemon"]["runRetries"]["maxRetries"] == instance["run_retries"]["max_retries"]
