@@ -21,6 +21,7 @@ from benchmarks import (
     search,
     serving,
     throughput,
+    user_interface,
 )
 from benchmarks.figures import Findings
 from benchmarks.guardian import guarded
@@ -39,6 +40,8 @@ BENCHMARKS: Mapping[str, Callable[[Workplace], Findings]] = {
     "scale_out": scale_out.measure,
     "latency": latency.measure,
     "latency_binlog": latency.measure_with_binlog,
+    "user_interface": user_interface.measure,
+    "user_interface_files": user_interface.measure_in_files,
 }
 
 
