@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from vector_pipeline_tests.dagster_instances import FreshStorage
 from vector_pipeline_tests.operations.site import Site, site_in
 from vector_pipeline_tests.operations.volume import Volume, small_volume
 
@@ -21,9 +22,15 @@ def volume(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Volume]:
 
 
 @pytest.fixture(scope="package")
-def site(tmp_path_factory: pytest.TempPathFactory, volume: Volume) -> Iterator[Site]:
+def site(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    volume: Volume,
+    fresh_dagster_storage: FreshStorage,
+) -> Iterator[Site]:
     """It runs, with 250 rows in step."""
-    with site_in(tmp_path_factory.mktemp("site"), volume.path / "postgres") as site:
+    folder = tmp_path_factory.mktemp("site")
+    with fresh_dagster_storage(request) as storage, site_in(folder, storage, volume.path / "postgres") as site:
         site.add_rows(1, 250)
         site.sync()
         yield site

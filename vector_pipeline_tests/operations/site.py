@@ -22,6 +22,7 @@ from vector_pipeline.embedded.postgres import binaries
 from vector_pipeline.serving.dagster_client import DagsterClient
 from vector_pipeline_tests.components.declared import written
 from vector_pipeline_tests.conftest import PROJECT
+from vector_pipeline_tests.dagster_instances import DagsterStorage, new_home_of_processes
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.operations.runbooks import block_of
 from vector_pipeline_tests.operations.user_interface import UserInterface
@@ -146,12 +147,10 @@ class Site:
 
 
 @contextmanager
-def site_in(folder: Path, postgres_folder: Path | None = None) -> Iterator[Site]:
+def site_in(folder: Path, storage: DagsterStorage, postgres_folder: Path | None = None) -> Iterator[Site]:
     """Brings it up; nothing of it outlives the block."""
     project = _project(folder / "project")
-    home = folder / "home"
-    home.mkdir()
-    shutil.copy(PROJECT / "dagster.yaml", home)
+    home = new_home_of_processes(folder / "home", storage)
     with ExitStack() as running:
         provider = running.enter_context(MisbehavingProvider(dimensions=64))
         postgres, target = running.enter_context(stoppable_postgres(postgres_folder or folder / "postgres"))
