@@ -1,7 +1,7 @@
 """A history as production writes it: an index loaded range by range, changed many times since, and proven now and then.
 
-All runs are real ones, in this process, as `vector-pipeline sync` makes them. A daemon's differ by some ten events of
-queue and launcher each.
+All runs are real ones, in this process, as the reconciling sensor requests them. A daemon's differ by some ten events
+of queue and launcher each.
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ from psycopg import sql
 from benchmarks.dagster_daemon import settings_as_environment
 from benchmarks.workplace import Workplace, fill_faq, questions
 from vector_pipeline.core.spec import IndexSpec
-from vector_pipeline.declarations import Declaration
-from vector_pipeline.orchestration.in_process import sync_in_process
 from vector_pipeline.orchestration.pools import set_pool_limits
 from vector_pipeline_tests.components.declared import faq_attributes
 from vector_pipeline_tests.dagster_instances import PASSWORD_VARIABLE, InPostgres
@@ -42,10 +40,13 @@ DECLARED: Mapping[str, Any] = faq_attributes(
     INDEX,
     range_size=ROWS_PER_PARTITION,
     search={"threshold": -1.0},
-    automation={"paused": True, "ranges_per_run": 50},  # nobody but the benchmark starts runs
+    automation={"ranges_per_run": 50},
 )
 # A run writes so many events at a time, or the load of 1,000 partitions takes minutes.
 _BATCHED = {"DAGSTER_EVENT_BATCH_SIZE": "200"}
+# Dagster connects anew for each statement, unless it is told that it serves the UI: half of the time of a short run.
+_KEPT_CONNECTIONS = {"statement_timeout": 60_000, "pool_recycle": 3_600, "max_overflow": 20}
+_TICKS_TO_SETTLE = 50
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,8 @@ def storage_in_postgres(place: Workplace) -> Iterator[InPostgres]:
     name = sql.Identifier(database.database)
     with postgres(server) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(name))
+        # What is measured only reads.
+        connection.execute(sql.SQL("ALTER DATABASE {} SET synchronous_commit = off").format(name))
     with mock.patch.dict(os.environ, {PASSWORD_VARIABLE: server.password or ""}):
         yield InPostgres(database)
     with postgres(server) as connection:
@@ -79,7 +82,6 @@ def storage_in_postgres(place: Workplace) -> Iterator[InPostgres]:
 def write_history(workbench: Workbench, home: Path) -> History:
     """Fills the table, loads the index, and has it follow changes until there are RUNS runs."""
     fill_faq(workbench, questions(PARTITIONS * ROWS_PER_PARTITION))
-    declaration = Declaration(IndexSpec.model_validate(DECLARED), f"defs/{INDEX}/defs.yaml")
     environment = settings_as_environment(workbench.settings) | _BATCHED | {"DAGSTER_HOME": str(home)}
     started = time.monotonic()
     with (
@@ -87,19 +89,35 @@ def write_history(workbench: Workbench, home: Path) -> History:
         mock.patch.dict(os.environ, environment),
         dg.DagsterInstance.get() as instance,
     ):
+        instance.optimize_for_webserver(**_KEPT_CONNECTIONS)
         set_pool_limits(instance)
-        location = Location(workbench, instance, declaration.spec)
-        sync_in_process(declaration)
+        location = Location(workbench, instance, IndexSpec.model_validate(DECLARED))
+        _settle(location)
         for change in _changes():
             if instance.get_runs_count() >= RUNS - VERIFICATIONS:
                 break
             workbench.mysql(change)
-            sync_in_process(declaration)
+            _tick_and_run(location)
         verify = location.definitions.resolve_job_def(f"{INDEX}_verify")
         for _ in range(VERIFICATIONS):
             assert verify.execute_in_process(instance=instance, run_config=QUIET).success
         runs = tuple(run.run_id for run in instance.get_runs())
         return History(tuple(location.partitions()), runs, time.monotonic() - started)
+
+
+def _settle(location: Location) -> None:
+    for _ in range(_TICKS_TO_SETTLE):
+        if not _tick_and_run(location):
+            return
+    raise AssertionError("the sensor never comes to rest, though nothing changes")
+
+
+def _tick_and_run(location: Location) -> bool:
+    """Looks once, and runs what is requested. Returns whether there was anything to tell or to do."""
+    told = location.tick()
+    for request in told.run_requests or []:
+        assert location.run(request).success
+    return bool(told.run_requests or told.asset_events)
 
 
 def _changes() -> Iterator[str]:
