@@ -52,6 +52,7 @@ def dg(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.long
 def test_what_is_scaffolded_is_checked_listed_and_read(project: Path) -> None:
     scaffolded = dg(
         project, "scaffold", "defs", COMPONENT, "products", "--table", "products", "--text-columns", "name, description"

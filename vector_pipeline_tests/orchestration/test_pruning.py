@@ -54,7 +54,7 @@ def told_lags(instance: dg.DagsterInstance) -> list[object]:
     return [record.asset_observation.metadata["lag_rows"].value for record in records if record.asset_observation]
 
 
-@pytest.fixture(params=["one database", "a database for each run"])
+@pytest.fixture(params=["one database", pytest.param("a database for each run", marks=pytest.mark.long)])
 def any_instance(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dg.DagsterInstance]:
     """On the storage of the tests, which is shaped as PostgreSQL's, and on the one that Dagster makes unasked."""
     if request.param == "one database":

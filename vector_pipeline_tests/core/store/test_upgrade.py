@@ -92,7 +92,7 @@ def test_every_version_up_to_the_recorded_newest_is_there() -> None:
     assert [one.version for one in RECORDED] == list(range(1, NEWEST + 1))
 
 
-@pytest.mark.parametrize("upgraded", _each(1, FIRST_WITH_GENERATIONS, NEWEST), indirect=True)
+@pytest.mark.parametrize("upgraded", _each(1, NEWEST), indirect=True)
 def test_an_upgraded_index_is_equal_pays_for_nothing_and_finds_the_same(
     upgraded: Workbench, request: pytest.FixtureRequest
 ) -> None:
