@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,7 +30,6 @@ from vector_pipeline.core.reports import (
     GenerationsReport,
     GuardedDeletions,
     IndexStatus,
-    Lag,
     ModelDrift,
     ParityReport,
     QuarantineEntry,
@@ -56,6 +55,8 @@ if TYPE_CHECKING:
 
 _LONGEST_TEXT = 400
 _MOST_KEYS = 20
+# The sensor looks every few seconds, and has come round some ten million rows by then.
+_AN_OLD_LOOK = timedelta(minutes=5)
 
 
 def sync_report(report: SyncReport) -> RenderableType:
@@ -298,7 +299,7 @@ def _status(status: IndexStatus) -> Table:
             ("model", model),
             ("key ranges", status.ranges),
             ("dirty", Text(str(status.ranges_dirty), style="yellow" if status.ranges_dirty else "green")),
-            ("behind the source", _behind(status.lag)),
+            ("behind the source", _behind(status)),
             ("documents", status.documents),
             ("found by their current vector", f"{status.coverage:.1%} of {counted(status.passages, 'text', 'texts')}"),
             ("quarantined texts", Text(str(status.quarantined), style="red" if status.quarantined else "green")),
@@ -317,9 +318,11 @@ def _status(status: IndexStatus) -> Table:
     )
 
 
-def _behind(lag: Lag) -> str:
+def _behind(status: IndexStatus) -> str:
+    lag, looked_at = status.lag, status.oldest_check_at
     if not lag.ranges:
-        return "nothing"
+        is_old = looked_at is not None and datetime.now(UTC) - looked_at > _AN_OLD_LOOK
+        return f"nothing, as it was {_ago(looked_at)}" if is_old else "nothing"
     return f"at least {counted(lag.rows, 'row', 'rows')}, {lag.seconds:.0f} s"
 
 

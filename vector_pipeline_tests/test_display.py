@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import MISSING, fields, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from rich.console import Console, RenderableType
 
 from vector_pipeline import display
 from vector_pipeline.core.counted import counted
+from vector_pipeline.core.money import in_usd
 from vector_pipeline.core.reports import DailyBudget, IndexStatus, Lag, SyncReport
 from vector_pipeline.core.search import Hit, SearchAnswer
 from vector_pipeline.core.search.many import search_across
@@ -80,6 +82,20 @@ def test_a_status_tells_of_at_least_so_many_rows_behind_and_that_a_spent_budget_
     assert "budget" not in behind
     paused = replace(status, budget=DailyBudget("faq", 0.5, 0.5, 0.0, True, None))
     assert "The budget pauses embedding" in shown(display.statuses([paused]))
+
+
+def test_a_status_says_when_nothing_was_found_to_differ_if_that_is_long_ago() -> None:
+    status = IndexStatus("faq", 2, 0, 9, 1, 1, 0, Lag(0, 0, 0.0), None, datetime.now(UTC), None, "small", 8, 8)
+    assert "│ nothing │" in shown(display.statuses([status]))
+    hours_ago = replace(status, oldest_check_at=datetime.now(UTC) - timedelta(hours=2))
+    assert "nothing, as it was 2 h ago" in shown(display.statuses([hours_ago]))
+
+
+@pytest.mark.parametrize(
+    ("amount", "told"), [(0, "0.00 USD"), (0.000035, "0.000035 USD"), (0.123, "0.12 USD"), (1234.5, "1,234.50 USD")]
+)
+def test_small_amounts_are_told_with_the_digits_that_count(amount: float, told: str) -> None:
+    assert in_usd(amount) == told
 
 
 @pytest.mark.parametrize(("count", "told"), [(0, "0 texts are"), (1, "1 text is"), (1234, "1,234 texts are")])

@@ -69,7 +69,7 @@ def _texts(count: int | None) -> str:
 
 def in_usd(amount: float) -> str:
     """Cents where they tell enough, else two digits of what there is."""
-    return f"{amount:,.2f} USD" if amount >= 1 or amount == 0 else f"{amount:.2g} USD"
+    return f"{amount:,.2f} USD" if amount >= 1 or amount == 0 else f"{Decimal(f'{amount:.2g}'):f} USD"
 
 
 def in_short(spent: Spent) -> str:

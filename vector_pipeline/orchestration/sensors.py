@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
+from vector_pipeline.core.counted import counted
 from vector_pipeline.core.deletion_guard import describe
 from vector_pipeline.core.detection.round import Budget
 from vector_pipeline.core.errors import IndexSpecError, VectorPipelineError
@@ -135,8 +136,8 @@ def _tick(
     opened.note_reported({state.partition: state.source_digest for state in reported if state.source_digest})
     cursor = json.dumps({"refreshes": asdict(refreshes), "builds": asdict(builds), "told": asdict(told)})
     summary = (
-        f"{lag.rows} rows and {lag.seconds:.0f} s behind: {lag.ranges} of {len(states)} ranges dirty, "
-        f"{detection.ranges_checked} looked at, {in_flight.runs} runs in flight, {len(requests)} requested"
+        f"{counted(lag.rows, 'row', 'rows')} and {lag.seconds:.0f} s behind: {lag.ranges} of {len(states)} ranges "
+        f"dirty, {detection.ranges_checked} looked at, {in_flight.runs} runs in flight, {len(requests)} requested"
         + _awaited(opened)
     )
     if budget.pauses:
