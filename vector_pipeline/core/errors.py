@@ -83,6 +83,10 @@ class TargetUnavailableError(VectorPipelineError):
     """PostgreSQL cannot be reached, refuses us, or lacks pgvector."""
 
 
+class TargetFullError(TargetUnavailableError):
+    """PostgreSQL's disk is full. What was being written was undone."""
+
+
 class NameTakenError(TargetUnavailableError):
     """PostgreSQL has something of the index's name already that this project did not make."""
 

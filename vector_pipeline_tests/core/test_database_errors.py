@@ -9,6 +9,7 @@ import pytest
 
 from vector_pipeline.core.errors import (
     SourceRefusedError,
+    TargetFullError,
     TargetRefusedError,
     TargetUnavailableError,
     VectorPipelineError,
@@ -102,5 +103,5 @@ def test_an_error_of_mysqls_in_the_statement_does_not_blame_the_address(workbenc
 
 def test_a_full_disk_is_told_as_such_with_what_has_become_of_the_work() -> None:
     told = target_error(TargetSettings("pg", 5432, "ada", "", "vectors"), psycopg.errors.DiskFull("no space left"))
-    assert isinstance(told, TargetUnavailableError)
+    assert isinstance(told, TargetFullError)
     assert "no space left (SQLSTATE 53100); make room on its disk: what was under way was undone" in str(told)

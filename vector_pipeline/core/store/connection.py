@@ -8,6 +8,7 @@ import psycopg
 from pgvector.psycopg import register_vector
 
 from vector_pipeline.core.errors import (
+    TargetFullError,
     TargetRefusedError,
     TargetUnavailableError,
     VectorPipelineError,
@@ -131,7 +132,7 @@ def target_error(settings: TargetSettings, error: psycopg.Error) -> VectorPipeli
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         return TargetRefusedError(f"{said}; this role lacks a privilege: see docs/privileges.md for those it needs")
     if state == _DISK_FULL:
-        return TargetUnavailableError(
+        return TargetFullError(
             f"{said}; make room on its disk: what was under way was undone, and the next sync does it again"
         )
     if isinstance(error, psycopg.OperationalError):

@@ -28,7 +28,7 @@ ERRORS = {
     "SourceUnavailableError": "operations.md#mysql-down",
     "SourceRefusedError": "privileges.md",
     "TargetUnavailableError": "operations.md#postgresql-down",
-    "DiskFull": "operations.md#disk-full",
+    "TargetFullError": "operations.md#disk-full",
     "ModelDriftedError": _MODEL,
     "MassDeletionHeldError": _DELETIONS,
     "IndexSpecError": _DECLARATION,
