@@ -105,6 +105,15 @@ class Site:
         self.declaration.write_text(text)
         self.type("vector-pipeline reload")
 
+    def switch_sensor_on(self) -> None:
+        """As its switch in the UI does."""
+        self.type("dagster sensor start ${INDEX}_reconcile -w workspace.yaml")
+
+    def switch_sensor_off(self) -> None:
+        """The same; returns once no tick of it, nor a run, is under way."""
+        self.type("dagster sensor stop ${INDEX}_reconcile -w workspace.yaml")
+        self.wait_until(self.ui.is_quiet)
+
     def sync(self) -> None:
         """Returns once the sensor has had all rows synced."""
         [[rows]] = self.bench.mysql("SELECT COUNT(*) FROM tbl_genie_genie")

@@ -4,12 +4,15 @@ and the symptom is gone."""
 from __future__ import annotations
 
 import os
+import signal
 
+import dagster as dg
 import pytest
 
 from vector_pipeline_tests.operations.following import Reader
 from vector_pipeline_tests.operations.site import Site
 from vector_pipeline_tests.operations.volume import MEGABYTE, Volume
+from vector_pipeline_tests.orchestration.test_daemon import process_of
 
 pytestmark = pytest.mark.long
 
@@ -76,6 +79,59 @@ def test_parity_fails(site: Site) -> None:
         " WHERE p.key = '7' AND p.field = 'question' AND v.content_hash = p.content_hash"
     )
     site.launch("genie_documents_verify")
+    reader.sees_the_symptom()
+    reader.does()
+    reader.sees_that_it_is_over()
+
+
+def test_lag_grows(site: Site) -> None:
+    reader = Reader(site, "lag-grows")
+    site.switch_sensor_off()
+    site.add_rows(50_001, 20, "lag")
+    # Ten minutes pass.
+    site.bench.postgres("UPDATE vector_pipeline.key_ranges SET source_checked_at = now() - interval '10 minutes'")
+    reader.sees_the_symptom()
+    reader.does()
+    reader.sees_that_it_is_over()
+
+
+def test_a_mass_deletion_is_held(site: Site) -> None:
+    reader = Reader(site, "a-mass-deletion-is-held")
+    site.add_rows(60_001, 200, "deleted")
+    site.sync()
+    site.bench.mysql("DELETE FROM tbl_genie_genie WHERE id BETWEEN 60001 AND 60200")
+    reader.sees_the_symptom()
+    reader.does()
+    reader.sees_that_it_is_over()
+
+
+def test_a_declaration_is_wrong(site: Site) -> None:
+    reader = Reader(site, "a-declaration-is-wrong")
+    site.bench.mysql("ALTER TABLE tbl_genie_genie MODIFY genie_questiondate DATE NULL")
+    reader.sees_the_symptom()
+    reader.does()
+    reader.sees_that_it_is_over()
+
+
+def test_a_run_was_killed(site: Site) -> None:
+    reader = Reader(site, "a-run-was-killed")
+    with site.a_run_at_work(70_001):
+        [run] = site.ui.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
+        os.kill(process_of(site.ui.instance, run.run_id), signal.SIGKILL)
+    reader.sees_the_symptom()
+    reader.sees_that_it_is_over()
+
+
+def test_restore_postgresql(site: Site) -> None:
+    reader = Reader(site, "restore-postgresql")
+    site.hands["docker compose stop code daemon"] = site.switch_sensor_off
+    site.hands["docker compose start code daemon"] = site.switch_sensor_on
+    reader.does("backup")
+    site.add_rows(80_001, 20, "after the backup")
+    site.sync()
+    reader.does("stop")
+    for schema in ("genie_documents", "vector_pipeline"):
+        site.bench.postgres(f"DROP SCHEMA {schema} CASCADE")
     reader.sees_the_symptom()
     reader.does()
     reader.sees_that_it_is_over()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from vector_pipeline.orchestration.alerts import runbooks
 from vector_pipeline_tests.operations.runbooks import OPERATIONS, not_seen, read_blocks
 
 TEXT = OPERATIONS.read_text(encoding="utf-8")
@@ -17,6 +18,14 @@ def test_each_runbook_says_what_one_sees_what_mends_it_and_how_to_see_that_it_is
         title = runbook.splitlines()[0]
         for part in ("**What it means.**", "**What mends it.**", "**How to see that it is over.**"):
             assert runbook.count(part) == 1, (title, part)
+
+
+def test_alerts_name_runbooks_that_are_there() -> None:
+    titles = {title.lower().replace(" ", "-") for title in re.findall(r"^## (.+)$", TEXT, re.MULTILINE)}
+    named = {*runbooks.CHECKS.values(), *runbooks.ERRORS.values(), runbooks.FAILING_RUNS, runbooks.FAILING_SENSOR}
+    anchors = {name.partition("#")[2] for name in named if name.startswith("operations.md#")}
+    assert len(anchors) > 8
+    assert anchors - titles == set()
 
 
 def test_no_block_stands_twice() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import dagster as dg
+from dagster._core.scheduler.instigation import TickStatus
+from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,16 @@ class UserInterface:
                     if tick.skip_reason:
                         return tick.skip_reason
         return ""
+
+    def is_quiet(self) -> bool:
+        """Neither a tick nor a run is under way."""
+        if self.instance.get_runs(dg.RunsFilter(statuses=list(IN_PROGRESS_RUN_STATUSES))):
+            return False
+        started = [TickStatus.STARTED]
+        return not any(
+            self.instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1, statuses=started)
+            for state in self.instance.all_instigator_state()
+        )
 
     def check(self, name: str) -> str:
         """The asset's page › Checks: the latest result, with what it is about first."""
