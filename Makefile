@@ -41,8 +41,8 @@ test-long: setup  ## the tests that take minutes
 	$(BIN)/python -m pytest -m long
 
 test-postgres-storage: setup  ## all tests that have a Dagster instance, with its storage in PostgreSQL as in production
-	$(BIN)/python -m pytest --dagster-storage postgres -m "dagster and not long" -n 3 --dist worksteal
-	$(BIN)/python -m pytest --dagster-storage postgres -m "dagster and long"
+	$(BIN)/python -m pytest --dagster-storage=postgres -m "dagster and not long" -n 3 --dist worksteal
+	$(BIN)/python -m pytest --dagster-storage=postgres -m "dagster and long"
 
 bench: setup  ## the figures of docs/acceptance.md
 	$(BIN)/python -m benchmarks

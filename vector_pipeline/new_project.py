@@ -1,17 +1,11 @@
-"""`vector-pipeline init`: a folder in which all commands work, for who has installed the package and has no clone."""
+"""A folder in which all commands work, for who has installed the package and has no clone."""
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from pathlib import Path
-
-import click
-from rich.console import Console
 
 from vector_pipeline.core.errors import ConfigurationError
 from vector_pipeline.project_folder import OWN_DEFS, SHIPPED
-
-messages = Console(stderr=True)
 
 _FILES = {
     "pyproject.toml": SHIPPED / "pyproject.toml",
@@ -42,22 +36,3 @@ def make_project(folder: Path) -> list[Path]:
     except OSError as error:
         raise ConfigurationError(f"no project can be made in {folder}: {error.strerror}") from None
     return [Path(name) for name in _FILES]
-
-
-@click.command()
-@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
-def init(folder: Path) -> None:
-    """Make a project in FOLDER: declarations, Dagster's settings, and what the environment may set."""
-    for file in make_project(folder):
-        messages.print(str(folder / file), highlight=False, soft_wrap=True)
-    messages.print(
-        f"\nA project of vector-pipeline {version('vector-pipeline')}. Go on in it:\n"
-        f"  cd {folder}\n"
-        "  cp .env.example .env      # your databases and model; without any, `vector-pipeline dev` brings its own\n"
-        "  dg scaffold defs vector_pipeline.components.VectorIndexComponent NAME --table TABLE --text-columns A,B\n"
-        "  vector-pipeline doctor\n"
-        "  vector-pipeline sync NAME",
-        highlight=False,
-        soft_wrap=True,
-        markup=False,
-    )

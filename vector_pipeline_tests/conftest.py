@@ -59,7 +59,7 @@ os.environ.setdefault("VECTOR_PIPELINE_PACKAGES", str(PROJECT / ".stack" / "pack
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--dagster-storage",
+        "--dagster-storage",  # to be given with "=": a value apart is taken for a path before this option is known
         choices=["files", "postgres"],
         default="files",
         help="where Dagster instances of tests keep their history: SQLite's files (the default), or PostgreSQL",

@@ -214,7 +214,7 @@ def test_quality_tells_how_the_golden_set_is_answered_and_exits_with_1_below_a_f
         update={"golden_set": "golden.csv", "golden_floor": GoldenFloorSpec(recall_at_1=0.6)}
     )
     judged = replace(declared, spec=declared.spec.model_copy(update={"search": search}))
-    monkeypatch.setattr("vector_pipeline.cli.find_declaration", {"genie_documents": judged}.__getitem__)
+    monkeypatch.setattr("vector_pipeline.cli.opening.find_declaration", {"genie_documents": judged}.__getitem__)
     well = run("quality", "genie_documents")
     assert well.exit_code == 0
     assert "question: searched exactly" in well.output

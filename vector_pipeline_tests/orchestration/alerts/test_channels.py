@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from vector_pipeline.alert_commands import alerts
+from vector_pipeline.cli.alerts import alerts
 from vector_pipeline.embedded.ports import choose_port
 from vector_pipeline.orchestration.alerts.channels import Mail, NotDeliveredError, SlackBot, SlackWebhook
 from vector_pipeline.orchestration.alerts.message import Message

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -10,18 +9,15 @@ from datetime import UTC, datetime, timedelta
 
 import click
 import psycopg
-from rich.console import Console
 
 from vector_pipeline import display
+from vector_pipeline.cli.printing import as_json, jsonable, messages, print_reports
 from vector_pipeline.core.settings import read_settings
 from vector_pipeline.core.store import api_keys
-from vector_pipeline.core.store.api_keys import AccessScope, ApiKey
+from vector_pipeline.core.store.api_keys import AccessScope
 from vector_pipeline.core.store.connection import connect, target_error
 from vector_pipeline.core.store.schema import create_registry
 
-console = Console()
-messages = Console(stderr=True)
-_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 _NOBODY_WITHOUT = (
     "this is the first key: from now on the service asks for one, on this machine too, unless "
     "VECTOR_PIPELINE_TRUSTED_NETWORKS names it (127.0.0.1/32=admin)"
@@ -47,7 +43,7 @@ def keys() -> None:
 )
 @click.option("--index", "indexes", multiple=True, help="An index that it is good for; several: those. Default: all.")
 @click.option("--days", type=click.IntRange(1, 36500), help="For how many days it is good. Default: until revoked.")
-@_as_json
+@as_json
 def create(name: str, scopes: tuple[str, ...], indexes: tuple[str, ...], days: int | None, as_json: bool) -> None:
     """Make a key called NAME, and show it: this once, since only a hash of it is kept."""
     expires_at = None if days is None else datetime.now(UTC) + timedelta(days=days)
@@ -55,7 +51,7 @@ def create(name: str, scopes: tuple[str, ...], indexes: tuple[str, ...], days: i
         first = not api_keys.keys_on_file(connection).ever_made
         new = api_keys.create_key(connection, name, [AccessScope(one) for one in scopes], indexes or None, expires_at)
     if as_json:
-        click.echo(json.dumps(_plain(new.key) | {"secret": new.secret}, indent=2))
+        click.echo(json.dumps(jsonable(new.key) | {"secret": new.secret}, indent=2))
         return
     if first:
         messages.print(_NOBODY_WITHOUT, highlight=False, soft_wrap=True)
@@ -65,15 +61,12 @@ def create(name: str, scopes: tuple[str, ...], indexes: tuple[str, ...], days: i
 
 
 @keys.command("list")
-@_as_json
+@as_json
 def list_(as_json: bool) -> None:
     """Show all keys, revoked ones too, by how they begin."""
     with _registry() as connection:
         found = api_keys.list_keys(connection)
-    if as_json:
-        click.echo(json.dumps([_plain(key) for key in found], indent=2))
-    else:
-        console.print(display.api_keys(found))
+    print_reports(found, as_json, display.api_keys)
 
 
 @keys.command()
@@ -94,8 +87,3 @@ def _registry() -> Iterator[psycopg.Connection]:
             yield connection
     except psycopg.Error as error:
         raise target_error(target, error) from None
-
-
-def _plain(key: ApiKey) -> dict[str, object]:
-    told = dataclasses.asdict(key)
-    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in told.items()}

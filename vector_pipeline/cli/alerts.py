@@ -5,15 +5,13 @@ from __future__ import annotations
 import time
 
 import click
-from rich.console import Console
 
+from vector_pipeline.cli.printing import console
 from vector_pipeline.core.errors import ConfigurationError
 from vector_pipeline.orchestration.alerts.channels import NotDeliveredError, build_channels
 from vector_pipeline.orchestration.alerts.message import compose
 from vector_pipeline.orchestration.alerts.settings import MAIL_TO, SLACK_WEBHOOK, SMTP_HOST, read_alert_settings
 from vector_pipeline.orchestration.alerts.trouble import News, Trouble
-
-console = Console()
 
 
 @click.command()
