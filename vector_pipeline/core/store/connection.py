@@ -21,8 +21,21 @@ from vector_pipeline.core.store.vector_array import register_vector_array
 Connection = psycopg.Connection[tuple[object, ...]]
 
 # A run's locks go with its session. That of a machine which vanished without a word is kept for as long as PostgreSQL's
-# system waits for an answer: two hours where nobody asks for less.
-_NOTICE_A_LOST_MACHINE = "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=6"
+# system waits for an answer: two hours, or some 15 minutes (Linux's tcp_retries2) where it has sent something, since
+# keepalives are sent only while nothing is under way. Who waits for a server that vanished waits as long.
+# A peer that is there and takes nothing for that time is given up too: neither end of ours stops reading for so long.
+_IDLE_SECONDS, _INTERVAL_SECONDS, _COUNT = 30, 10, 6
+_UNANSWERED_MILLISECONDS = (_IDLE_SECONDS + _INTERVAL_SECONDS * _COUNT) * 1000
+_NOTICE_A_LOST_SERVER = {
+    "keepalives_idle": _IDLE_SECONDS,
+    "keepalives_interval": _INTERVAL_SECONDS,
+    "keepalives_count": _COUNT,
+    "tcp_user_timeout": _UNANSWERED_MILLISECONDS,
+}
+_NOTICE_A_LOST_CLIENT = (
+    f"-c tcp_keepalives_idle={_IDLE_SECONDS} -c tcp_keepalives_interval={_INTERVAL_SECONDS} "
+    f"-c tcp_keepalives_count={_COUNT} -c tcp_user_timeout={_UNANSWERED_MILLISECONDS}"
+)
 
 # SQLSTATE classes and codes of a server that is going, starting or turning clients away.
 _AWAY = ("08", "57P", "53300")
@@ -57,11 +70,12 @@ def arguments(settings: TargetSettings, application: str) -> dict[str, Any]:
         "autocommit": True,
         "connect_timeout": 10,
         "application_name": application,
+        **_NOTICE_A_LOST_SERVER,
     }
     if settings.pooled:
         # PgBouncer takes no options, and a statement that one session has prepared another doesn't know.
         return given | {"prepare_threshold": None}
-    return given | {"options": f"-c timezone=UTC -c client_min_messages=warning {_NOTICE_A_LOST_MACHINE}"}
+    return given | {"options": f"-c timezone=UTC -c client_min_messages=warning {_NOTICE_A_LOST_CLIENT}"}
 
 
 def prepare(connection: psycopg.Connection, settings: TargetSettings) -> None:
