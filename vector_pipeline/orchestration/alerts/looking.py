@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 from dagster._core.definitions.run_request import InstigatorType
-from dagster._core.scheduler.instigation import InstigatorState, TickStatus
+from dagster._core.scheduler.instigation import InstigatorState, InstigatorTick, SensorInstigatorData, TickStatus
 from dagster._core.storage.asset_check_execution_record import (
     AssetCheckExecutionRecord,
     AssetCheckExecutionRecordStatus,
@@ -17,6 +17,9 @@ from vector_pipeline.orchestration.alerts.trouble import Trouble
 
 # A look that failed once may have met a restart of a database.
 FAILED_LOOKS = 3
+# Dagster reads all looks of a sensor that it keeps, some 20,000 of 30 s each, to find the latest: half a second for one
+# sensor, and more for all at once (`get_batch_ticks`). Those of the last while are found by an index.
+_RECENT_SECONDS = 1800.0
 _KNOWN = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
 
 
@@ -88,14 +91,13 @@ def _numbers(found: dg.AssetCheckEvaluation) -> str:
     )
 
 
-def failing_sensors(instance: dg.DagsterInstance, place: Place) -> dict[str, Trouble]:
+def failing_sensors(instance: dg.DagsterInstance, place: Place, now: float) -> dict[str, Trouble]:
     """The sensors that look after an index and whose last looks have all failed."""
     found: dict[str, Trouble] = {}
     for state in instance.all_instigator_state(instigator_type=InstigatorType.SENSOR):
-        if not state.is_running or not _is_ours(state, place):
+        if not state.is_running or not _is_ours(state, place) or _went_well(state):
             continue
-        ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=FAILED_LOOKS + 1)
-        ended = [tick for tick in ticks if tick.status is not TickStatus.STARTED][:FAILED_LOOKS]
+        ended = _last_looks(instance, state, now)
         if len(ended) < FAILED_LOOKS or any(tick.status is not TickStatus.FAILURE for tick in ended):
             continue
         key = f"sensor {state.name}"
@@ -109,6 +111,23 @@ def failing_sensors(instance: dg.DagsterInstance, place: Place) -> dict[str, Tro
             runbook=runbooks.FAILING_SENSOR,
         )
     return found
+
+
+def _went_well(state: InstigatorState) -> bool:
+    """Whether its last look did, by what the sensor's own row says. It says nothing while a look is under way."""
+    data = state.instigator_data
+    return isinstance(data, SensorInstigatorData) and data.last_tick_success_timestamp is not None
+
+
+def _last_looks(instance: dg.DagsterInstance, state: InstigatorState, now: float) -> list[InstigatorTick]:
+    """The latest looks that have ended, as many as have to fail until it is told."""
+    ended: list[InstigatorTick] = []
+    for after in (now - _RECENT_SECONDS, None):
+        ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, after=after, limit=FAILED_LOOKS + 1)
+        ended = [tick for tick in ticks if tick.status is not TickStatus.STARTED][:FAILED_LOOKS]
+        if len(ended) == FAILED_LOOKS or any(tick.status is not TickStatus.FAILURE for tick in ended):
+            break
+    return ended
 
 
 def _is_ours(state: InstigatorState, place: Place) -> bool:

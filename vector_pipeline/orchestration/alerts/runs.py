@@ -1,7 +1,7 @@
 """Failing runs: which of them somebody has to be told of, and when it is over."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from dataclasses import dataclass
 
 import dagster as dg
 from dagster._core.storage.dagster_run import RunRecord
@@ -10,13 +10,14 @@ from dagster._core.storage.tags import (
     PARENT_RUN_ID_TAG,
     SCHEDULE_NAME_TAG,
     SENSOR_NAME_TAG,
-    WILL_RETRY_TAG,
 )
 from dagster_shared.error import SerializableErrorInfo
 
 from vector_pipeline.orchestration.alerts import runbooks
+from vector_pipeline.orchestration.alerts.ended_runs import end_of, ended_runs
 from vector_pipeline.orchestration.alerts.looking import Place, index_of, partitioned_assets, unfinished_partitions
-from vector_pipeline.orchestration.alerts.trouble import Memory, Trouble
+from vector_pipeline.orchestration.alerts.retries import settle
+from vector_pipeline.orchestration.alerts.trouble import HeldFailure, Memory, Trouble
 
 # Runs end on other machines, whose clocks differ, and their end is committed later than it is dated.
 _OVERLAP_SECONDS = 300.0
@@ -29,6 +30,16 @@ _UNWATCHED = (SCHEDULE_NAME_TAG, SENSOR_NAME_TAG, BACKFILL_ID_TAG, PARENT_RUN_ID
 _INDEX_TAG = "vector/index"
 
 
+@dataclass(frozen=True)
+class _Ended:
+    """What there is to know of a run that ended; `failed` is None for one that ended well."""
+
+    run_id: str
+    at: float
+    subjects: frozenset[str]
+    failed: RunRecord | None
+
+
 def look_at_runs(
     instance: dg.DagsterInstance, place: Place, memory: Memory, now: float
 ) -> tuple[Memory, dict[str, Trouble]]:
@@ -38,35 +49,38 @@ def look_at_runs(
     assets fail at when they have been, by whatever run; all else when a run of the same succeeds.
     """
     failing = {key: trouble for key, trouble in memory.troubles.items() if key.startswith("run ")}
+    held = dict(memory.runs_held)
     since = memory.runs_until if memory.runs_until is not None else now
-    recent: list[str] = []
-    for record in _ended(instance, since - _OVERLAP_SECONDS):
-        run = record.dagster_run
-        recent.append(run.run_id)
-        if run.run_id in memory.runs_seen or memory.runs_until is None or not _is_ours(run, place):
-            continue
-        key = f"run {_subject(run)}"
-        if run.status is dg.DagsterRunStatus.SUCCESS:
-            failing = {failed: _after_success(trouble, run) for failed, trouble in failing.items()}
-        elif _is_to_be_told(run):
-            failing[key] = _trouble(instance, key, record, place)
-    seen = memory.model_copy(update={"runs_until": now, "runs_seen": tuple(recent)})
+    news, recent = _ended(instance, place, memory, since - _OVERLAP_SECONDS, now - _OVERLAP_SECONDS)
+    for run in news:
+        if run.failed is None:
+            failing = {key: _after_success(trouble, run.subjects) for key, trouble in failing.items()}
+            held = {key: _held_after_success(failure, run.subjects) for key, failure in held.items()}
+        else:
+            held[run.run_id] = HeldFailure(trouble=_trouble(instance, run.failed, place), found_at=now)
+    held, told = settle(instance, held, now)
+    failing |= {failure.trouble.key: failure.trouble for failure in told}
+    seen = memory.model_copy(update={"runs_until": now, "runs_seen": recent, "runs_held": held})
     return seen, _still_failing(instance, place, failing)
 
 
-def _ended(instance: dg.DagsterInstance, since: float) -> list[RunRecord]:
-    records = instance.get_run_records(
-        dg.RunsFilter(
-            statuses=[dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE],
-            updated_after=datetime.fromtimestamp(since, UTC),
-        )
-    )
-    # A run that ended long ago and was given a tag since is no news.
-    return sorted((record for record in records if _end(record) > since), key=_end)
-
-
-def _end(record: RunRecord) -> float:
-    return record.end_time if record.end_time is not None else record.update_timestamp.timestamp()
+def _ended(
+    instance: dg.DagsterInstance, place: Place, memory: Memory, since: float, overlap_from: float
+) -> tuple[list[_Ended], tuple[str, ...]]:
+    """The runs to look at, in the order in which they ended; and all that the next look will find again."""
+    news: dict[str, _Ended] = {}
+    recent: set[str] = set()
+    for record in ended_runs(instance, since):
+        run, at = record.dagster_run, end_of(record)
+        if at > overlap_from:
+            recent.add(run.run_id)
+        if run.run_id in memory.runs_seen or memory.runs_until is None or not _is_ours(run, place):
+            continue
+        if run.status is dg.DagsterRunStatus.SUCCESS:
+            news[run.run_id] = _Ended(run.run_id, at, frozenset({_subject(run), *_assets(run)}), None)
+        elif _is_watched(run):
+            news[run.run_id] = _Ended(run.run_id, at, frozenset(), record)
+    return sorted(news.values(), key=lambda run: run.at), tuple(sorted(recent))
 
 
 def _is_ours(run: dg.DagsterRun, place: Place) -> bool:
@@ -80,10 +94,7 @@ def _is_ours(run: dg.DagsterRun, place: Place) -> bool:
     return place.repository.has_job(run.job_name)
 
 
-def _is_to_be_told(run: dg.DagsterRun) -> bool:
-    """A run that Dagster tries again by itself is not given up yet."""
-    if run.tags.get(WILL_RETRY_TAG) == "true":
-        return False
+def _is_watched(run: dg.DagsterRun) -> bool:
     return bool(run.asset_selection) or any(name in run.tags for name in _UNWATCHED)
 
 
@@ -103,9 +114,12 @@ def _partitioned(run: dg.DagsterRun, place: Place) -> list[str]:
     return [key.to_user_string() for key in partitioned_assets(place, run.asset_selection or ())]
 
 
-def _after_success(trouble: Trouble, run: dg.DagsterRun) -> Trouble:
-    well = {_subject(run), *_assets(run)}
+def _after_success(trouble: Trouble, well: frozenset[str]) -> Trouble:
     return trouble.model_copy(update={"waiting": tuple(name for name in trouble.waiting if name not in well)})
+
+
+def _held_after_success(failure: HeldFailure, well: frozenset[str]) -> HeldFailure:
+    return failure.model_copy(update={"trouble": _after_success(failure.trouble, well)})
 
 
 def _waiting(instance: dg.DagsterInstance, run: dg.DagsterRun, place: Place) -> tuple[str, ...]:
@@ -127,17 +141,17 @@ def _step_of(asset: str) -> str:
     return dg.AssetKey.from_user_string(asset).to_python_identifier()
 
 
-def _trouble(instance: dg.DagsterInstance, key: str, record: RunRecord, place: Place) -> Trouble:
+def _trouble(instance: dg.DagsterInstance, record: RunRecord, place: Place) -> Trouble:
     run = record.dagster_run
     kinds = _kinds_of_error(instance, run.run_id)
     of_assets = next(filter(None, map(index_of, sorted(run.asset_selection or ()))), None)
     runbook = next((runbooks.ERRORS[kind] for kind in kinds if kind in runbooks.ERRORS), runbooks.FAILING_RUNS)
     return Trouble(
-        key=key,
+        key=f"run {_subject(run)}",
         index=run.tags.get(_INDEX_TAG) or of_assets,
         what=f"runs of {_subject(run)} fail",
         detail=f"It ended with {kinds[0]}." if kinds else "",
-        since=_end(record),
+        since=end_of(record),
         path=f"/runs/{run.run_id}",
         runbook=runbook,
         assets=tuple(_partitioned(run, place)),

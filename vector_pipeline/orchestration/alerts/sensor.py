@@ -62,7 +62,7 @@ def _remembered(cursor: str | None) -> Memory:
 
 def _look(instance: dg.DagsterInstance, place: Place, memory: Memory, now: float) -> Memory:
     memory, runs = look_at_runs(instance, place, memory, now)
-    found = failing_checks(instance, place) | failing_sensors(instance, place) | runs
+    found = failing_checks(instance, place) | failing_sensors(instance, place, now) | runs
     return memory.with_troubles(found | silent_channels(memory), now)
 
 

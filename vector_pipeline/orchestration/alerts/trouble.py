@@ -55,6 +55,15 @@ class Trouble(BaseModel):
         return self.model_copy(update={"since": before.since, "serious": self.serious or before.serious})
 
 
+class HeldFailure(BaseModel):
+    """A run that failed and that Dagster may try again by itself; found at that moment, in seconds since 1970."""
+
+    model_config = ConfigDict(frozen=True)
+
+    trouble: Trouble
+    found_at: float
+
+
 class News(BaseModel):
     """What a channel has to be told of a thing: that it fails, or, with `over_at`, that it did and is over."""
 
@@ -96,6 +105,7 @@ class Memory(BaseModel):
     Attributes:
         runs_until: runs that ended before (seconds since 1970) have been looked at.
         runs_seen: those that ended shortly before it: what ends at the same moment is not lost, nor looked at twice.
+        runs_held: failed runs that may be tried again, by their ids.
         troubles: what fails, by its key.
         channels: by name.
     """
@@ -104,6 +114,7 @@ class Memory(BaseModel):
 
     runs_until: float | None = None
     runs_seen: tuple[str, ...] = ()
+    runs_held: dict[str, HeldFailure] = Field(default_factory=dict)
     troubles: dict[str, Trouble] = Field(default_factory=dict)
     channels: dict[str, Channel] = Field(default_factory=dict)
 

@@ -9,22 +9,14 @@ from dataclasses import dataclass, field
 import dagster as dg
 import pytest
 from dagster._core.definitions.job_base import InMemoryJob
-from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.execution.api import execute_run
-from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteInstigatorOrigin, RemoteRepositoryOrigin
-from dagster._core.scheduler.instigation import (
-    InstigatorState,
-    InstigatorStatus,
-    SensorInstigatorData,
-    TickData,
-    TickStatus,
-)
-from dagster_shared.error import SerializableErrorInfo
+from dagster._core.scheduler.instigation import TickStatus
 
 from vector_pipeline.orchestration.alerts.sensor import SENSOR, build_alert_sensors
 from vector_pipeline.orchestration.alerts.trouble import Memory
 from vector_pipeline_tests.misbehaving_answers import POISON
 from vector_pipeline_tests.orchestration.alerts.receivers import MailServer, SlackServer, mail_server, slack_server
+from vector_pipeline_tests.orchestration.alerts.ticking import TickingSensor
 from vector_pipeline_tests.orchestration.location import BREAK_RANGE_OF_150, QUIET, Location
 
 
@@ -191,36 +183,16 @@ def test_neither_a_texts_words_nor_a_providers_are_in_an_alert(watched: Watched)
 
 
 def test_a_sensor_whose_looks_fail_is_told_after_three(watched: Watched) -> None:
-    instance = watched.location.instance
-    repository = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("here"), "__repository__")
-    origin = RemoteInstigatorOrigin(repository, "faq_reconcile")
-    state = InstigatorState(
-        origin, InstigatorType.SENSOR, InstigatorStatus.RUNNING, SensorInstigatorData(sensor_type=None)
-    )
-    instance.add_instigator_state(state)
-
-    def tick(status: TickStatus, at: float) -> None:
-        instance.create_tick(
-            TickData(
-                state.instigator_origin_id,
-                state.name,
-                InstigatorType.SENSOR,
-                status,
-                at,
-                error=SerializableErrorInfo("MySQL is gone", [], None) if status is TickStatus.FAILURE else None,
-                selector_id=state.selector_id,
-            )
-        )
-
+    sensor = TickingSensor(watched.location.instance, "faq_reconcile")
     watched.location.workbench.create_faq(rows=1)
     for n in range(2):
-        tick(TickStatus.FAILURE, 1000.0 + n)
+        sensor.tick(TickStatus.FAILURE, 1000.0 + n)
         assert watched.look() == "nothing fails"
-    tick(TickStatus.FAILURE, 1002.0)
-    tick(TickStatus.STARTED, 1003.0)
+    sensor.tick(TickStatus.FAILURE, 1002.0)
+    sensor.tick(TickStatus.STARTED, 1003.0)
     assert watched.look() == "1 thing fails"
     assert watched.subjects() == ["FAILS: index faq: sensor faq_reconcile fails"]
-    tick(TickStatus.SKIPPED, 1004.0)
+    sensor.tick(TickStatus.SKIPPED, 1004.0)
     assert watched.look() == "nothing fails"
 
 
