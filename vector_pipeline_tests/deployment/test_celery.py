@@ -11,7 +11,7 @@ import dagster as dg
 import pytest
 from dagster._core.execution.backfill import BulkActionStatus
 
-from benchmarks.celery_cluster import Cluster, celery_cluster
+from benchmarks.celery_cluster import Cluster, celery_cluster, redis_program
 from vector_pipeline.core.embedding.requesting import HARMLESS_TEXT
 from vector_pipeline.orchestration.celery_launcher import WORKER_TAG
 from vector_pipeline_tests.components.declared import faq_attributes
@@ -52,6 +52,10 @@ def default_of(variable: str) -> int:
     return int(variable.rpartition(":-")[2].removesuffix("}"))
 
 
+with_a_broker = pytest.mark.skipif(redis_program() is None, reason="there is no redis-server")
+
+
+@with_a_broker
 @pytest.mark.long
 def test_two_workers_share_a_backfill_and_the_death_of_one_loses_nothing(
     workbench: Workbench, provider: MisbehavingProvider, tmp_path: Path
@@ -84,6 +88,7 @@ def test_two_workers_share_a_backfill_and_the_death_of_one_loses_nothing(
     assert paid_again <= MOST_IN_FLIGHT
 
 
+@with_a_broker
 @pytest.mark.long
 def test_a_run_is_cancelled_on_the_worker_that_has_it_and_keeps_what_it_had_stored(
     workbench: Workbench, provider: MisbehavingProvider, tmp_path: Path

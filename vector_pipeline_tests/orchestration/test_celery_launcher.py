@@ -11,10 +11,11 @@ import redis
 from dagster._core.launcher import WorkerStatus
 from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
 
-from benchmarks.celery_cluster import redis_server
+from benchmarks.celery_cluster import redis_program, redis_server
 from vector_pipeline.orchestration import celery_launcher
 from vector_pipeline.orchestration.celery_launcher import RunLauncher
 
+pytestmark = pytest.mark.skipif(redis_program() is None, reason="there is no redis-server")
 TASK = "0b9f1c9e-0000-4000-8000-000000000000"
 
 
