@@ -1,7 +1,8 @@
-"""A real PgBouncer before a PostgreSQL, where there is one on this machine."""
+"""A real PgBouncer before a PostgreSQL: this machine's, or one that is fetched and unpacked, which runs no service."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pwd
 import shutil
@@ -18,6 +19,7 @@ import pytest
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from vector_pipeline.core.settings import TargetSettings
+from vector_pipeline.embedded import debian_packages
 from vector_pipeline.embedded.ports import choose_port
 from vector_pipeline_tests.servers import postgres
 
@@ -40,9 +42,7 @@ def pgbouncer(
         takes_options: it passes over the options that a client gives, rather than refuse them.
         goes_round: keeps so many sessions, and gives each transaction the next one.
     """
-    program = os.environ.get(PROGRAM) or shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
-    if program is None:
-        pytest.skip(f"NOT TESTED: there is no pgbouncer here; {PROGRAM} may name one")
+    program, environment = _provided(folder)
     reached = replace(target, host="127.0.0.1", port=choose_port())
     database = f"host={target.host} port={target.port} dbname={target.database} password={target.password}"
     settings = [
@@ -68,7 +68,9 @@ def pgbouncer(
             os.chown(path, pwd.getpwnam(user).pw_uid, -1)
         for above in folder.parents[:2]:
             above.chmod(above.stat().st_mode | 0o011)
-    process = subprocess.Popen([program, "-q", folder / "pgbouncer.ini"], user=user, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [program, "-q", folder / "pgbouncer.ini"], user=user, env=environment, stderr=subprocess.DEVNULL
+    )
     try:
         _wait_until_it_answers(replace(reached, password=target.password), process, folder)
         yield reached
@@ -78,6 +80,26 @@ def pgbouncer(
             process.wait(5)
         process.kill()
         process.wait()
+
+
+def _provided(folder: Path) -> tuple[str | Path, dict[str, str]]:
+    """The program, and the environment that it needs."""
+    found = os.environ.get(PROGRAM) or shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
+    if found is not None:
+        return found, dict(os.environ)
+    packages = Path(os.environ["VECTOR_PIPELINE_PACKAGES"])
+    root = packages / "pgbouncer"
+    if not root.is_dir():
+        if not debian_packages.can_be_had():
+            pytest.skip(f"NOT TESTED: there is no pgbouncer here, and no apt-get to bring it; {PROGRAM} may name one")
+        packages.mkdir(mode=0o755, parents=True, exist_ok=True)
+        with (packages / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not root.is_dir():
+                debian_packages.unpack(["pgbouncer"], root)
+    # The project may be below a folder that only its owner enters, and root's pgbouncer runs as somebody else.
+    copied = shutil.copytree(root, folder / "programs", dirs_exist_ok=True, symlinks=True)
+    return copied / "usr/sbin/pgbouncer", {**os.environ, "LD_LIBRARY_PATH": debian_packages.libraries(copied)}
 
 
 @retry(stop=stop_after_delay(20), wait=wait_fixed(0.1), retry=retry_if_exception_type(psycopg.OperationalError))
