@@ -65,25 +65,33 @@ class Cluster:
     def worker(self, name: str, runs_at_once: int = 1) -> Iterator[Machine]:
         """A machine with one worker, which is ready for runs when the block begins."""
         target, source = self.settings.target, self.settings.source
-        provider = int(str(self.settings.embedding.host).split(":")[2].split("/")[0])
-        broker = int(self.broker.get_connection_kwargs()["port"])
-        with machine(name, self.cluster, self.folder, [source.port, target.port, provider, broker]) as place:
+        ports = [source.port, target.port, self._provider_port, self._broker_port]
+        with machine(name, self.cluster, self.folder, ports) as place:
             copy_project(place.folder, self.attributes)
             shutil.copytree(PACKAGE_PARENT / "docker", place.folder / "docker")
             (place.folder / "home").mkdir()
             shutil.copy(CONFIGURATION, place.folder / "home" / "dagster.yaml")
             command = [str(Path(sys.executable).parent / "celery"), "-A", "vector_pipeline.orchestration.celery_worker"]
             options = ["worker", f"--hostname={name}@cluster", f"--concurrency={runs_at_once}", "--loglevel=INFO"]
-            process = place.start([*command, *options], self._environment(place, provider, broker))
+            process = place.start([*command, *options], self.environment(place))
             self._wait_until_ready(place, process)
             yield place
 
-    def _environment(self, place: Machine, provider: int, broker: int) -> dict[str, str]:
+    @property
+    def _provider_port(self) -> int:
+        return int(str(self.settings.embedding.host).split(":")[2].split("/")[0])
+
+    @property
+    def _broker_port(self) -> int:
+        return int(self.broker.get_connection_kwargs()["port"])
+
+    def environment(self, place: Machine) -> dict[str, str]:
+        """The variables of a machine's worker."""
         settings = replace(
             self.settings,
             source=replace(self.settings.source, host=place.gateway),
             target=replace(self.settings.target, host=place.gateway),
-            embedding=replace(self.settings.embedding, host=f"http://{place.gateway}:{provider}/v1"),
+            embedding=replace(self.settings.embedding, host=f"http://{place.gateway}:{self._provider_port}/v1"),
         )
         disk = str(place.disk)
         return {
@@ -94,7 +102,7 @@ class Cluster:
             "PYTHONPATH": f"{disk}/project",
             "VECTOR_PIPELINE_REGISTRY_CACHE": f"{disk}/declared_indexes.json",
             "PG_DB_NAME": self._dagster_database,
-            BROKER: f"redis://{place.gateway}:{broker}/0",
+            BROKER: f"redis://{place.gateway}:{self._broker_port}/0",
             **settings_as_environment(settings),
         }
 

@@ -53,7 +53,8 @@ from vector_pipeline.serving.target_pool import TargetPool
 from vector_pipeline.serving.threads import WORD_THREADS, Kind, are_busy
 from vector_pipeline.serving.unanswered import UnansweredQueries
 
-_CONNECTIONS = 8
+OTHER_CONNECTIONS = 8
+"""To PostgreSQL, of a process, for all but searches."""
 # A query is embedded in some 100 ms. Two requests, and a pause between them, end before nobody waits any more
 # (`threads`), so that a provider that hangs gives back its threads.
 _PROVIDER_SECONDS = 12.0
@@ -108,7 +109,7 @@ class Deployment:
             waiting,
         )
         self.dagster = DagsterClient(self.serving.dagster_url, public_url=self.serving.dagster_public_url)
-        self.pool = TargetPool(settings.target, "vector-pipeline serve", _CONNECTIONS, waiting)
+        self.pool = TargetPool(settings.target, "vector-pipeline serve", OTHER_CONNECTIONS, waiting)
         self.unanswered = UnansweredQueries(timedelta(days=self.serving.unanswered_days), self.target)
 
     def close(self) -> None:

@@ -1,5 +1,5 @@
 """Variables in a compose file, as Compose puts their values in: `${NAME}`, `${NAME:-default}`, `${NAME-default}`,
-`${NAME:?message}`, with others in the default."""
+`${NAME:?message}`, with others in the default; `$$` is a dollar sign."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-_OPENING = re.compile(r"\$\{(?P<name>\w+)(?P<operator>:-|-|:\?|\?)?")
+_OPENING = re.compile(r"\$(?:\$|\{(?P<name>\w+)(?P<operator>:-|-|:\?|\?)?)")
 
 
 class MissingVariableError(Exception):
@@ -27,13 +27,15 @@ def interpolated(value: Any, variables: Mapping[str, str]) -> Any:
 
 def variables_in(text: str) -> set[str]:
     """The names of all variables in the text of a file, those within defaults too."""
-    return {found["name"] for found in _OPENING.finditer(text)}
+    return {found["name"] for found in _OPENING.finditer(text) if found["name"]}
 
 
 def _text(text: str, variables: Mapping[str, str]) -> str:
     found = _OPENING.search(text)
     if found is None:
         return text
+    if found["name"] is None:
+        return text[: found.start()] + "$" + _text(text[found.end() :], variables)
     end = _closing(text, found.end())
     rest = text[found.end() : end]
     given = variables.get(found["name"])

@@ -174,8 +174,14 @@ class Host:
         service = self.services[name]
         with (self.folder / f"{name}.log").open("ab") as log:
             command = self.place.arguments(service, service.command, self.variables(service))
+            # A shell that has put this test into the background has it ignore SIGINT, which Dagster then does with
+            # SIGTERM too: an engine's processes begin with signals as they are by default.
             self.processes[name] = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+                ["env", "--default-signal", *command],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
 
     def variables(self, service: Service) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,11 +12,11 @@ import dagster as dg
 import pytest
 from dagster._core.execution.backfill import BulkActionStatus
 
-from benchmarks.celery_cluster import Cluster, celery_cluster, redis_program
+from benchmarks.celery_cluster import BROKER, Cluster, celery_cluster, redis_program
 from vector_pipeline.core.embedding.requesting import HARMLESS_TEXT
 from vector_pipeline.orchestration.celery_launcher import WORKER_TAG
 from vector_pipeline_tests.components.declared import faq_attributes
-from vector_pipeline_tests.deployment.compose_file import DOCKER, read_file
+from vector_pipeline_tests.deployment.compose_file import COMPOSE, DOCKER, WORKERS, read_file, read_services
 from vector_pipeline_tests.machines import Machine
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.workbench import Workbench
@@ -48,7 +49,7 @@ def test_no_more_runs_are_launched_than_the_workers_take_at_once() -> None:
 
 
 def default_of(variable: str) -> int:
-    """2 of ${VECTOR_PIPELINE_WORKERS:-2}."""
+    """2 of ${WORKERS:-2}."""
     return int(variable.rpartition(":-")[2].removesuffix("}"))
 
 
@@ -94,12 +95,14 @@ def test_a_run_is_cancelled_on_the_worker_that_has_it_and_keeps_what_it_had_stor
     workbench: Workbench, provider: MisbehavingProvider, tmp_path: Path
 ) -> None:
     workbench.create_faq(RANGES_PER_RUN * RANGE_SIZE)
-    with celery_cluster(tmp_path / "site", ATTRIBUTES, workbench.settings) as cluster, cluster.worker("only") as only:
+    with celery_cluster(tmp_path / "site", ATTRIBUTES, workbench.settings) as cluster, cluster.worker("worker") as only:
+        assert health_of(cluster, only, "cluster") == 0
+        assert health_of(cluster, only, "another"), "there is no such worker"
         partitions = cluster.add_partitions(workbench)
         provider.reset()
         provider.delay_seconds = 0.5
         cluster.backfill(partitions)
-        run = wait_until(lambda: embedding_run_of(cluster, "only"), only)
+        run = wait_until(lambda: embedding_run_of(cluster, "worker"), only)
         wait_until(lambda: stored(workbench) > 0, only)
         # What "Terminate" in the UI does.
         cluster.instance.report_run_canceling(run)
@@ -108,6 +111,20 @@ def test_a_run_is_cancelled_on_the_worker_that_has_it_and_keeps_what_it_had_stor
         said = [entry.user_message for entry in cluster.instance.all_logs(record.dagster_run.run_id)]
     assert not [message for message in said if "longer than" in message], "its worker has not heard of it"
     assert 0 < stored(workbench) < RANGES_PER_RUN * RANGE_SIZE
+
+
+def health_of(cluster: Cluster, worker: Machine, host: str) -> int:
+    """What the health check of the container answers, where the broker's address is a secret in a file.
+
+    Args:
+        host: the container's name.
+    """
+    variables = cluster.environment(worker)
+    (worker.folder / "broker_url").write_text(variables[BROKER])
+    variables |= {BROKER: "", f"{BROKER}_FILE": f"{worker.disk}/broker_url", "HOSTNAME": host}
+    variables["PATH"] = f"{Path(sys.executable).parent}:{variables['PATH']}"
+    asked = read_services({}, [COMPOSE, WORKERS])["worker"].health
+    return worker.start(asked, variables).wait()
 
 
 def stored(workbench: Workbench) -> int:

@@ -7,14 +7,19 @@ import re
 import shutil
 import stat
 import subprocess
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 from dagster._core.instance.ref import InstanceRef
+from dagster_webserver.cli import DEFAULT_POOL_MAX_OVERFLOW
 
 from vector_pipeline.orchestration.celery_launcher import RunLauncher
+from vector_pipeline.serving.deployment import OTHER_CONNECTIONS
+from vector_pipeline.serving.settings import ServingSettings
+from vector_pipeline.serving.threads import WORD_THREADS
 from vector_pipeline_tests.deployment.compose_file import (
     COMPOSE,
     DOCKER,
@@ -131,6 +136,8 @@ def test_workers_take_what_the_others_launch_and_have_what_runs_need() -> None:
     differing = {name for name, value in code.environment.items() if worker.environment.get(name) != value}
     assert differing == {"VECTOR_PIPELINE_REGISTRY_CACHE"}
     assert set(code.list_of("secrets")) == set(worker.list_of("secrets"))
+    elsewhere = read_services({"VECTOR_PIPELINE_BROKER_URL": ""}, [COMPOSE, WORKERS])
+    assert {elsewhere[name].environment["VECTOR_PIPELINE_BROKER_URL"] for name in ("code", "worker")} == {""}
     assert not worker.list_of("ports"), "any number of them may be on one host"
     assert [one for one in worker.list_of("volumes") if not str(one).startswith(("./", "{'type': 'bind'"))] == []
 
@@ -180,16 +187,40 @@ def test_every_variable_is_explained() -> None:
     assert [name for name in sorted(used) if not re.search(rf"^#?{name}=", explained, re.MULTILINE)] == []
 
 
+def test_postgresql_takes_as_many_sessions_as_all_services_may_open() -> None:
+    """The figures of docs/deployment.md#connections.
+
+    Those of daemon and code location were counted in a busy deployment, and doubled.
+    """
+    daemon, code, others, run = 20, 20, 16, 7
+    api = ServingSettings().search_threads + WORD_THREADS + OTHER_CONNECTIONS + 1
+    webserver = 3 * (1 + DEFAULT_POOL_MAX_OVERFLOW)
+    told = (DOCKER.parent / "docs" / "deployment.md").read_text()
+    for who, most in {"a process of the API": api, "`webserver`": webserver, "`daemon`": daemon, "a run": run}.items():
+        assert f"| {who} | {most} |" in told
+    [taken] = [one for one in ONE_HOST["postgres"].command if one.startswith("max_connections=")]
+    for instance in ("dagster.yaml", "dagster.celery.yaml"):
+        runs = read_file(DOCKER / instance)["concurrency"]["runs"]["max_concurrent_runs"]
+        assert api + webserver + daemon + code + others + run * runs <= int(taken.partition("=")[2])
+
+
+def test_no_variable_means_two_things() -> None:
+    """One `.env` is read by Compose and by the services: what says how many workers runs have is not how many
+    processes the API has."""
+    explained = re.findall(r"^#?(\w+)=", (DOCKER.parent / ".env.example").read_text(), re.MULTILINE)
+    assert [name for name, times in Counter(explained).items() if times > 1] == []
+
+
 def test_every_secret_of_the_single_host_is_made_and_none_is_made_twice(tmp_path: Path) -> None:
     folder = tmp_path / "secrets"
     subprocess.run([DOCKER / "make-secrets", folder], check=True, capture_output=True)
     made = {path.name: path.read_text() for path in folder.iterdir()}
-    assert set(read_file(COMPOSE)["secrets"]) <= set(made)
+    assert {name for path in (COMPOSE, WORKERS) for name in read_file(path)["secrets"]} <= set(made)
     assert len(made["pg_password"]) == 48
     assert len({made[name] for name in made if name.endswith("_password")}) == 4
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    # Containers read them as users of their own.
-    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o444}
+    # Containers read them as users of their own, and their owner puts the keys in that they are for.
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o644}
 
     again = subprocess.run([DOCKER / "make-secrets", folder], check=True, capture_output=True, text=True)
     assert again.stdout == ""
@@ -225,11 +256,12 @@ def _merged(*values: Any) -> list[Any]:
 
 
 def test_variables_are_put_in_as_compose_does() -> None:
-    assert _merged("${A}", "$A", "${B:-b}", "${EMPTY:-b}", "${EMPTY-b}", "${B-${A}/${C:-c}}!") == [
+    assert _merged("${A}", "$A", "${B:-b}", "${EMPTY:-b}", "${EMPTY-b}", "${B-${A}/${C:-c}}!", "$${A}") == [
         "a",
         "$A",
         "b",
         "b",
         "",
         "a/c!",
+        "${A}",
     ]
