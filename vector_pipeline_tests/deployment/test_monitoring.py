@@ -100,6 +100,15 @@ def test_panels_have_places_of_their_own_and_a_source_that_can_be_chosen() -> No
     assert {panel["datasource"]["uid"] for panel in PANELS} == {"${datasource}"}
 
 
+def test_what_a_paused_index_does_not_do_alerts_nobody() -> None:
+    not_paused = "unless on (index) max by (index) (vector_pipeline_index_paused) == 1"
+    for rule in RULES:
+        if {"vector_pipeline_index_oldest_comparison_timestamp_seconds", "vector_pipeline_index_lag_seconds"} & {
+            name for name, _ in METRIC.findall(rule["expr"])
+        }:
+            assert rule["expr"].strip().endswith(not_paused), rule["alert"]
+
+
 def test_every_alert_says_what_is_wrong_and_what_to_do() -> None:
     for rule in RULES:
         assert rule["annotations"]["summary"]

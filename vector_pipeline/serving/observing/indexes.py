@@ -17,6 +17,7 @@ from prometheus_client.core import GaugeMetricFamily
 
 from vector_pipeline.core.errors import VectorPipelineError
 from vector_pipeline.core.reports import IndexStatus
+from vector_pipeline.core.spec import IndexSpec
 from vector_pipeline.serving.deployment import Deployment
 
 # Counting the rows of a large index takes a while: at most so much of the time is spent on it.
@@ -32,6 +33,7 @@ class _Standing:
     status: IndexStatus
     last_synced_key: int | None
     deletions_held: bool
+    paused: bool
 
 
 @dataclass(frozen=True)
@@ -99,18 +101,19 @@ class IndexFigures:
         try:
             with self._deployment.target() as connection:
                 connection.execute("SELECT 1")
-            names = [one.spec.name for one in self._deployment.declarations() if not one.problems]
+            specs = [one.spec for one in self._deployment.declarations() if not one.problems]
         except VectorPipelineError:
             return _Look(False, time.monotonic())
-        found = {name: standing for name in names if (standing := self._standing(name)) is not None}
+        found = {spec.name: standing for spec in specs if (standing := self._standing(spec)) is not None}
         return _Look(True, time.monotonic(), found)
 
-    def _standing(self, name: str) -> _Standing | None:
+    def _standing(self, spec: IndexSpec) -> _Standing | None:
         try:
-            with self._deployment.opened(name) as index:
-                return _Standing(index.status(), index.last_synced_key(), index.guarded_deletions().held)
+            with self._deployment.opened(spec.name) as index:
+                held = index.guarded_deletions().held
+                return _Standing(index.status(), index.last_synced_key(), held, spec.automation.paused)
         except VectorPipelineError as error:
-            _log.debug("no figures of index %s: %s", name, error)
+            _log.debug("no figures of index %s: %s", spec.name, error)
             return None
 
 
@@ -166,6 +169,7 @@ _FIGURES: Mapping[str, tuple[str, Callable[[_Standing], float | None]]] = {
     "spent_today_usd": ("Cost of embedding since 00:00 UTC.", lambda one: one.status.spent_today.cost),
     "tokens_today": ("Tokens embedded since 00:00 UTC.", lambda one: one.status.spent_today.tokens),
     "budget_paused": ("1 while texts wait since today's budget is spent.", _budget_pauses),
+    "paused": ("1 where its declaration pauses it: it is not compared with its table.", lambda one: one.paused),
     "deletions_held": ("1 while a mass deletion waits for somebody to decide.", lambda one: one.deletions_held),
 }
 

@@ -112,7 +112,7 @@ def test_each_index_tells_how_it_stands(observed: LiveServer, bench: Workbench) 
     figures = Scrape.of(observed)
     assert figures.get("up") == 1
     expected = {"documents": 10, "ranges_dirty": 0, "lag_rows": 0, "coverage_ratio": 1, "quarantined": 0}
-    expected |= {"last_synced_key": 10, "spent_today_usd": 0, "budget_paused": 0, "deletions_held": 0}
+    expected |= {"last_synced_key": 10, "spent_today_usd": 0, "budget_paused": 0, "deletions_held": 0, "paused": 0}
     for name, value in expected.items():
         assert figures.get(f"index_{name}", index="faq") == value, name
     assert (figures.get("index_last_synced_timestamp_seconds", index="faq") or 0) > 0
@@ -125,6 +125,11 @@ def test_each_index_tells_how_it_stands(observed: LiveServer, bench: Workbench) 
 def test_what_waits_for_somebody_is_told(observed: LiveServer, bench: Workbench) -> None:
     bench.postgres("UPDATE vector_pipeline.deletion_guards SET held_since = now(), held_deletions = 9")
     assert _wait_for(observed, "index_deletions_held", 1, index="faq").get("index_budget_paused", index="faq") == 0
+
+
+def test_an_index_that_its_declaration_pauses_is_told_as_such(bench: Workbench) -> None:
+    with live_server(bench, [contract_spec(automation={"paused": True})], OFTEN) as live:
+        assert Scrape.of(live).get("index_paused", index="faq") == 1
 
 
 def test_keys_that_are_no_numbers_are_shown_nowhere(bench: Workbench) -> None:
