@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import closing
 
 import dagster as dg
+import psycopg
 
 from vector_pipeline.core.settings import Settings
 from vector_pipeline.core.store import connection as store_connection
@@ -20,9 +21,13 @@ def prepare(settings: Settings, progress: Callable[[str], None]) -> None:
 
     Raises:
         TargetUnavailableError: PostgreSQL can't be reached, or a newer version has made its tables.
+        TargetRefusedError: this role may not make or change them.
     """
     with closing(store_connection.connect(settings.target, "vector-pipeline prepare")) as connection:
-        schema.create_registry(connection)
+        try:
+            schema.create_registry(connection)
+        except psycopg.Error as error:
+            raise store_connection.target_error(settings.target, error) from None
     progress(f"tables of vector-pipeline: version {schema.REGISTRY_VERSION}")
     with dg.DagsterInstance.get() as instance:
         instance.upgrade(progress)

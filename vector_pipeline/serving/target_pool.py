@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from threading import Lock
 
 import psycopg
@@ -60,7 +60,9 @@ class TargetPool:
         """A connection that works.
 
         Raises:
-            TargetUnavailableError: PostgreSQL is away, or all connections are in use for as long as one waits.
+            TargetUnavailableError: PostgreSQL is away, its tables are another version's, or all connections are in use
+                for as long as one waits.
+            TargetRefusedError: its tables are an earlier version's, and this role may not change them.
         """
         with POOL_WAITING.labels(self._name).track_inprogress():
             connection = self._take()
@@ -110,8 +112,14 @@ class TargetPool:
     def _configure(self, connection: psycopg.Connection) -> None:
         store_connection.prepare(connection, self._settings)
         if not self._registry_is_known:
-            schema.update_registry(connection)
+            self._look_at_registry(connection)
             self._registry_is_known = True
+
+    def _look_at_registry(self, connection: psycopg.Connection) -> None:
+        if self._settings.pooled:
+            schema.refuse_other_registry(connection)
+        else:
+            schema.update_registry(connection)
 
     def _note_failure(self, _: object) -> None:
         with self._lock:
@@ -119,4 +127,10 @@ class TargetPool:
 
     def _tell_what_is_wrong(self) -> None:
         """The pool keeps it for itself: connects once more, to raise it."""
-        store_connection.connect(self._settings, self._name).close()
+        with closing(store_connection.connect(self._settings, self._name)) as connection:
+            if self._registry_is_known:
+                return
+            try:
+                self._look_at_registry(connection)
+            except psycopg.Error as error:
+                raise store_connection.target_error(self._settings, error) from None

@@ -7,12 +7,14 @@ from contextlib import closing
 import dagster as dg
 import pytest
 
-from vector_pipeline.core.errors import TargetUnavailableError
+from vector_pipeline.core.errors import TargetRefusedError, TargetUnavailableError
 from vector_pipeline.core.settings import EmbeddingSettings, Settings, SourceSettings, TargetSettings
 from vector_pipeline.core.store import connection as store_connection
 from vector_pipeline.core.store.schema import REGISTRY_VERSION
 from vector_pipeline.orchestration.pools import EMBEDDING_POOL
 from vector_pipeline.orchestration.preparing import prepare
+from vector_pipeline_tests.privileges.accounts import role
+from vector_pipeline_tests.servers import postgres
 
 NOWHERE = SourceSettings("127.0.0.1", 1, "nobody", "", "nothing")
 
@@ -39,3 +41,12 @@ def test_a_database_of_a_newer_version_is_refused(pg_database: TargetSettings) -
         connection.commit()
     with pytest.raises(TargetUnavailableError, match=f"this program knows version {REGISTRY_VERSION}"):
         prepare(Settings(NOWHERE, pg_database, EmbeddingSettings()), lambda _: None)
+
+
+@pytest.mark.usefixtures("instance")
+def test_a_role_that_may_not_make_the_tables_is_told_what_it_lacks(bare_pg_database: TargetSettings) -> None:
+    with role(bare_pg_database) as nobody:
+        with postgres(bare_pg_database) as connection:
+            connection.execute(f"GRANT CONNECT ON DATABASE {bare_pg_database.database} TO {nobody.user}".encode())
+        with pytest.raises(TargetRefusedError, match=f"{nobody.user}.*privileges.md"):
+            prepare(Settings(NOWHERE, nobody, EmbeddingSettings()), print)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tomllib
-from importlib.metadata import PackageNotFoundError, metadata
+from importlib.metadata import PackageNotFoundError, distribution, metadata
 from pathlib import Path
 
 import pytest
@@ -43,12 +43,23 @@ def _left_out(python: str) -> set[str]:
     return {one.name for one in asked if one.marker and not one.marker.evaluate({"python_version": python})}
 
 
+def _is_compiled(pinned: Requirement) -> bool:
+    """Whether what is installed suits one Python or machine alone; what is not installed might."""
+    try:
+        wheel = distribution(pinned.name).read_text("WHEEL") or ""
+    except PackageNotFoundError:
+        return True
+    return "-none-any" not in wheel
+
+
 @pytest.mark.long
-@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
-def test_what_is_pinned_is_to_be_had_without_a_compiler_for(python: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("python", ["3.12", "3.13"])
+def test_what_is_compiled_is_to_be_had_without_a_compiler_for(python: str, tmp_path: Path) -> None:
     left_out = _left_out(python)
-    (tmp_path / "pinned.txt").write_text("\n".join(str(one) for one in PINNED if one.name not in left_out))
+    compiled = [str(one) for one in PINNED if _is_compiled(one) and one.name not in left_out]
+    assert len(compiled) > 20
+    (tmp_path / "compiled.txt").write_text("\n".join(compiled))
     options = ["--dry-run", "--no-deps", "--only-binary=:all:", "--python-version", python, "--target", str(tmp_path)]
-    command = [sys.executable, "-m", "pip", "install", "-q", *options, "-r", str(tmp_path / "pinned.txt")]
+    command = [sys.executable, "-m", "pip", "install", "-q", *options, "-r", str(tmp_path / "compiled.txt")]
     asked = subprocess.run(command, capture_output=True, text=True, check=False)
     assert asked.returncode == 0, asked.stderr[-2000:]

@@ -6,13 +6,14 @@ times dearer (pgvector 0.8.5).
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from importlib import resources
 
 import psycopg
 from psycopg import sql
 
-from vector_pipeline.core.errors import TargetUnavailableError
+from vector_pipeline.core.errors import TargetRefusedError, TargetUnavailableError
 from vector_pipeline.core.spec import Storage
 from vector_pipeline.core.store import locks, names, table_indexes
 from vector_pipeline.core.store.locks import Lock
@@ -28,33 +29,94 @@ _MIGRATIONS = tuple(
 )
 REGISTRY_VERSION = len(_MIGRATIONS)
 
+# A migration waits a second for a table, then lets those pass who have come to wait behind it.
+_TRIES = 10
+_PAUSE_SECONDS = 2.0
+
 
 def create_registry(connection: psycopg.Connection) -> None:
     """Creates the registry, or brings it to this version; safe to run from several processes at once.
 
+    Searches go on meanwhile: where somebody reads a table for long, nobody is kept waiting behind a migration that
+    waits for it. Whatever it fails for, all stays as it was.
+
     Raises:
-        TargetUnavailableError: the database was made by a newer version of this project.
+        TargetUnavailableError: the database was made by a newer version of this project, or somebody has been reading
+            the tables for long.
+        TargetRefusedError: the role may not change them.
     """
     if _version(connection) == REGISTRY_VERSION:
         return
     # The lock first, the transaction after it: within one that has waited, PostgreSQL may still hold that a table isn't
     # there which somebody else has made meanwhile.
-    with locks.held(connection, Lock.SCHEMA, 0), connection.transaction():
+    with locks.held(connection, Lock.SCHEMA, 0):
         version = _version(connection)
-        if version > REGISTRY_VERSION:
-            raise TargetUnavailableError(
-                f"the tables in this database have version {version}, this program knows version "
-                f"{REGISTRY_VERSION}: run the version of vector-pipeline that made them, or a newer one"
-            )
+        _refuse_newer(version)
+        for _ in range(_TRIES):
+            try:
+                _migrate(connection, version)
+                return
+            except psycopg.errors.LockNotAvailable:
+                time.sleep(_PAUSE_SECONDS)
+            except psycopg.errors.InsufficientPrivilege as error:
+                raise _not_allowed(connection, version, error) from None
+    raise TargetUnavailableError(
+        f"{_standing(version)}, and could not be brought there: somebody has been reading them for long (a dump, a "
+        "report?), and every search would have to wait as long. Nothing is changed; try again when that has ended"
+    )
+
+
+def update_registry(connection: psycopg.Connection) -> None:
+    """Brings a registry that an earlier version made to this one; makes none where there is none.
+
+    Raises:
+        TargetUnavailableError, TargetRefusedError: as `create_registry`.
+    """
+    if _version(connection) not in (0, REGISTRY_VERSION):
+        create_registry(connection)
+
+
+def refuse_other_registry(connection: psycopg.Connection) -> None:
+    """For a connection that can't migrate: its session is shared with others, or its server is a standby.
+
+    Raises:
+        TargetUnavailableError: the registry is another version's.
+    """
+    version = _version(connection)
+    _refuse_newer(version)
+    if version not in (0, REGISTRY_VERSION):
+        raise TargetUnavailableError(f"{_standing(version)}: run `vector-pipeline prepare`")
+
+
+def _migrate(connection: psycopg.Connection, version: int) -> None:
+    with locks.not_waiting_long_for_tables(connection):
         for number, migration in enumerate(_MIGRATIONS[version:], start=version + 1):
             connection.execute(migration)
             connection.execute("INSERT INTO vector_pipeline.schema_version (version) VALUES (%s)", (number,))
 
 
-def update_registry(connection: psycopg.Connection) -> None:
-    """Brings a registry that an earlier version made to this one; makes none where there is none."""
-    if _version(connection) not in (0, REGISTRY_VERSION):
-        create_registry(connection)
+def _refuse_newer(version: int) -> None:
+    if version > REGISTRY_VERSION:
+        raise TargetUnavailableError(
+            f"the tables in this database have version {version}, this program knows version "
+            f"{REGISTRY_VERSION}: run the version of vector-pipeline that made them, or a newer one"
+        )
+
+
+def _standing(version: int) -> str:
+    return f"the tables in this database have version {version}, this program needs version {REGISTRY_VERSION}"
+
+
+def _not_allowed(connection: psycopg.Connection, version: int, error: psycopg.Error) -> TargetRefusedError:
+    told = f"user {connection.info.user!r} may not {{}}: {error.diag.message_primary}"
+    if version == 0:
+        return TargetRefusedError(
+            f"{told.format('make the tables of vector-pipeline')}; see docs/privileges.md for what it needs"
+        )
+    return TargetRefusedError(
+        f"{_standing(version)}, and {told.format('bring them there')}; run `vector-pipeline prepare` as the user who "
+        "owns them (docs/privileges.md)"
+    )
 
 
 def _version(connection: psycopg.Connection) -> int:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import Any
 
+import psycopg
 import pytest
 
-from vector_pipeline.core.errors import TargetUnavailableError
+from vector_pipeline.core.errors import TargetRefusedError, TargetUnavailableError
 from vector_pipeline.core.settings import TargetSettings
+from vector_pipeline.core.store import locks, schema
 from vector_pipeline.core.store.connection import connect
 from vector_pipeline.core.store.schema import REGISTRY_VERSION, create_registry
+from vector_pipeline_tests.privileges.accounts import role
+from vector_pipeline_tests.servers import postgres
 from vector_pipeline_tests.workbench import Workbench, faq_spec
 
 
@@ -131,3 +136,75 @@ def test_a_registry_of_a_newer_version_is_refused(workbench: Workbench) -> None:
     workbench.postgres("INSERT INTO vector_pipeline.schema_version (version) VALUES (99)")
     with pytest.raises(TargetUnavailableError, match="have version 99"):
         workbench.sync()
+
+
+@pytest.fixture
+def next_version(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Makes this program one whose tables are a version further, by the given migration."""
+
+    def program(migration: str) -> None:
+        monkeypatch.setattr(schema, "_MIGRATIONS", (*schema._MIGRATIONS, migration))
+        monkeypatch.setattr(schema, "REGISTRY_VERSION", REGISTRY_VERSION + 1)
+
+    return program
+
+
+def _stands(target: TargetSettings) -> tuple[object, ...] | None:
+    """The version of the tables, and whether what the next migration makes is there."""
+    with postgres(target) as connection:
+        return connection.execute(
+            "SELECT (SELECT max(version) FROM vector_pipeline.schema_version),"
+            " to_regclass('vector_pipeline.made') IS NOT NULL"
+        ).fetchone()
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(
+    pg_database: TargetSettings, next_version: Callable[[str], None]
+) -> None:
+    with closing(connect(pg_database)) as connection:
+        create_registry(connection)
+        next_version("CREATE TABLE vector_pipeline.made (n integer); SELECT 1 / 0")
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            create_registry(connection)
+        assert not locks.is_held(connection, locks.Lock.SCHEMA, 0)
+    assert _stands(pg_database) == (REGISTRY_VERSION, False)
+
+
+def test_nobody_waits_behind_a_migration_that_waits_for_a_long_reader(
+    pg_database: TargetSettings, next_version: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "LONGEST_TABLE_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(schema, "_PAUSE_SECONDS", 0.0)
+    with closing(connect(pg_database)) as connection, closing(postgres(pg_database)) as dump:
+        create_registry(connection)
+        next_version(
+            "CREATE TABLE vector_pipeline.made (n integer);"
+            " ALTER TABLE vector_pipeline.embedding_indexes ADD made integer"
+        )
+        with dump.transaction():
+            dump.execute("SELECT FROM vector_pipeline.embedding_indexes")
+            with pytest.raises(TargetUnavailableError, match=r"reading them for long .* Nothing is changed"):
+                create_registry(connection)
+            assert _stands(pg_database) == (REGISTRY_VERSION, False)
+        create_registry(connection)
+    assert _stands(pg_database) == (REGISTRY_VERSION + 1, True)
+
+
+def test_a_role_that_may_not_migrate_is_told_who_does(
+    pg_database: TargetSettings, next_version: Callable[[str], None]
+) -> None:
+    with closing(connect(pg_database)) as owner, role(pg_database) as searcher:
+        create_registry(owner)
+        owner.execute(f"GRANT CONNECT ON DATABASE {pg_database.database} TO {searcher.user}".encode())
+        owner.execute(f"GRANT USAGE ON SCHEMA vector_pipeline TO {searcher.user}".encode())
+        owner.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA vector_pipeline TO {searcher.user}".encode())
+        next_version("CREATE TABLE vector_pipeline.made (n integer)")
+        with (
+            closing(connect(searcher)) as connection,
+            pytest.raises(
+                TargetRefusedError,
+                match=f"needs version {REGISTRY_VERSION + 1}, .*{searcher.user}.*vector-pipeline prepare",
+            ),
+        ):
+            create_registry(connection)
+    assert _stands(pg_database) == (REGISTRY_VERSION, False)
