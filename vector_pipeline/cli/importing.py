@@ -32,7 +32,7 @@ from vector_pipeline.core import legacy_import
     type=click.IntRange(0, 1000),
     default=legacy_import.SAMPLES,
     show_default=True,
-    help="Rows whose vectors are compared with what the model gives now, which is paid; 0 trusts the table.",
+    help="Vectors of each field that are compared with what the model gives now, which is paid; 0 trusts the table.",
 )
 @as_json
 def import_from_earlier_service(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 import psycopg
@@ -25,6 +26,8 @@ from vector_pipeline.core.store.registry import RegisteredIndex
 from vector_pipeline.core.store.vectors import NeededText
 
 SAMPLES = 5
+# Of so many rows for each sample one is likely to have a text, and one that is not split.
+_ROWS_PER_SAMPLE = 4
 
 OpenConnection = Callable[[], AbstractContextManager[psycopg.Connection]]
 Embed = Callable[[tuple[str, ...]], Vectors]
@@ -37,8 +40,8 @@ class LegacyImport:
 
     Attributes:
         rows: of the table.
-        texts: distinct texts with a vector that can be used.
-        imported: of these, those that had no vector here before.
+        texts: those of the rows with a vector that can be used; one that occurs twice counts twice.
+        imported: of these, each once, those that had no vector here before.
         dishonest: vectors of zeros, NaN or another length, which were left out.
         without_vector: texts with no vector beside them.
         in_parts: texts that the index splits, so that a vector of the whole is of no use.
@@ -77,19 +80,20 @@ def import_vectors(
     Args:
         embed: asked for the samples alone.
         threshold: the cosine below which a vector counts as another model's.
-        samples: rows whose vectors are compared with what the model gives now; 0 trusts the table.
+        samples: vectors of each field that are compared with what the model gives now; 0 trusts the table.
 
     Raises:
         LegacyImportError: the table is not as it is said to be, or its vectors are another model's. Nothing is taken
             over.
         ProviderError: the provider is down.
     """
+    _refuse_unknown_names(index, table)
     length = VectorSpaceLength.of(index.generation.space)
     with open_connection() as reading, open_connection() as writing:
         _refuse_other_lengths(table, legacy_table.lengths_of_vectors(reading, table), length)
         rows = legacy_table.count_rows(reading, table)
-        sample = legacy_table.some_rows(reading, table, samples, rows) if samples else None
-        similarity = None if sample is None else _compared(index, table, sample, length, embed, threshold)
+        sample = _sample(reading, index, table, length, samples) if samples else []
+        similarity = _compared(index, table, sample, length, embed, threshold) if sample else None
         found = LegacyImport(index.name, str(table), rows, 0, 0, 0, 0, 0, similarity)
         for part in legacy_table.all_rows(reading, table):
             found = _take_over(writing, index, length, part, found)
@@ -105,24 +109,46 @@ def _refuse_other_lengths(table: LegacyTable, lengths: dict[str, int | None], ex
             )
 
 
+def _refuse_unknown_names(index: RegisteredIndex, table: LegacyTable) -> None:
+    rendering = index.generation.rendering
+    fields = [shown_field(field) for field in rendering.embedded_fields]
+    for option, given, known in (("--text", table.texts, rendering.names), ("--vector", table.vectors, fields)):
+        unknown = [name for name in given if name not in known]
+        if unknown:
+            raise LegacyImportError(
+                f"index {index.name!r} has no {unknown[0]!r} for {option} to name a column for; it has "
+                f"{', '.join(known)}"
+            )
+
+
+def _sample(
+    connection: psycopg.Connection, index: RegisteredIndex, table: LegacyTable, length: VectorSpaceLength, samples: int
+) -> list[_Text]:
+    """Texts with a vector that can be used, of each field so many, as far as there are."""
+    found: list[_Text] = []
+    for field in table.vectors:
+        lengths = {length.native, length.stored}
+        rows = legacy_table.some_rows(connection, table, field, list(lengths), _ROWS_PER_SAMPLE * samples)
+        texts = _texts(index.generation.rendering, rows, length)
+        found += islice((one for one in texts if one.vector is not None and not one.is_part), samples)
+    return found
+
+
 def _compared(
     index: RegisteredIndex,
     table: LegacyTable,
-    sample: LegacyRows,
+    sample: Sequence[_Text],
     length: VectorSpaceLength,
     embed: Embed,
     threshold: float,
-) -> float | None:
-    found = [one for one in _texts(index.generation.rendering, sample, length) if one.vector is not None]
-    if not found:
-        return None
+) -> float:
     prefix = index.generation.space.document_prefix
-    now = embed(tuple(prefix + one.text for one in found))
-    then = np.stack([one.vector[: length.native] for one in found if one.vector is not None])
+    now = embed(tuple(prefix + one.text for one in sample))
+    then = np.stack([one.vector[: length.native] for one in sample if one.vector is not None])
     similarity = least_similarity(then, now)
     if similarity < threshold:
         raise LegacyImportError(
-            f"of {len(found)} vectors in {table} one is no nearer than {similarity:.3f} to what the model of index "
+            f"of {len(sample)} vectors in {table} one is no nearer than {similarity:.3f} to what the model of index "
             f"{index.name!r} gives for its text today ({threshold} is asked for): they are another model's, or were "
             "made of other texts (a prefix, another column); declare what they were made with, or sync without them"
         )
@@ -195,7 +221,7 @@ def _take_over(
     imported = _store(connection, index, list(good.values()))
     return replace(
         so_far,
-        texts=so_far.texts + len(good),
+        texts=so_far.texts + sum(one.vector is not None for one in whole),
         imported=so_far.imported + imported,
         dishonest=so_far.dishonest + sum(one.is_dishonest for one in whole),
         without_vector=so_far.without_vector + sum(one.vector is None and not one.is_dishonest for one in whole),

@@ -114,3 +114,45 @@ def test_a_table_in_the_way_is_refused_with_the_way_to_import_it(workbench: Work
     _legacy_table(workbench, "faq")
     with workbench.index(faq_spec()) as index, pytest.raises(NameTakenError, match="import-legacy faq"):
         index.import_legacy()
+
+
+def test_a_single_vector_of_another_model_among_rows_without_any_is_found(workbench: Workbench) -> None:
+    workbench.create_faq(ROWS)
+    _legacy_table(workbench)
+    workbench.postgres("UPDATE public.faq_old SET question_embedding = NULL, answer_embedding = NULL")
+    workbench.postgres("UPDATE public.faq_old SET question_embedding = '[1,2,3,4,5,6,7,8]' WHERE id = 7")
+    with workbench.index() as index, pytest.raises(LegacyImportError, match=r"of 1 vectors .* another model's"):
+        index.import_legacy()
+
+
+def test_a_text_that_occurs_twice_is_taken_over_once(workbench: Workbench) -> None:
+    workbench.create_faq(ROWS)
+    workbench.mysql("UPDATE faq SET answer = 'as above' WHERE id > 10")
+    _legacy_table(workbench)
+    with workbench.index() as index:
+        report = index.import_legacy()
+        assert (report.texts, report.imported) == (2 * ROWS - 2, ROWS - 2 + 11)
+
+
+def test_vectors_of_texts_that_are_split_are_neither_compared_nor_taken_over(workbench: Workbench) -> None:
+    workbench.create_faq(3)
+    workbench.mysql("UPDATE faq SET answer = %s WHERE id = 3", [[" ".join(f"sentence number {n}." for n in range(40))]])
+    _legacy_table(workbench)
+    with workbench.index(faq_spec(embedding={"split": {"tokens": 40}})) as index:
+        report = index.import_legacy(samples=20)
+        assert (report.texts, report.dishonest) == (4, 1)
+        assert report.in_parts > 1
+        synced = sync_all(index)
+        assert synced.embedding is not None
+        assert synced.embedding.texts_embedded == 1 + report.in_parts
+
+
+@pytest.mark.parametrize("option", ["texts", "vectors"])
+def test_a_name_that_the_index_does_not_have_is_told(workbench: Workbench, option: str) -> None:
+    workbench.create_faq(3)
+    _legacy_table(workbench)
+    with (
+        workbench.index() as index,
+        pytest.raises(LegacyImportError, match=r"has no 'Question' .* it has question, answer"),
+    ):
+        index.import_legacy(**{option: {"Question": "question"}})

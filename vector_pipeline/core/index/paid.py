@@ -50,7 +50,8 @@ class PaidIndex(IndexOfGenerations):
             table: as `table` or `schema.table`; the index's name with `_old` in `public`, if left out.
             texts: column by served name; columns of those names, if left out.
             vectors: column by embedded field; `question_embedding` for `question`, if left out.
-            samples: rows whose vectors are compared with what the model gives now, which is paid; 0 trusts the table.
+            samples: vectors of each field that are compared with what the model gives now, which is paid; 0 trusts the
+                table.
 
         Raises:
             LegacyImportError: the table is not as it is said to be, or its vectors are another model's. Nothing is

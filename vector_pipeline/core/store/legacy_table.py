@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import psycopg
@@ -87,17 +87,24 @@ def count_rows(connection: psycopg.Connection, table: LegacyTable) -> int:
     return int(row[0])
 
 
-def some_rows(connection: psycopg.Connection, table: LegacyTable, count: int, of_rows: int) -> LegacyRows:
-    """About so many rows from all over the table, each with a vector."""
-    share = min(1.0, 3 * count / max(1, of_rows))
+def some_rows(
+    connection: psycopg.Connection, table: LegacyTable, field: str, lengths: Sequence[int], count: int
+) -> LegacyRows:
+    """So many rows from all over the table, or all that have a vector of one of these lengths, and not of zeros alone,
+    in a field. They come with that field's vectors only."""
+    of_field = replace(table, vectors={field: table.vectors[field]})
     rows = connection.execute(
-        sql.SQL("{} WHERE random() < %s AND ({}) LIMIT %s").format(
-            _select(table),
-            sql.SQL(" AND ").join(sql.SQL("{} IS NOT NULL").format(sql.Identifier(c)) for c in table.vectors.values()),
-        ),
-        (share, count),
+        sql.SQL(
+            """
+            {select}
+            WHERE vector_dims({vector}::vector) = ANY(%s) AND vector_norm({vector}::vector) > 0
+            ORDER BY random()
+            LIMIT %s
+            """
+        ).format(select=_select(of_field), vector=sql.Identifier(table.vectors[field])),
+        (list(lengths), count),
     ).fetchall()
-    return _rows(table, rows)
+    return _rows(of_field, rows)
 
 
 def all_rows(connection: psycopg.Connection, table: LegacyTable) -> Iterator[LegacyRows]:
