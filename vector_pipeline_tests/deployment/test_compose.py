@@ -134,7 +134,8 @@ def test_workers_take_what_the_others_launch_and_have_what_runs_need() -> None:
         assert "databases" in one.list_of("networks")
     assert worker.written["image"] == code.written["image"]
     differing = {name for name, value in code.environment.items() if worker.environment.get(name) != value}
-    assert differing == {"VECTOR_PIPELINE_REGISTRY_CACHE"}
+    # Alerts, which name the UI, are the code location's.
+    assert differing == {"VECTOR_PIPELINE_REGISTRY_CACHE", "VECTOR_PIPELINE_DAGSTER_PUBLIC_URL"}
     assert set(code.list_of("secrets")) == set(worker.list_of("secrets"))
     elsewhere = read_services({"VECTOR_PIPELINE_BROKER_URL": ""}, [COMPOSE, WORKERS])
     assert {elsewhere[name].environment["VECTOR_PIPELINE_BROKER_URL"] for name in ("code", "worker")} == {""}
@@ -241,6 +242,23 @@ def test_the_indexes_are_mounted_where_the_images_look_for_them(file: Path) -> N
     services = read_file(file).get("services", {}).values()
     mounts = [one for service in services for one in service.get("volumes") or [] if isinstance(one, dict)]
     assert {mount["target"] for mount in mounts if "INDEXES" in mount["source"]} <= {f"{folder}/indexes"}
+
+
+def test_files_of_the_clone_get_into_the_image_by_way_of_the_builder() -> None:
+    """Which gives all a right to read them: a clone under a strict umask has files that its owner alone may read."""
+    final = (DOCKER / "Dockerfile").read_text().partition(" AS runtime")[2]
+    copied = re.findall(r"^(?:COPY|ADD) .*", final, re.MULTILINE)
+    assert copied
+    assert [one for one in copied if not one.startswith("COPY --from=builder ")] == []
+
+
+def test_alerts_and_answers_name_the_ui_where_people_reach_it() -> None:
+    elsewhere = read_services({"DAGSTER_PORT": "3100"})
+    assert elsewhere["webserver"].list_of("ports") == ["127.0.0.1:3100:3000"]
+    for name in ("code", "api"):
+        assert elsewhere[name].environment["VECTOR_PIPELINE_DAGSTER_PUBLIC_URL"] == "http://127.0.0.1:3100"
+        in_production = IN_PRODUCTION[name].environment["VECTOR_PIPELINE_DAGSTER_PUBLIC_URL"]
+        assert in_production == "https://dagster.example.org"
 
 
 @pytest.mark.parametrize("name", ["code", "webserver", "daemon", "api"])
