@@ -20,7 +20,8 @@ def ensure_dagster_home() -> Path:
     """Sets DAGSTER_HOME where it is not set, and makes the folder with the project's configuration.
 
     Raises:
-        ConfigurationError: DAGSTER_HOME names a folder that is not there, which Dagster would refuse later.
+        ConfigurationError: DAGSTER_HOME names a folder that is not there, which Dagster would refuse later; or none is
+            named, and the project's own can't be made.
     """
     named = os.environ.get(HOME_VARIABLE)
     if named:
@@ -30,8 +31,13 @@ def ensure_dagster_home() -> Path:
         return home
     folder = working_folder()
     home = folder / ".dagster"
-    home.mkdir(exist_ok=True)
     own = folder / "dagster.yaml"
-    shutil.copyfile(own if own.exists() else SHIPPED / "dagster.yaml", home / "dagster.yaml")
+    try:
+        home.mkdir(exist_ok=True)
+        shutil.copyfile(own if own.exists() else SHIPPED / "dagster.yaml", home / "dagster.yaml")
+    except OSError as error:
+        raise ConfigurationError(
+            f"Dagster's runs can't be kept in {home} ({error.strerror}): set {HOME_VARIABLE} to a folder of yours"
+        ) from None
     os.environ[HOME_VARIABLE] = str(home)
     return home

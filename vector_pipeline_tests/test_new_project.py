@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from vector_pipeline.cli import main
 from vector_pipeline.core.errors import ConfigurationError
 from vector_pipeline.declarations import CATALOG_INDEX, find_declaration, read_declarations
+from vector_pipeline.local_instance import HOME_VARIABLE, ensure_dagster_home
 from vector_pipeline.location import load_location
 from vector_pipeline.new_project import make_project
 from vector_pipeline.project_folder import DEFS_VARIABLE, OWN_DEFS, PACKAGE_PARENT, defs_folder, working_folder
@@ -135,3 +136,10 @@ def test_dg_scaffolds_checks_and_loads_in_a_project(project: Path) -> None:
     assert find_declaration("products", project / "defs").spec.source.table == "products"
     checked = dg_in_project("check", "defs")  # checks the YAML first
     assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_a_folder_that_takes_no_runs_is_told(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(HOME_VARIABLE, raising=False)
+    (project / ".dagster").write_text("a file")
+    with pytest.raises(ConfigurationError, match=f"{project}/.dagster .*set DAGSTER_HOME"):
+        ensure_dagster_home()

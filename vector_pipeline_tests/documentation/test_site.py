@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -136,6 +137,21 @@ def test_each_variable_is_described(site: Path) -> None:
 
     assert len(named) > 50
     assert missing(named, text_of(site, "reference/environment.html")) == []
+
+
+def test_each_page_has_one_place_in_the_navigation() -> None:
+    pages = re.findall(r"(\S+\.md)$", (PROJECT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
+
+    assert len(pages) > 40
+    assert sorted(pages) == sorted(set(pages))
+
+
+def test_each_extra_of_the_package_is_described(site: Path) -> None:
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"].keys() - {"dev", "docs", "release"}
+
+    built = (site / "installing.html").read_text(encoding="utf-8")
+    assert [extra for extra in extras if f"<code>{extra}</code>" not in built] == []
 
 
 def test_what_readme_links_to_is_there() -> None:
