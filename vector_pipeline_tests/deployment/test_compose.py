@@ -31,6 +31,7 @@ from vector_pipeline_tests.deployment.compose_file import (
 )
 from vector_pipeline_tests.deployment.dockerfile import read_stages
 from vector_pipeline_tests.deployment.interpolation import MissingVariableError, interpolated, variables_in
+from vector_pipeline_tests.documentation.blocks import blocks
 
 # Of github.com/compose-spec/compose-spec, Apache-2.0.
 SCHEMA = Path(__file__).parent / "compose-spec.json"
@@ -203,6 +204,20 @@ def test_postgresql_takes_as_many_sessions_as_all_services_may_open() -> None:
     for instance in ("dagster.yaml", "dagster.celery.yaml"):
         runs = read_file(DOCKER / instance)["concurrency"]["runs"]["max_concurrent_runs"]
         assert api + webserver + daemon + code + others + run * runs <= int(taken.partition("=")[2])
+
+
+def test_another_secret_comes_from_the_file_that_the_page_shows(tmp_path: Path) -> None:
+    [shown] = [
+        block for block in blocks("yaml") if block.page == "docs/deployment.md" and "OTHER_API_KEY" in block.text
+    ]
+    path = tmp_path / "compose.keys.yaml"
+    path.write_text(shown.text)
+    jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text())).validate(read_file(path))
+    with_key = read_services({}, [COMPOSE, path])
+    for name in ("code", "api"):
+        assert set(with_key[name].list_of("secrets")) == {*ONE_HOST[name].list_of("secrets"), "other_api_key"}
+        added = {"OTHER_API_KEY_FILE": "/run/secrets/other_api_key"}
+        assert with_key[name].environment == ONE_HOST[name].environment | added
 
 
 def test_no_variable_means_two_things() -> None:
