@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vector_pipeline.core.errors import VectorPipelineError
 from vector_pipeline.core.store.api_keys import AccessScope
@@ -48,7 +48,7 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._keys.look()
-            await self.app(scope, receive, send)
+            await self.app(scope, partial(self._until_the_end, receive), send)
         elif scope["type"] != "http":
             # Before it is accepted, closing answers 403.
             await send({"type": "websocket.close", "code": 1008})
@@ -66,12 +66,19 @@ class Gate:
                 return
             await self.app(scope, receive, send)
 
+    async def _until_the_end(self, receive: Receive) -> Message:
+        """Passes on what the application is told. When that is its end, PostgreSQL can still be asked."""
+        message = await receive()
+        if message["type"] == "lifespan.shutdown":
+            await self._keys.note_last_uses()
+        return message
+
     async def who_asks(self, scope: Scope) -> Caller:
         """Finds out.
 
         Raises:
             AccessRefusedError: nobody who is served.
-        TargetUnavailableError: it can't be found out.
+            TargetUnavailableError: it can't be found out.
         """
         headers = Headers(scope=scope)
         secret = _presented(headers)

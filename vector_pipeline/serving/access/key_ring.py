@@ -56,6 +56,16 @@ class KeyRing:
         except TargetUnavailableError:
             return
 
+    async def note_last_uses(self) -> None:
+        """At the end of the service: has it written when keys were used, if that is done within moments."""
+        if not self._used:
+            return
+        self._noted_at = float("-inf")
+        try:
+            await run_blocking("access", self._read_anew, _PATIENCE_SECONDS)
+        except VectorPipelineError as error:
+            _log.info("when keys were last used is not noted: %s", error)
+
     async def any_ever_made(self) -> bool:
         """Whether there ever was a key.
 
@@ -114,7 +124,11 @@ class KeyRing:
         used: dict[int, datetime] = {}
         if begun >= self._noted_at + _NOTE_USE_SECONDS:
             used, self._used = self._used, used
-        found = self._read(used)
+        try:
+            found = self._read(used)
+        except BaseException:
+            self._used = used | self._used
+            raise
         if used:
             self._noted_at = begun
         if self._known is None or self._known[0] < begun:

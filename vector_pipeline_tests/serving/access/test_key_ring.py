@@ -16,6 +16,7 @@ from vector_pipeline.serving.access.protect import reading_keys
 from vector_pipeline.serving.deployment import Deployment
 from vector_pipeline_tests.servers import postgres
 from vector_pipeline_tests.serving.access.small_service import KEYS, NEVER_MADE, SEARCH_KEY
+from vector_pipeline_tests.serving.serving import live_server
 from vector_pipeline_tests.workbench import Workbench
 
 
@@ -111,6 +112,35 @@ def test_uses_are_noted_together_once_a_minute() -> None:
         shelf.now += 1
     assert len([used for used in shelf.used if used]) == 2
     assert {number for used in shelf.used for number in used} == {1}
+
+
+def test_uses_that_could_not_be_noted_are_noted_later() -> None:
+    shelf = Shelf()
+    ring = shelf.ring()
+    assert name_of(ring, SEARCH_KEY) == "number1"
+    shelf.away = True
+    shelf.now += FRESH_SECONDS
+    assert name_of(ring, SEARCH_KEY) == "number1"
+    shelf.away = False
+    asyncio.run(ring.note_last_uses())
+    assert set(shelf.used[-1]) == {1}
+
+
+def test_a_service_ends_though_uses_can_not_be_noted() -> None:
+    shelf = Shelf()
+    ring = shelf.ring()
+    assert name_of(ring, SEARCH_KEY) == "number1"
+    shelf.away = True
+    asyncio.run(ring.note_last_uses())
+
+
+def test_when_a_key_was_used_is_noted_before_the_service_has_ended(bench_without_index: Workbench) -> None:
+    with postgres(bench_without_index.target) as connection:
+        create_registry(connection)
+        secret = create_key(connection, "dify", [AccessScope.SEARCH]).secret
+        with live_server(bench_without_index, []) as live:
+            assert live.client.get("/v1/indexes", headers={"X-API-Key": secret}).status_code == 200
+        assert list_keys(connection)[0].last_used_at is not None
 
 
 def test_keys_are_made_used_and_revoked_under_a_running_deployment(bench_without_index: Workbench) -> None:
