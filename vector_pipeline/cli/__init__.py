@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any
 
 import click
-from dotenv import load_dotenv
 
 from vector_pipeline.cli.alerts import alerts
 from vector_pipeline.cli.deciding import accept_schema, deletions, generations, quarantine
 from vector_pipeline.cli.embedded import demo, dev, stack
+from vector_pipeline.cli.environment import load_environment
 from vector_pipeline.cli.importing import import_from_earlier_service
 from vector_pipeline.cli.init import init
 from vector_pipeline.cli.keys import keys
@@ -22,8 +20,6 @@ from vector_pipeline.cli.searching import search, similar, unanswered
 from vector_pipeline.cli.serving import mcp, prepare, reload_declarations, serve
 from vector_pipeline.cli.syncing import batch, sync, verify
 from vector_pipeline.core.errors import VectorPipelineError
-from vector_pipeline.core.settings import read_secrets
-from vector_pipeline.embedded.folder import StackFolder, default_folder
 from vector_pipeline.log_level import set_up_logging
 
 
@@ -43,15 +39,8 @@ class _Group(click.Group):
 @click.version_option(package_name="vector-pipeline")
 def main() -> None:
     """Keeps vector indexes in PostgreSQL/pgvector true to tables in MySQL."""
-    _load_environment()
+    load_environment()
     set_up_logging()
-
-
-def _load_environment() -> None:
-    """The environment, then `.env`, then what the embedded stack wrote; the first one wins. Last, secrets in files."""
-    load_dotenv(Path.cwd() / ".env")
-    load_dotenv(StackFolder(default_folder()).environment)
-    os.environ.update(read_secrets())
 
 
 for _command in (

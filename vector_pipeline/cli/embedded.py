@@ -1,4 +1,4 @@
-"""`vector-pipeline stack`, `demo` and `dev`: with the embedded databases."""
+"""`vector-pipeline stack`, `demo` and `dev`: with the embedded databases, `dev` with those that are configured."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ def demo() -> None:
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of the Dagster UI; 3000 if it is free.")
 @click.option("--api-port", type=click.IntRange(1, 65535), help="Port of the HTTP API; 5000 if it is free.")
 def dev(port: int | None, api_port: int | None) -> None:
-    """Start the embedded stack, Dagster with its UI and the HTTP API until Ctrl-C; the stack stays up."""
+    """Dagster with its UI and the HTTP API until Ctrl-C, on the databases that are configured; those that are not are
+    the embedded stack's, which stays up."""
     from vector_pipeline.embedded.dev import run_dev  # noqa: PLC0415
 
     sys.exit(run_dev(messages, port, api_port))

@@ -59,10 +59,48 @@ class DemoParts:
 
 
 def bring_up(console: Console) -> DemoParts:
-    """Starts the stack, points this process at it, and fills the demo's table where it is empty."""
+    """Starts the stack, points this process at it, and fills the demo's table where it is empty. A PostgreSQL that the
+    environment names is left alone: the demo writes into one of its own."""
     _title(console, "Real servers on private ports: MariaDB and PostgreSQL with pgvector")
-    addresses = stack.up(stack.default_folder(), progress=lambda line: console.print(line, highlight=False))
+    folder = stack.default_folder()
+    if stack.named_servers(folder).postgres:
+        console.print(f"PostgreSQL at {os.environ['PG_HOST']} is left alone: the demo has its own", highlight=False)
+    addresses = stack.up(folder, progress=lambda line: console.print(line, highlight=False))
     os.environ.update(addresses.environment())
+    return _with_rows(console, addresses)
+
+
+def bring_up_what_is_not_named(console: Console) -> bool:
+    """Points this process at the servers that the environment names, and at the stack for those that it leaves out.
+    Fills the demo's table where it is the stack's and empty.
+
+    Returns:
+        Whether the stack is up for it.
+
+    Raises:
+        ConfigurationError: a server is named, and a variable missing beside its host.
+    """
+    folder = stack.default_folder()
+    named = stack.named_servers(folder)
+    of_environment = [
+        f"{name} at {os.environ[host]}"
+        for name, host, is_named in (("MySQL", "DB_HOST", named.mysql), ("PostgreSQL", "PG_HOST", named.postgres))
+        if is_named
+    ]
+    if of_environment:
+        _title(console, f"As the environment says: {', '.join(of_environment)}")
+    if len(of_environment) == 2:
+        read_settings()
+        return False
+    missing = "MariaDB" if named.postgres else "PostgreSQL with pgvector" if named.mysql else "MariaDB and PostgreSQL"
+    _title(console, f"Embedded, on private ports: {missing}")
+    addresses = stack.up(folder, progress=lambda line: console.print(line, highlight=False))
+    os.environ.update(addresses.environment_besides(named))
+    _with_rows(console, addresses)
+    return True
+
+
+def _with_rows(console: Console, addresses: stack.StackAddresses) -> DemoParts:
     settings = read_settings()
     rows_are_ours = addresses.source_administrator is not None
     if rows_are_ours:

@@ -1,4 +1,5 @@
-"""`make dev`: the embedded stack, the demo's rows, Dagster with its UI and daemon, and the HTTP API, until interrupted.
+"""`make dev`: Dagster with its UI and daemon, and the HTTP API, until interrupted. They work on the databases that the
+environment names; those that it leaves out are the embedded stack's, with the demo's rows.
 
 Dagster is many processes: webserver, daemon, code servers, runs. They get a session of their own, so that Ctrl-C
 reaches this process alone, which asks `dagster dev` to end in its own way and sees to it that nothing of it is left.
@@ -20,7 +21,7 @@ from pathlib import Path
 from rich.console import Console
 
 from vector_pipeline.core.errors import ConfigurationError
-from vector_pipeline.embedded.demo import bring_up
+from vector_pipeline.embedded.demo import bring_up_what_is_not_named
 from vector_pipeline.local_instance import ensure_dagster_home
 from vector_pipeline.log_level import read_log_level
 from vector_pipeline.project_folder import DEFS_VARIABLE, PACKAGE_PARENT, SHIPPED, defs_folder
@@ -40,20 +41,21 @@ _SILENCED = (
 
 
 def run_dev(console: Console, port: int | None, api_port: int | None) -> int:
-    """Runs `dagster dev` and `vector-pipeline serve` over the stack until it is asked to stop. The stack stays up
+    """Runs `dagster dev` and `vector-pipeline serve` until it is asked to stop. The stack, if it is used, stays up
     afterwards.
 
     Raises:
-        ConfigurationError: a port is taken.
+        ConfigurationError: a port is taken, or a variable is missing beside others.
     """
     port, api_port = _choose_port(port, _USUAL_PORT), _choose_port(api_port, ServingSettings().port)
     log_level = read_log_level("INFO").lower()
     home = ensure_dagster_home()
-    bring_up(console)
+    embedded = bring_up_what_is_not_named(console)
+    stays = " The databases stay up; `vector-pipeline stack down` (make stack-down) ends them." if embedded else ""
     _set_pool_limits()
     console.print(
         f"\n[bold]Dagster's UI: http://127.0.0.1:{port}[/]\n[bold]HTTP API:     http://127.0.0.1:{api_port}[/]"
-        "\nCtrl-C ends it. The databases stay up; `vector-pipeline stack down` (make stack-down) ends them.\n",
+        f"\nCtrl-C ends it.{stays}\n",
         highlight=False,
         soft_wrap=True,
     )
@@ -63,12 +65,12 @@ def run_dev(console: Console, port: int | None, api_port: int | None) -> int:
     environment = _environment() | {"VECTOR_PIPELINE_DAGSTER_URL": f"http://127.0.0.1:{port}"}
     # Not in the project's folder: Dagster would warn of the dagster.yaml there, from which the one in use is made.
     status = run_until_stopped([[*dagster_dev, "--log-level", log_level], serve], home, environment)
-    console.print("Dagster has ended; the databases are still up.", highlight=False)
+    console.print(f"Dagster has ended{'; the databases are still up' if embedded else ''}.", highlight=False)
     return status
 
 
 def _environment() -> dict[str, str]:
-    """Our own variables, which lead every process that Dagster starts to the stack, to this package, and to what is
+    """Our own variables, which lead every process that Dagster starts to the databases, to this package, and to what is
     declared."""
     return {
         **os.environ,

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,16 +35,26 @@ from vector_pipeline.embedded.supervisor import START_SECONDS, STOP_SECONDS
 from vector_pipeline.project_folder import PACKAGE_PARENT
 
 __all__ = [
+    "NamedServers",
     "StackAddresses",
     "StackError",
     "StackStatus",
     "default_folder",
     "down",
+    "named_servers",
     "read_environment",
     "status",
     "temporary_stack",
     "up",
 ]
+
+
+@dataclass(frozen=True)
+class NamedServers:
+    """Which servers the environment names that are not the stack's own."""
+
+    mysql: bool
+    postgres: bool
 
 
 @dataclass(frozen=True)
@@ -79,6 +89,11 @@ class StackAddresses:
             "PG_DB_NAME": self.dagster_database,
         }
 
+    def environment_besides(self, named: NamedServers) -> dict[str, str]:
+        """The same for the servers that the environment does not name."""
+        left_out = (*(["DB_"] if named.mysql else []), *(["PG"] if named.postgres else []))
+        return {name: value for name, value in self.environment().items() if not name.startswith(left_out)}
+
 
 @dataclass(frozen=True)
 class StackStatus:
@@ -97,6 +112,17 @@ class StackStatus:
     pid: int | None
     healthy: bool
     servers: dict[str, ServerState] = field(default_factory=dict)
+
+
+def named_servers(folder: Path) -> NamedServers:
+    """What the environment names beside the stack in that folder."""
+    own = read_environment(folder.resolve())
+    return NamedServers(*(_names_another(prefix, own) for prefix in ("DB", "PG")))
+
+
+def _names_another(prefix: str, own: Mapping[str, str]) -> bool:
+    names = [f"{prefix}_{name}" for name in ("HOST", "PORT", "USER")]
+    return bool(os.environ.get(names[0])) and any(os.environ.get(name) != own.get(name) for name in names)
 
 
 def read_environment(folder: Path) -> dict[str, str]:
@@ -267,10 +293,7 @@ def _has_mysql(state: StackState) -> bool:
 def _named_mysql(stack: StackFolder) -> SourceSettings | None:
     """The MySQL that the environment names, unless that is this stack's own."""
     variables = os.environ
-    if not variables.get("DB_HOST"):
-        return None
-    own = read_environment(stack.path)
-    if all(variables.get(name) == own.get(name) for name in ("DB_HOST", "DB_PORT", "DB_USER")):
+    if not named_servers(stack.path).mysql:
         return None
     return SourceSettings(
         host=variables["DB_HOST"],

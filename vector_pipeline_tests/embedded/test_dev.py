@@ -14,8 +14,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+from rich.console import Console
 
+from vector_pipeline.core.settings import SourceSettings, TargetSettings
 from vector_pipeline.embedded import dev
+from vector_pipeline.embedded import stack as embedded
+from vector_pipeline.embedded.demo import bring_up_what_is_not_named
 from vector_pipeline.embedded.dev import run_until_stopped
 
 # Like `dagster dev`: it starts others, ends itself when interrupted, and does not see to all of them.
@@ -36,6 +40,26 @@ from pathlib import Path
 from vector_pipeline.embedded.dev import run_until_stopped
 sys.exit(run_until_stopped([[sys.executable, "-c", sys.argv[1]]], Path("/"), os.environ))
 """
+
+
+def test_databases_that_the_environment_names_are_used_and_no_other_is_started(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    named = embedded.StackAddresses(
+        SourceSettings("mysql.example.org", 3306, "reader", "secret", "shop"),
+        None,
+        TargetSettings("pg.example.org", 5432, "writer", "secret", "vectors"),
+        "dagster",
+    ).environment()
+    for name, value in named.items():
+        monkeypatch.setenv(name, value)
+    folder = tmp_path / "stack"
+    monkeypatch.setenv("VECTOR_PIPELINE_STACK", str(folder))
+    console = Console(record=True, width=200)
+    assert not bring_up_what_is_not_named(console)
+    assert "MySQL at mysql.example.org, PostgreSQL at pg.example.org" in console.export_text()
+    assert {name: os.environ[name] for name in named} == named
+    assert embedded.status(folder).phase == "absent"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.long)])

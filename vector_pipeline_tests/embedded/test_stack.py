@@ -120,6 +120,39 @@ def test_data_and_addresses_are_kept_between_starts(folder: Path) -> None:
         assert cursor.fetchall() == ((1,),)
 
 
+ADDRESSES = embedded.StackAddresses(
+    SourceSettings("127.0.0.1", 20001, "vector_pipeline", "secret", "vector_pipeline"),
+    SourceSettings("127.0.0.1", 20001, "root", "secret", "vector_pipeline"),
+    TargetSettings("127.0.0.1", 20002, "vector_pipeline", "secret", "vector_pipeline"),
+    "dagster",
+)
+
+
+@pytest.mark.parametrize(
+    ("environment", "mysql", "postgres"),
+    [
+        ({}, False, False),
+        (ADDRESSES.environment(), False, False),
+        ({"PG_HOST": "pg.example.org", "PG_USER": "writer"}, False, True),
+        ({"PG_HOST": "127.0.0.1"}, False, True),
+        (ADDRESSES.environment() | {"DB_PORT": "3306"}, True, False),
+    ],
+)
+def test_a_server_that_the_environment_names_is_told_from_the_stacks_own(
+    environment: dict[str, str], mysql: bool, postgres: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = "\n".join(f"{name}={value}" for name, value in ADDRESSES.environment().items())
+    StackFolder(tmp_path).environment.write_text(written)
+    for name in ADDRESSES.environment():
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    named = embedded.named_servers(tmp_path)
+    assert named == embedded.NamedServers(mysql, postgres)
+    led = {name.split("_")[0] for name in ADDRESSES.environment_besides(named)}
+    assert led == {*([] if mysql else ["DB"]), *([] if postgres else ["PG", "PGVECTOR"])}
+
+
 @pytest.mark.long
 def test_two_that_bring_it_up_at_once_get_the_same_stack(folder: Path) -> None:
     with ThreadPoolExecutor() as pool:
