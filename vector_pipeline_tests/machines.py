@@ -6,6 +6,7 @@ and see no file of the other machines. Elsewhere it is a folder, and its process
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -17,6 +18,9 @@ from pathlib import Path
 
 _APART = 'mount --bind "$1" "$2" && mount -t tmpfs none "$3" && cd "$2" && shift 3 && exec "$@"'
 _NAMESPACE = "vp-machine{}"
+_NEAR = "vp-near{}"
+# Network namespaces outlive whoever made them. Who made one holds this lock, which does not.
+_LOCKS, _LOCK = Path("/run"), "vp-machine{}.lock"
 _STOP_SECONDS = 30.0
 
 
@@ -92,13 +96,12 @@ def machine(name: str, cluster: Path, hidden: Path, ports: Sequence[int]) -> Ite
     if os.geteuid() != 0:
         yield from _stopped(Machine(name, folder, folder))
         return
-    number = _new_namespace()
-    namespace, near, far = _NAMESPACE.format(number), f"vp-near{number}", f"vp-far{number}"
-    here, there = f"10.213.{number}.1", f"10.213.{number}.2"
-    disk = cluster / f"disk-{number}"
-    disk.mkdir()
-    apart = ["sh", "-c", _APART, "sh", str(folder), str(disk), str(hidden)]
-    try:
+    with _new_namespace() as number:
+        namespace, near, far = _NAMESPACE.format(number), _NEAR.format(number), f"vp-far{number}"
+        here, there = f"10.213.{number}.1", f"10.213.{number}.2"
+        disk = cluster / f"disk-{number}"
+        disk.mkdir()
+        apart = ["sh", "-c", _APART, "sh", str(folder), str(disk), str(hidden)]
         for command in (
             f"ip link add {near} type veth peer name {far}",
             f"ip link set {far} netns {namespace}",
@@ -110,7 +113,7 @@ def machine(name: str, cluster: Path, hidden: Path, ports: Sequence[int]) -> Ite
         ):
             subprocess.run(command.split(), check=True, capture_output=True)
         relay = [sys.executable, "-m", "vector_pipeline_tests.relay", here, *map(str, ports)]
-        with subprocess.Popen(relay, stdout=subprocess.PIPE) as relaying:
+        with subprocess.Popen(relay, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as relaying:
             assert relaying.stdout is not None
             assert relaying.stdout.readline() == b"listening\n"
             prefix = ["ip", "netns", "exec", namespace, "unshare", "--mount", *apart]
@@ -118,18 +121,60 @@ def machine(name: str, cluster: Path, hidden: Path, ports: Sequence[int]) -> Ite
                 yield from _stopped(Machine(name, folder, disk, here, prefix))
             finally:
                 relaying.terminate()
-    finally:
-        subprocess.run(["ip", "link", "delete", near], check=False, capture_output=True)
-        subprocess.run(["ip", "netns", "delete", namespace], check=False, capture_output=True)
 
 
-def _new_namespace() -> int:
-    """The number of a namespace, and so of a network, that no other session has: they are the whole machine's."""
+@contextmanager
+def _new_namespace() -> Iterator[int]:
+    """The number of a namespace, and so of a network, that no other session has: they are the whole machine's. What
+    sessions have left that were killed is removed first."""
+    for lock in _LOCKS.glob(_LOCK.format("*")):
+        number = int(lock.name.removeprefix("vp-machine").removesuffix(".lock"))
+        with _claimed(number) as is_nobodys:
+            if is_nobodys:
+                _remove_namespace(number)
     for number in range(1, 255):
-        command = ["ip", "netns", "add", _NAMESPACE.format(number)]
-        if subprocess.run(command, check=False, capture_output=True).returncode == 0:
-            return number
+        with _claimed(number) as is_nobodys:
+            if not is_nobodys or not _succeeds("ip", "netns", "add", _NAMESPACE.format(number)):
+                continue
+            try:
+                yield number
+            finally:
+                _remove_namespace(number)
+            return
     raise RuntimeError("there is no network left for another machine: look at `ip netns list`")
+
+
+@contextmanager
+def _claimed(number: int) -> Iterator[bool]:
+    """Claims the number for as long as the block, or this process; False where another session has it."""
+    path = _LOCKS / _LOCK.format(number)
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Who had it may have removed it in between, and a third one made it anew.
+            claimed = path.stat().st_ino == os.fstat(file.fileno()).st_ino
+        except (BlockingIOError, FileNotFoundError):
+            claimed = False
+        try:
+            yield claimed
+        finally:
+            if claimed:
+                path.unlink()
+
+
+def _remove_namespace(number: int) -> None:
+    """With the processes that are in it."""
+    namespace = _NAMESPACE.format(number)
+    inside = subprocess.run(["ip", "netns", "pids", namespace], check=False, capture_output=True, text=True)
+    for process in map(int, inside.stdout.split()):
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+    _succeeds("ip", "link", "delete", _NEAR.format(number))
+    _succeeds("ip", "netns", "delete", namespace)
+
+
+def _succeeds(*command: str) -> bool:
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0
 
 
 def _stopped(one: Machine) -> Iterator[Machine]:

@@ -1,4 +1,6 @@
-"""`python -m vector_pipeline_tests.relay ADDRESS PORT…`: passes connections on to the same ports of 127.0.0.1."""
+"""`python -m vector_pipeline_tests.relay ADDRESS PORT…`: passes connections on to the same ports of 127.0.0.1.
+
+It ends with its standard input, and so with whoever started it."""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ async def _serve(port: int, reader: asyncio.StreamReader, writer: asyncio.Stream
 async def _main(address: str, ports: list[int]) -> None:
     servers = [await asyncio.start_server(partial(_serve, port), address, port) for port in ports]
     print("listening", flush=True)
-    await asyncio.gather(*(server.serve_forever() for server in servers))
+    await asyncio.to_thread(sys.stdin.read)
+    for server in servers:
+        server.close()
 
 
 if __name__ == "__main__":
