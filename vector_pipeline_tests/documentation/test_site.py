@@ -22,6 +22,7 @@ from vector_pipeline.serving.mcp.tools import TOOLS
 from vector_pipeline_tests.conftest import PROJECT
 from vector_pipeline_tests.documentation.blocks import DOCS
 
+_NAMED_PAGE = re.compile(r"(docs/[a-z/-]+\.md)(?:#([a-z0-9-]+))?")
 _ELSEWHERE = re.compile(r"""<(?:script|link|img|iframe|source)\b[^>]*\b(?:src|href)=["']?(?:https?:)?//[^"'\s>]*""")
 
 
@@ -67,6 +68,30 @@ def test_what_an_alert_says_to_do_is_there(site: Path) -> None:
         page, _, anchor = runbook.partition("#")
         built = (site / page.replace(".md", ".html")).read_text(encoding="utf-8")
         assert not anchor or f'id="{anchor}"' in built, runbook
+
+
+def test_pages_that_code_and_configuration_name_are_there(site: Path) -> None:
+    """Messages, comments and files of settings send people to pages, some to a place in one."""
+    files = [
+        file for folder in ("docker", "kubernetes", "scripts", "sql", "vector_pipeline") for file in _texts(folder)
+    ]
+    found = {
+        (name, anchor)
+        for file in [*files, PROJECT / "Makefile", PROJECT / ".env.example"]
+        for name, anchor in _NAMED_PAGE.findall(file.read_text(encoding="utf-8"))
+    }
+    assert len(found) > 15
+    missing = []
+    for name, anchor in found:
+        page = site / Path(name).relative_to("docs").with_suffix(".html")
+        if not page.exists() or (anchor and f'id="{anchor}"' not in page.read_text(encoding="utf-8")):
+            missing.append(f"{name}#{anchor}")
+    assert missing == []
+
+
+def _texts(folder: str) -> list[Path]:
+    named = {".py", ".sql", ".sh", ".yaml", ".yml", ".toml", ".example", ""}
+    return [file for file in (PROJECT / folder).rglob("*") if file.is_file() and file.suffix in named]
 
 
 def test_pages_and_what_they_link_to_are_there(site: Path) -> None:
