@@ -79,9 +79,7 @@ def build_reconcile_sensor(index: IndexContext) -> dg.SensorDefinition:
     return reconcile
 
 
-def _tick(
-    index: IndexContext, context: dg.SensorEvaluationContext, opened: VectorIndex
-) -> dg.SensorResult | dg.SkipReason:
+def _tick(index: IndexContext, context: dg.SensorEvaluationContext, opened: VectorIndex) -> dg.SensorResult:
     automation = index.declaration.spec.automation
     remembered = json.loads(context.cursor or "{}")
     detection = opened.detect(
@@ -127,14 +125,14 @@ def _tick(
         elif not due:
             refreshes = Retries()
     lag = measure_lag(states, datetime.now(UTC))
-    told = ToldLag(**remembered.get("told", {}))
+    lag_told = ToldLag(**remembered.get("told", {}))
     observations = []
-    if told.is_to_be_told(lag, time.time()):
+    if lag_told.is_to_be_told(lag, time.time()):
         observations = [lag_observation(index, lag, detection)]
-        told = ToldLag(lag.rows, time.time())
+        lag_told = ToldLag(lag.rows, time.time())
     reported = changed_digests(states, new)[:EVENTS_PER_TICK]
     opened.note_reported({state.partition: state.source_digest for state in reported if state.source_digest})
-    cursor = json.dumps({"refreshes": asdict(refreshes), "builds": asdict(builds), "told": asdict(told)})
+    cursor = json.dumps({"refreshes": asdict(refreshes), "builds": asdict(builds), "told": asdict(lag_told)})
     summary = (
         f"{counted(lag.rows, 'row', 'rows')} and {lag.seconds:.0f} s behind: {lag.ranges} of {len(states)} ranges "
         f"dirty, {detection.ranges_checked} looked at, {in_flight.runs} runs in flight, {len(requests)} requested"
@@ -143,11 +141,10 @@ def _tick(
     if budget.pauses:
         summary = f"{describe_budget(budget)}\n{summary}"
     context.log.info(summary)
-    if not requests and not reported and not new and not observations:
-        context.update_cursor(cursor)
-        return dg.SkipReason(f"{describe(guarded)}\n{summary}" if guarded.held else summary)
+    told = f"{describe(guarded)}\n{summary}" if guarded.held else summary
     return dg.SensorResult(
         run_requests=requests,
+        skip_reason=None if requests else told,
         dynamic_partitions_requests=[index.ranges.build_add_request(new)] if new else [],
         asset_events=[*rows_events(index, reported), *observations],
         cursor=cursor,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -40,6 +41,8 @@ _SECONDS: dict[Kind, float] = {"search": 30.0, "words": 30.0}
 
 _T = TypeVar("_T")
 
+_in_line: contextvars.ContextVar[float] = contextvars.ContextVar("seconds until a thread was free", default=0.0)
+
 _under_way: Counter[Kind] = Counter()
 _counting = threading.Lock()
 
@@ -64,7 +67,7 @@ async def run_blocking(kind: Kind, function: Callable[[], _T], seconds: float | 
         TookTooLongError: the time is over.
     """
     context = contextvars.copy_context()
-    future = _threads(kind).submit(context.run, function)
+    future = _threads(kind).submit(context.run, _in_its_turn, function, time.perf_counter())
     with _counting:
         _under_way[kind] += 1
     future.add_done_callback(partial(_note_end, kind))
@@ -78,6 +81,11 @@ async def run_blocking(kind: Kind, function: Callable[[], _T], seconds: float | 
         raise TookTooLongError(kind, limit or 0) from None
 
 
+def seconds_in_line() -> float:
+    """How long what runs in this thread has waited until a thread was free."""
+    return _in_line.get()
+
+
 def are_busy(kind: Kind) -> bool:
     """Whether all threads of a kind are at work."""
     return _under_way[kind] >= _THREADS[kind]
@@ -86,6 +94,11 @@ def are_busy(kind: Kind) -> bool:
 def set_threads(kind: Kind, number: int) -> None:
     """How many threads a kind has. To be called before any of it has run."""
     _THREADS[kind] = number
+
+
+def _in_its_turn(function: Callable[[], _T], submitted: float) -> _T:
+    _in_line.set(time.perf_counter() - submitted)
+    return function()
 
 
 def _note_end(kind: Kind, _: object) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import dagster as dg
+import yaml
 from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 
 from vector_pipeline.core.settings import EmbeddingSettings
@@ -101,9 +102,25 @@ class Site:
     def declare_price(self, usd_per_million_tokens: float) -> None:
         """Changes the declaration, and has Dagster read it."""
         line = "price_per_million_tokens"
-        text = re.sub(f"{line}: .*", f"{line}: {usd_per_million_tokens}", self.declaration.read_text())
-        self.declaration.write_text(text)
+        self.write_declaration(re.sub(f"{line}: .*", f"{line}: {usd_per_million_tokens}", self.declaration.read_text()))
         self.type("vector-pipeline reload")
+
+    def write_declaration(self, text: str) -> None:
+        """As an editor does."""
+        self.declaration.write_text(text)
+
+    @contextmanager
+    def declared_otherwise(self, block: str, lines: Mapping[str, object]) -> Iterator[None]:
+        """With these fields more in a block of the declaration, as Dagster knows it, until the block ends."""
+        usual = yaml.safe_load(self.declaration.read_text())
+        attributes = {**usual["attributes"], block: {**usual["attributes"][block], **lines}}
+        try:
+            self.write_declaration(yaml.safe_dump({**usual, "attributes": attributes}))
+            self.type("vector-pipeline reload")
+            yield
+        finally:
+            self.write_declaration(yaml.safe_dump(usual))
+            self.type("vector-pipeline reload")
 
     def switch_sensor_on(self) -> None:
         """As its switch in the UI does."""
@@ -159,7 +176,7 @@ class Site:
 def site_in(folder: Path, storage: DagsterStorage, postgres_folder: Path | None = None) -> Iterator[Site]:
     """Brings it up; nothing of it outlives the block."""
     project = _project(folder / "project")
-    home = new_home_of_processes(folder / "home", storage)
+    home = new_home_of_processes(project / ".dagster", storage)
     with ExitStack() as running:
         provider = running.enter_context(MisbehavingProvider(dimensions=64))
         postgres, target = running.enter_context(stoppable_postgres(postgres_folder or folder / "postgres"))
@@ -175,11 +192,19 @@ def site_in(folder: Path, storage: DagsterStorage, postgres_folder: Path | None 
             "".join(f"{name}={environment[name]}\n" for name in environment if re.match("(DB|PG|PGVECTOR)_", name))
         )
         address = running.enter_context(dagster_dev(project, home, environment))
-        more = {"PYTHONPATH": str(project), "VECTOR_PIPELINE_DAGSTER_URL": address}
+        more = {
+            "PYTHONPATH": str(project),
+            "VECTOR_PIPELINE_DAGSTER_URL": address,
+            "VECTOR_PIPELINE_TRUSTED_NETWORKS": "127.0.0.1/32=admin",
+        }
         served = running.enter_context(serving_process(bench, folder, more=more))
         instance = running.enter_context(dg.DagsterInstance.from_config(str(home)))
         api = str(served.client.base_url).rstrip("/")
-        shell = environment | {"VECTOR_PIPELINE_DAGSTER_URL": address}
+        # What else a command needs is set by the page's own first lines.
+        shell = {name: environment[name] for name in environment.keys() - {"DAGSTER_HOME", "PATH"}} | {
+            "PATH": os.environ["PATH"],
+            "VECTOR_PIPELINE_DAGSTER_URL": address,
+        }
         yield Site(project, shell, bench, provider, postgres, mysql, api, UserInterface(instance, INDEX))
 
 
@@ -189,6 +214,7 @@ def _project(folder: Path) -> Path:
     shutil.copytree(PROJECT / "vector_pipeline", folder / "vector_pipeline", ignore=ignored)
     for name in ("pyproject.toml", "workspace.yaml"):
         shutil.copy(PROJECT / name, folder)
+    (folder / ".venv").symlink_to(sys.prefix)
     (folder / "vector_pipeline" / "defs" / INDEX / "defs.yaml").write_text(written(DECLARED))
     return folder
 

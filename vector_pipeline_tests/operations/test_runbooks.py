@@ -7,9 +7,12 @@ import os
 import signal
 
 import dagster as dg
+import psycopg
 import pytest
 
+from vector_pipeline.core.store import connection as store_connection
 from vector_pipeline_tests.operations.following import Reader
+from vector_pipeline_tests.operations.runbooks import block_of
 from vector_pipeline_tests.operations.site import Site
 from vector_pipeline_tests.operations.volume import MEGABYTE, Volume
 from vector_pipeline_tests.orchestration.test_daemon import process_of
@@ -120,6 +123,76 @@ def test_a_run_was_killed(site: Site) -> None:
         os.kill(process_of(site.ui.instance, run.run_id), signal.SIGKILL)
     reader.sees_the_symptom()
     reader.sees_that_it_is_over()
+
+
+def test_a_run_hangs(site: Site) -> None:
+    reader = Reader(site, "a-run-hangs")
+    with store_connection.connect(site.bench.target, "somebody") as somebody, pytest.raises(psycopg.OperationalError):
+        somebody.execute("BEGIN")
+        somebody.execute("LOCK TABLE genie_documents.documents IN SHARE MODE")
+        site.add_rows(71_001, 20, "behind a lock")
+        reader.sees_the_symptom()
+        reader.does()
+        somebody.execute("SELECT 1")
+    Reader(site, "a-run-was-killed").sees_that_it_is_over()
+
+
+def test_model_drift(site: Site) -> None:
+    reader = Reader(site, "model-drift")
+    site.provider.behave("other model")
+    site.type("vector-pipeline canary $INDEX")
+    site.add_rows(90_001, 20, "drift")
+    try:
+        reader.sees_the_symptom()
+    finally:
+        site.provider.behave("well")
+    reader.does()
+    reader.sees_that_it_is_over()
+
+
+def test_model_drift_that_is_meant(site: Site) -> None:
+    reader = Reader(site, "model-drift")
+    for manner in ("other model", "well"):
+        site.provider.behave(manner)
+        assert "exit status 1" in site.type('vector-pipeline canary $INDEX; echo "exit status $?"')
+        reader.does("accept")
+        reader.sees_that_it_is_over()
+
+
+def test_model_change(site: Site) -> None:
+    reader = Reader(site, "model-change")
+    usual = site.declaration.read_text()
+    editing = block_of("model-change", "mend").commands[0].line
+    site.hands[editing] = lambda: site.write_declaration(
+        usual.replace("embedding:", "embedding:\n    model: another-1")
+    )
+    reader.does()
+    reader.sees_that_it_is_over()
+    reader.does("back")
+    site.write_declaration(usual)
+    site.type("vector-pipeline reload")
+    site.sync()
+
+
+def test_search_is_slow(site: Site) -> None:
+    reader = Reader(site, "search-is-slow")
+    site.provider.delay_seconds = 2.2
+    try:
+        reader.sees_the_symptom()
+    finally:
+        site.provider.delay_seconds = 0.0
+    reader.sees_that_it_is_over()
+
+
+def test_answers_get_worse(site: Site) -> None:
+    reader = Reader(site, "answers-get-worse")
+    with site.declared_otherwise("search", {"ann_from_vectors": 50}):
+        with site.declared_otherwise("search", {"ann_prefix": 2}):
+            site.type("vector-pipeline sync $INDEX")
+            reader.sees_the_symptom()
+        reader.does()
+        reader.sees_that_it_is_over()
+    site.type("vector-pipeline sync $INDEX")
 
 
 def test_restore_postgresql(site: Site) -> None:

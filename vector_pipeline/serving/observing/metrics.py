@@ -43,7 +43,8 @@ SEARCHES = Counter(
 )
 SEARCH_SECONDS = Histogram(
     "vector_pipeline_search_seconds",
-    "What the parts of answered searches took: waiting (for a connection), embedding, postgresql, reranking.",
+    "What the parts of answered searches took: waiting (for a thread, then a connection), embedding, postgresql, "
+    "reranking.",
     ("index", "mode", "part"),
     registry=REGISTRY,
     buckets=_SECONDS,

@@ -10,6 +10,7 @@ from vector_pipeline.core.errors import SearchRequestError
 from vector_pipeline.core.search import SearchAnswer
 from vector_pipeline.serving.observing import metrics
 from vector_pipeline.serving.observing.request import note_search
+from vector_pipeline.serving.threads import seconds_in_line
 
 
 class ObservedSearch:
@@ -18,7 +19,7 @@ class ObservedSearch:
     def __init__(self, index: str, mode: str) -> None:
         self._index = index
         self._mode = mode
-        self._waited = 0.0
+        self._waited = seconds_in_line()
         self._outcomes = 0
 
     @contextmanager
