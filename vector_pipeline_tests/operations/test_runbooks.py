@@ -195,6 +195,28 @@ def test_answers_get_worse(site: Site) -> None:
     site.type("vector-pipeline sync $INDEX")
 
 
+def test_restore_mysql(site: Site) -> None:
+    reader = Reader(site, "restore-mysql")
+    site.bench.mysql("CREATE TABLE kept LIKE tbl_genie_genie")
+    site.bench.mysql("INSERT INTO kept SELECT * FROM tbl_genie_genie")
+    site.add_rows(85_001, 20, "after the backup")
+    site.sync()
+    site.bench.mysql("DROP TABLE tbl_genie_genie")
+    site.bench.mysql("RENAME TABLE kept TO tbl_genie_genie")
+    reader.does()
+    reader.sees_that_it_is_over()
+
+
+def test_upgrade_of_pgvector(site: Site) -> None:
+    reader = Reader(site, "upgrade-pgvector")
+    # As after the package was exchanged: library and scripts are new, the database has the old version's.
+    site.bench.postgres("UPDATE pg_extension SET extversion = '0.8.2' WHERE extname = 'vector'")
+    reader.sees_the_symptom()
+    reader.does()
+    reader.does("reindex")
+    reader.sees_that_it_is_over()
+
+
 def test_restore_postgresql(site: Site) -> None:
     reader = Reader(site, "restore-postgresql")
     site.hands["docker compose stop code daemon"] = site.switch_sensor_off
