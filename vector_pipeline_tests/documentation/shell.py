@@ -46,6 +46,9 @@ def commands(line: str) -> Iterator[list[str]]:
         elif word in _OPERATORS:
             yield from [words] if words else []
             words = []
+        elif word == ">&":  # of `2>&1`, whose numbers are words by themselves here
+            words = words[:-1]
+            skip = True
         elif _REDIRECTION.match(word):
             skip = word.strip("0123456789") in {"<", ">", ">>", "<<"}
         else:
