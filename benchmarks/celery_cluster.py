@@ -22,7 +22,7 @@ from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from psycopg import sql
 from tenacity import Retrying, retry, retry_if_exception_type, retry_if_result, stop_after_delay, wait_fixed
 
-from benchmarks.dagster_daemon import copy_project, dagster_daemon, settings_as_environment
+from benchmarks.dagster_daemon import copy_project, dagster_daemon
 from vector_pipeline.core.settings import Settings, TargetSettings
 from vector_pipeline.core.spec import IndexSpec
 from vector_pipeline.declarations import Declaration
@@ -31,6 +31,7 @@ from vector_pipeline.orchestration.index_context import IndexContext
 from vector_pipeline.orchestration.index_definitions import build_index_definitions
 from vector_pipeline.orchestration.resources import indexes_from_environment
 from vector_pipeline.project_folder import PACKAGE_PARENT
+from vector_pipeline_tests.environments import variables_of
 from vector_pipeline_tests.machines import Machine, machine
 from vector_pipeline_tests.servers import postgres
 from vector_pipeline_tests.workbench import Workbench
@@ -103,7 +104,7 @@ class Cluster:
             "VECTOR_PIPELINE_REGISTRY_CACHE": f"{disk}/declared_indexes.json",
             "PG_DB_NAME": self._dagster_database,
             BROKER: f"redis://{place.gateway}:{self._broker_port}/0",
-            **settings_as_environment(settings),
+            **variables_of(settings),
         }
 
     def _wait_until_ready(self, place: Machine, process: subprocess.Popen[bytes]) -> None:
@@ -171,7 +172,7 @@ def celery_cluster(folder: Path, attributes: Mapping[str, Any], settings: Settin
         stack.enter_context(_dagster_database(settings.target, database))
         stack.enter_context(
             _variables(
-                settings_as_environment(settings)
+                variables_of(settings)
                 | {"PG_DB_NAME": database, BROKER: f"redis://127.0.0.1:{broker.get_connection_kwargs()['port']}/0"}
             )
         )

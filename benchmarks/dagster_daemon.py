@@ -23,6 +23,7 @@ from vector_pipeline.orchestration.pools import set_pool_limits
 from vector_pipeline.project_folder import PACKAGE_PARENT
 from vector_pipeline_tests.components.declared import written
 from vector_pipeline_tests.dagster_instances import DagsterStorage, InFiles, new_home_of_processes
+from vector_pipeline_tests.environments import variables_of
 
 _STOP_SECONDS = 30.0
 _LAST_WORDS = 4_000
@@ -72,32 +73,9 @@ def copy_project(folder: Path, attributes: Mapping[str, Any]) -> Path:
     return project
 
 
-def settings_as_environment(settings: Settings) -> dict[str, str]:
-    """The environment variables that lead every process of ours to the same databases and provider."""
-    source, target, embedding = settings.source, settings.target, settings.embedding
-    return {
-        "DB_HOST": source.host,
-        "DB_PORT": str(source.port),
-        "DB_USER": source.user,
-        "DB_PASSWORD": source.password,
-        "DB_NAME": source.database,
-        "PG_HOST": target.host,
-        "PG_PORT": str(target.port),
-        "PG_USER": target.user,
-        "PG_PASSWORD": target.password,
-        "PGVECTOR_DB_NAME": target.database,
-        "EMBEDDING_MODEL_HOST": embedding.host or "",
-        "EMBEDDING_MODEL_NAME": embedding.model or "",
-        # Of whoever starts the benchmark; an empty one counts as not set.
-        "EMBEDDING_API_KEY": "",
-        "EMBEDDING_EXPECTED_DIM": "",
-        "SIMILARITY_THRESHOLD": "",
-    }
-
-
 def _environment(project: Path, home: Path, settings: Settings) -> dict[str, str]:
     ours = {"DAGSTER_HOME": str(home), "PYTHONPATH": str(project)}
-    return os.environ | ours | settings_as_environment(settings)
+    return os.environ | ours | variables_of(settings)
 
 
 @contextmanager

@@ -20,12 +20,12 @@ from unittest import mock
 import dagster as dg
 from psycopg import sql
 
-from benchmarks.dagster_daemon import settings_as_environment
 from benchmarks.workplace import Workplace, fill_faq, questions
 from vector_pipeline.core.spec import IndexSpec
 from vector_pipeline.orchestration.pools import set_pool_limits
 from vector_pipeline_tests.components.declared import faq_attributes
 from vector_pipeline_tests.dagster_instances import PASSWORD_VARIABLE, InPostgres
+from vector_pipeline_tests.environments import variables_of
 from vector_pipeline_tests.orchestration.location import QUIET, Location
 from vector_pipeline_tests.servers import postgres
 from vector_pipeline_tests.workbench import Workbench
@@ -82,7 +82,7 @@ def storage_in_postgres(place: Workplace) -> Iterator[InPostgres]:
 def write_history(workbench: Workbench, home: Path) -> History:
     """Fills the table, loads the index, and has it follow changes until there are RUNS runs."""
     fill_faq(workbench, questions(PARTITIONS * ROWS_PER_PARTITION))
-    environment = settings_as_environment(workbench.settings) | _BATCHED | {"DAGSTER_HOME": str(home)}
+    environment = variables_of(workbench.settings) | _BATCHED | {"DAGSTER_HOME": str(home)}
     started = time.monotonic()
     with (
         redirect_stderr(StringIO()),  # Dagster's log and its warnings of betas

@@ -15,8 +15,8 @@ from unittest import mock
 import dagster as dg
 import pymysql
 
-from benchmarks.dagster_daemon import settings_as_environment
 from vector_pipeline.core.spec import IndexSpec
+from vector_pipeline_tests.environments import variables_of
 from vector_pipeline_tests.orchestration.location import Location
 from vector_pipeline_tests.workbench import Workbench
 
@@ -37,7 +37,7 @@ def measure_quiet_ticks(workbench: Workbench, spec: IndexSpec, count: int) -> li
     """Ticks until Dagster has been told of all ranges, then measures."""
     with (
         redirect_stderr(io.StringIO()),  # Dagster's log and its warnings of betas
-        mock.patch.dict(os.environ, settings_as_environment(workbench.settings)),
+        mock.patch.dict(os.environ, variables_of(workbench.settings)),
         tempfile.TemporaryDirectory(prefix="benchmarks-ticks-") as folder,
         dg.instance_for_test(temp_dir=folder) as instance,
     ):

@@ -16,12 +16,13 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, TimeoutError, sync_playwright
 
-from benchmarks.dagster_daemon import copy_project, settings_as_environment
+from benchmarks.dagster_daemon import copy_project
 from benchmarks.dagster_history import DECLARED, INDEX, PARTITIONS, RUNS, History, storage_in_postgres, write_history
 from benchmarks.figures import Figure, Findings
 from benchmarks.workplace import Workplace
 from vector_pipeline_tests.browser import CHROMIUM_ARGUMENTS, chromium
 from vector_pipeline_tests.dagster_instances import DagsterStorage, InFiles, new_home_of_processes
+from vector_pipeline_tests.environments import variables_of
 from vector_pipeline_tests.orchestration.webserver import wait_until_it_answers, webserver
 from vector_pipeline_tests.provider_process import provider_process
 
@@ -79,7 +80,7 @@ def _measure(place: Workplace, storage: DagsterStorage, title: str, stored: str,
     ):
         project, home = copy_project(Path(folder), DECLARED), new_home_of_processes(Path(folder) / "home", storage)
         history = write_history(workbench, home)
-        environment = settings_as_environment(workbench.settings)
+        environment = variables_of(workbench.settings)
         environment |= {"DAGSTER_HOME": str(home), "PYTHONPATH": str(project)}
         with webserver(project, Path(folder) / "webserver.log", environment) as address, _browser() as browser:
             wait_until_it_answers(address)

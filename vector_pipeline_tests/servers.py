@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import psycopg
 import pymysql
 
@@ -20,13 +22,18 @@ def postgres(target: TargetSettings) -> psycopg.Connection:
     )
 
 
-def mysql_administrator(server: SourceSettings) -> pymysql.Connection:  # type: ignore[type-arg]
-    """A session in autocommit mode, in no database."""
+def mysql(source: SourceSettings, *, autocommit: bool = True, **more: Any) -> pymysql.Connection:  # type: ignore[type-arg]
+    """A session in the settings' database; `more` is for the driver."""
+    return mysql_administrator(source, database=source.database, **{"autocommit": autocommit, **more})
+
+
+def mysql_administrator(server: SourceSettings, **more: Any) -> pymysql.Connection:  # type: ignore[type-arg]
+    """A session in autocommit mode, in no database, unless `more`, which is for the driver, says otherwise."""
+    usual: dict[str, Any] = {
+        "autocommit": True,
+        "charset": "utf8mb4",
+        "ssl_disabled": True,  # or the driver reads the system's authorities: 25 ms
+    }
     return pymysql.connect(
-        host=server.host,
-        port=server.port,
-        user=server.user,
-        password=server.password,
-        autocommit=True,
-        ssl_disabled=True,  # or the driver reads the system's authorities: 25 ms
+        host=server.host, port=server.port, user=server.user, password=server.password, **(usual | more)
     )

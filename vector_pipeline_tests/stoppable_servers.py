@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
-
 from vector_pipeline.core.settings import SourceSettings, TargetSettings
 from vector_pipeline.embedded import mariadb_programs
 from vector_pipeline.embedded.accounts import Account, choose_account
@@ -16,6 +14,7 @@ from vector_pipeline.embedded.mariadb import MariaDBServer
 from vector_pipeline.embedded.ports import choose_port
 from vector_pipeline.embedded.postgres import DATABASE, USER, PostgresServer, binaries
 from vector_pipeline.embedded.server import Server, ServerProcess
+from vector_pipeline_tests.waiting import wait_until
 
 
 class StoppableServer:
@@ -34,15 +33,14 @@ class StoppableServer:
         """Returns once clients can log in."""
         self._server.remove_stale_lock()
         self._process = ServerProcess(self._server, self._account, self.port, self._log)
-        self._wait_until_it_accepts()
+        wait_until(self._accepts, pause=0.1)
 
     def stop(self) -> None:
         """Returns once it has ended."""
         self._process.ask_to_stop()
         self._process.wait(30)
 
-    @retry(stop=stop_after_delay(60), wait=wait_fixed(0.1), retry=retry_if_result(lambda accepts: not accepts))
-    def _wait_until_it_accepts(self) -> bool:
+    def _accepts(self) -> bool:
         assert not self._process.has_ended(), self._log.read_text()[-2000:]
         return self._server.accepts_connections(self.port)
 

@@ -20,6 +20,7 @@ from vector_pipeline.core.generations import TO_BE_BUILT
 from vector_pipeline.core.index import VectorIndex, open_index
 from vector_pipeline.core.settings import Settings, read_settings
 from vector_pipeline.core.spec import IndexSpec
+from vector_pipeline_tests.environments import variables_of
 
 READY = "ready"
 
@@ -47,7 +48,7 @@ def start(spec: IndexSpec, settings: Settings) -> subprocess.Popen[str]:
     """Starts the process; returns when it begins to work."""
     process = subprocess.Popen(
         [sys.executable, "-m", __name__, spec.model_dump_json()],
-        env=os.environ | environment_of(settings),
+        env=os.environ | variables_of(settings),
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -64,27 +65,6 @@ def finish(process: subprocess.Popen[str]) -> Outcome:
     if process.returncode != 0:
         raise RuntimeError(f"the syncing process ended with status {process.returncode}")
     return Outcome(**json.loads(said))
-
-
-def environment_of(settings: Settings) -> dict[str, str]:
-    """The variables from which `read_settings` makes these settings."""
-    source, target, embedding = settings.source, settings.target, settings.embedding
-    return {
-        "DB_HOST": source.host,
-        "DB_PORT": str(source.port),
-        "DB_USER": source.user,
-        "DB_PASSWORD": source.password,
-        "DB_NAME": source.database,
-        "PG_HOST": target.host,
-        "PG_PORT": str(target.port),
-        "PG_USER": target.user,
-        "PG_PASSWORD": target.password,
-        "PGVECTOR_DB_NAME": target.database,
-        "EMBEDDING_MODEL_HOST": embedding.host or "",
-        "EMBEDDING_API_KEY": embedding.api_key or "",
-        "EMBEDDING_MODEL_NAME": embedding.model or "",
-        "EMBEDDING_EXPECTED_DIM": str(embedding.expected_dimensions or ""),
-    }
 
 
 def windows(partitions: Sequence[str], size: int) -> Iterator[Sequence[str]]:

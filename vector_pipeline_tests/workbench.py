@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import psycopg
-import pymysql
 
 from vector_pipeline.core.index import VectorIndex, open_index
 from vector_pipeline.core.reports import EmbeddingReport, RangeDocuments
 from vector_pipeline.core.settings import EmbeddingSettings, Settings, SourceSettings, TargetSettings
 from vector_pipeline.core.spec import IndexSpec
 from vector_pipeline.core.store import connection as store_connection
+from vector_pipeline_tests.servers import mysql
 
 FAQ_TABLE = """
 CREATE TABLE faq (
@@ -115,17 +115,7 @@ class Workbench:
         `relaxed` lets in what old tables hold, such as dates of zeros.
         """
         with (
-            pymysql.connect(
-                host=self.source.host,
-                port=self.source.port,
-                user=self.source.user,
-                password=self.source.password,
-                database=self.source.database,
-                charset="utf8mb4",
-                autocommit=False,
-                ssl_disabled=True,  # or the driver reads the system's authorities: 25 ms
-                sql_mode="" if relaxed else None,
-            ) as connection,
+            mysql(self.source, autocommit=False, **({"sql_mode": ""} if relaxed else {})) as connection,
             connection.cursor() as cursor,
         ):
             if rows is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -18,6 +18,7 @@ from vector_pipeline.core.store import locks
 from vector_pipeline.core.store.locks import Lock
 from vector_pipeline_tests.at_once import AtOnce
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
+from vector_pipeline_tests.waiting import wait_until
 from vector_pipeline_tests.workbench import Workbench, faq_spec, question_only, sync_all
 
 
@@ -48,13 +49,6 @@ def _range_held(workbench: Workbench, range_id: int) -> Iterator[None]:
         yield
 
 
-def _wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "it never came to it"
-        time.sleep(0.02)
-
-
 def _waiting(workbench: Workbench, sessions: int) -> bool:
     """Whether so many sessions do nothing but ask for a lock."""
     [(waiting,)] = workbench.postgres(
@@ -76,7 +70,7 @@ def test_a_run_that_waited_for_its_range_reads_the_rows_of_after_the_wait(workbe
     with _range_held(workbench, state.range_id):
         for _ in range(2):
             runs.start(lambda: _sync_documents(workbench, spec, state.partition))
-        _wait_until(lambda: _waiting(workbench, 2))
+        wait_until(lambda: _waiting(workbench, 2))
         # The two runs were started for the older row; whichever comes last must not bring it back.
         workbench.mysql("UPDATE faq SET question = 'newer' WHERE id = 5")
     runs.finish()
@@ -101,7 +95,7 @@ def test_a_range_that_a_killed_session_held_is_free(workbench: Workbench) -> Non
     holder = store_connection.connect(workbench.target)
     holder.execute("SELECT pg_advisory_lock(%s, %s)", (int(Lock.RANGE_DOCUMENTS), state.range_id))
     runs.start(lambda: _sync(workbench, spec))
-    _wait_until(lambda: _waiting(workbench, 1))
+    wait_until(lambda: _waiting(workbench, 1))
     workbench.postgres("SELECT pg_terminate_backend(%s)", (holder.info.backend_pid,))
     runs.finish()
     holder.close()
@@ -214,7 +208,7 @@ def test_a_refresh_that_waits_for_another_does_not_hinder_its_ann_index(workbenc
         [(index_id,)] = workbench.postgres("SELECT index_id FROM vector_pipeline.embedding_indexes")
         with locks.held(connection, Lock.SEARCH_INDEX, index_id):
             runs.start(index.refresh_search_index)
-            _wait_until(lambda: _waiting(workbench, 1))
+            wait_until(lambda: _waiting(workbench, 1))
             connection.execute("SET statement_timeout = '20s'")
             connection.execute(
                 "CREATE INDEX CONCURRENTLY ann ON faq.vectors_1 USING hnsw (embedding vector_cosine_ops)"

@@ -9,7 +9,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 
-import pymysql
 import pytest
 
 from vector_pipeline.core.embedding.requesting import HARMLESS_TEXT
@@ -21,7 +20,7 @@ from vector_pipeline_tests.keyed_tables import KEYED_TABLES
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.provider_process import provider_process
 from vector_pipeline_tests.row_by_row import RowByRow
-from vector_pipeline_tests.servers import postgres
+from vector_pipeline_tests.servers import mysql, postgres
 from vector_pipeline_tests.syncing_process import windows
 from vector_pipeline_tests.workbench import Workbench, question_only, sync_all
 
@@ -102,22 +101,11 @@ def _assert_right(workbench: Workbench) -> None:
         assert report.equal, report.differences
         ranges = index.ranges()
     assert max(state.rows for state in ranges) <= 2 * RANGE_SIZE
-    with closing(_source(workbench.source)) as source, postgres(workbench.target) as target:
+    with closing(mysql(workbench.source, autocommit=False)) as source, postgres(workbench.target) as target:
         RowByRow(source, target, "faq", KEYED_TABLES["integer"], "faq").assert_in_their_ranges(ranges)
     [(deadlocks,)] = workbench.postgres("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
     assert deadlocks == 0
     assert _advisory_locks(workbench) == 0
-
-
-def _source(source: SourceSettings) -> pymysql.Connection:  # type: ignore[type-arg]
-    return pymysql.connect(
-        host=source.host,
-        port=source.port,
-        user=source.user,
-        password=source.password,
-        database=source.database,
-        ssl_disabled=True,
-    )
 
 
 def _advisory_locks(workbench: Workbench) -> int:

@@ -6,32 +6,18 @@ import pytest
 
 from vector_pipeline.core.doctor import diagnose
 from vector_pipeline.core.findings import Verdict
-from vector_pipeline.core.settings import SourceSettings, TargetSettings
+from vector_pipeline.core.settings import EmbeddingSettings, Settings, SourceSettings, TargetSettings
 from vector_pipeline.core.store.server_versions import judge_pgvector
+from vector_pipeline_tests.environments import variables_of
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.workbench import faq_spec
-
-
-def environment(source: SourceSettings, target: TargetSettings, **more: str) -> dict[str, str]:
-    return {
-        "DB_HOST": source.host,
-        "DB_PORT": str(source.port),
-        "DB_USER": source.user,
-        "DB_PASSWORD": source.password,
-        "DB_NAME": source.database,
-        "PG_HOST": target.host,
-        "PG_PORT": str(target.port),
-        "PG_USER": target.user,
-        "PG_PASSWORD": target.password,
-        "PGVECTOR_DB_NAME": target.database,
-    } | more
 
 
 def test_servers_are_told_with_their_versions_and_indexes_share_a_look_at_their_provider(
     mysql_database: SourceSettings, pg_database: TargetSettings
 ) -> None:
     with MisbehavingProvider(8) as server:
-        variables = environment(mysql_database, pg_database, EMBEDDING_MODEL_HOST=server.url, EMBEDDING_MODEL_NAME="m")
+        variables = variables_of(Settings(mysql_database, pg_database, EmbeddingSettings(server.url, model="m")))
         found = diagnose([faq_spec("one"), faq_spec("two"), faq_spec("own", embedding={"model": "own"})], variables)
     assert found.healthy
     assert [finding.what for finding in found.servers] == ["MySQL", "PostgreSQL", "pgvector"]
@@ -45,7 +31,7 @@ def test_servers_are_told_with_their_versions_and_indexes_share_a_look_at_their_
 def test_a_database_that_is_down_keeps_nothing_else_from_being_looked_at(pg_database: TargetSettings) -> None:
     nowhere = SourceSettings("127.0.0.1", 1, "nobody", "a-secret-password", "nothing")
     with MisbehavingProvider(8) as server:
-        variables = environment(nowhere, pg_database, EMBEDDING_MODEL_HOST=server.url, EMBEDDING_MODEL_NAME="m")
+        variables = variables_of(Settings(nowhere, pg_database, EmbeddingSettings(server.url, model="m")))
         found = diagnose([], variables)
     assert not found.healthy
     assert [finding.verdict for finding in found.servers[:2]] == [Verdict.WRONG, Verdict.OK]

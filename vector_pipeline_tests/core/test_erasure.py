@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-
 import pytest
 
 from vector_pipeline.core.errors import ErasureError, MassDeletionHeldError
@@ -15,6 +12,7 @@ from vector_pipeline.core.store.locks import Lock
 from vector_pipeline_tests.at_once import AtOnce
 from vector_pipeline_tests.misbehaving_answers import POISON
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
+from vector_pipeline_tests.waiting import wait_until
 from vector_pipeline_tests.workbench import Workbench, faq_spec, question_only, sync_all
 
 
@@ -212,10 +210,10 @@ def test_a_sync_that_read_the_row_before_it_was_deleted_does_not_bring_it_back(w
         # Keeps the sync, which has read its rows by then, from writing them.
         other.execute("SELECT FROM faq.documents WHERE key = '5' FOR UPDATE")
         runs.start(lambda: workbench.sync(question_only()))
-        _wait_until(lambda: _sessions(workbench, "wait_event_type = 'Lock'") == 1)
+        wait_until(lambda: _sessions(workbench, "wait_event_type = 'Lock'") == 1)
         workbench.mysql("DELETE FROM faq WHERE id = 3")
         runs.start(lambda: erase(workbench, "3"))
-        _wait_until(lambda: _sessions(workbench, "query LIKE '%pg_try_advisory_lock%'") == 1)
+        wait_until(lambda: _sessions(workbench, "query LIKE '%pg_try_advisory_lock%'") == 1)
         assert _rows_in(workbench, "faq.documents") == [10]
     runs.finish()
     assert workbench.postgres("SELECT count(*) FROM faq.documents WHERE question = 'newer'") == [(1,)]
@@ -235,7 +233,7 @@ def test_a_text_that_is_at_the_provider_while_its_row_is_erased_is_not_stored(
         provider.delay_seconds = 1.0
         runs = AtOnce()
         runs.start(lambda: index.embed(partitions))
-        _wait_until(lambda: provider.stats()["requests"] > 0)
+        wait_until(lambda: provider.stats()["requests"] > 0)
         workbench.mysql("DELETE FROM faq WHERE id = 3")
         erase(workbench, "3")
         assert _rows_in(workbench, "faq.vectors_1") == [0]
@@ -258,7 +256,7 @@ def test_a_text_that_a_run_had_read_before_its_row_was_erased_is_not_sent(
             # As an erasure does, whose transaction is open while the run has read what it lacks.
             eraser.execute("SELECT pg_advisory_xact_lock(%s, 1)", (int(Lock.VECTORS),))
             runs.start(lambda: index.embed(partitions))
-            _wait_until(lambda: _sessions(workbench, "wait_event = 'advisory'") == 1)
+            wait_until(lambda: _sessions(workbench, "wait_event = 'advisory'") == 1)
             eraser.execute("DELETE FROM faq.documents WHERE key = '3'")
         runs.finish()
     assert provider.stats()["texts"] == 9
@@ -278,7 +276,7 @@ def test_a_text_that_is_refused_after_its_row_was_erased_is_not_quarantined(
         provider.delay_seconds = 1.0
         runs = AtOnce()
         runs.start(lambda: index.embed(partitions))
-        _wait_until(lambda: provider.stats()["requests"] > 0)
+        wait_until(lambda: provider.stats()["requests"] > 0)
         workbench.mysql("DELETE FROM faq")
         erase(workbench, "1")
         runs.finish()
@@ -302,10 +300,3 @@ def _sessions(workbench: Workbench, doing: str) -> int:
         f" AND application_name = 'vector-pipeline faq' AND {doing}"
     )
     return int(count)
-
-
-def _wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "it never came to it"
-        time.sleep(0.02)

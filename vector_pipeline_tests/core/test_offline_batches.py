@@ -23,9 +23,9 @@ from vector_pipeline.core.spec import GenerationsSpec, IndexSpec
 from vector_pipeline.core.store import connection as store_connection
 from vector_pipeline.core.store import registry
 from vector_pipeline.core.store.claims import Claims
+from vector_pipeline_tests.environments import variables_of
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.offline_desk import EXPIRED, OfflineDesk
-from vector_pipeline_tests.syncing_process import environment_of
 from vector_pipeline_tests.workbench import Workbench, faq_spec, question_only, sync_all
 
 
@@ -298,7 +298,7 @@ def kill_while_held(workbench: Workbench, desk: OfflineDesk, spec: IndexSpec, me
     """Has a process of its own begin, and kills it (SIGKILL) while its request is held."""
     process = subprocess.Popen(
         [sys.executable, "-c", KILLED, spec.model_dump_json(), method],
-        env=os.environ | environment_of(workbench.settings),
+        env=os.environ | variables_of(workbench.settings),
     )
     assert desk.holding.wait(60)
     process.kill()

@@ -21,7 +21,7 @@ from vector_pipeline_tests.counting_provider import CountingProvider
 from vector_pipeline_tests.keyed_tables import KEYED_TABLES, VARIANTS, KeyedTable, KeyValues
 from vector_pipeline_tests.misbehaving_answers import POISON
 from vector_pipeline_tests.row_by_row import RowByRow
-from vector_pipeline_tests.servers import postgres
+from vector_pipeline_tests.servers import mysql, postgres
 from vector_pipeline_tests.workbench import faq_spec
 
 TABLE = "rows_of_it"
@@ -115,16 +115,7 @@ class Writer:
 
     def __init__(self, source: SourceSettings, keyed: KeyedTable, *, autocommit: bool) -> None:
         self._keyed = keyed
-        self.connection = pymysql.connect(
-            host=source.host,
-            port=source.port,
-            user=source.user,
-            password=source.password,
-            database=source.database,
-            charset="utf8mb4",
-            autocommit=autocommit,
-            ssl_disabled=True,
-        )
+        self.connection = mysql(source, autocommit=autocommit)
         # Without locks on the gaps between rows two writers meet only on a row, and the test keeps them from that.
         self.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
         self.execute("SET SESSION innodb_lock_wait_timeout = 5")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable
 
 from vector_pipeline.core.spec import IndexSpec
 from vector_pipeline.core.store import connection as store_connection
 from vector_pipeline.core.store.locks import Lock
 from vector_pipeline_tests.at_once import AtOnce
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
+from vector_pipeline_tests.waiting import wait_until
 from vector_pipeline_tests.workbench import Workbench, question_only, sync_all
 
 
@@ -105,7 +104,7 @@ def test_a_vector_that_goes_between_being_found_and_being_taken_over_is_embedded
         with remover.transaction():
             remover.execute("SELECT pg_advisory_xact_lock(%s, 1)", (int(Lock.VECTORS),))
             runs.start(lambda: index.embed(partitions))
-            _wait_until(lambda: _waits_for_vectors(workbench))
+            wait_until(lambda: _waits_for_vectors(workbench))
             remover.execute("DELETE FROM faq.retired_vectors_1")
         runs.finish()
         assert any(state.dirty for state in index.ranges()) or index.verify().equal
@@ -121,13 +120,6 @@ def _waits_for_vectors(workbench: Workbench) -> bool:
         [int(Lock.VECTORS)],
     )
     return bool(waiting)
-
-
-def _wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "it never came to it"
-        time.sleep(0.02)
 
 
 def test_texts_that_go_and_come_back_while_vectors_are_retired_and_removed_end_with_their_vectors(

@@ -10,6 +10,7 @@ from vector_pipeline.core.index import open_index
 from vector_pipeline.core.settings import EmbeddingSettings, SourceSettings, TargetSettings
 from vector_pipeline.declarations import find_declaration
 from vector_pipeline_tests.documentation.blocks import Block, blocks
+from vector_pipeline_tests.environments import variables_of
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.workbench import Workbench, sync_all
 
@@ -54,22 +55,8 @@ def test_the_statement_gives_the_nearest_rows_of_the_view(workbench: Workbench) 
 def test_the_program_prints_hits(
     workbench: Workbench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    source, target = workbench.source, workbench.target
-    for name, value in {
-        "DB_HOST": source.host,
-        "DB_PORT": source.port,
-        "DB_USER": source.user,
-        "DB_PASSWORD": source.password,
-        "DB_NAME": source.database,
-        "PG_HOST": target.host,
-        "PG_PORT": target.port,
-        "PG_USER": target.user,
-        "PG_PASSWORD": target.password,
-        "PGVECTOR_DB_NAME": target.database,
-        "EMBEDDING_MODEL_HOST": workbench.embedding.host,
-        "EMBEDDING_MODEL_NAME": workbench.embedding.model,
-    }.items():
-        monkeypatch.setenv(name, str(value))
+    for name, value in variables_of(workbench.settings).items():
+        monkeypatch.setenv(name, value)
 
     exec(compile(block("python").text, PAGE, "exec"), {})
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import pymysql
 import pytest
 
 from vector_pipeline.core.settings import SourceSettings
 from vector_pipeline.embedded import demo_rows
+from vector_pipeline_tests.servers import mysql
 
 
 def test_the_rows_are_many_and_the_same_each_time() -> None:
@@ -29,14 +29,7 @@ def test_a_row_asks_what_something_is_and_answers_with_its_documentation() -> No
 @pytest.mark.long
 def test_loading_twice_loads_once(any_mysql_database: SourceSettings) -> None:
     source = any_mysql_database
-    with pymysql.connect(
-        host=source.host,
-        port=source.port,
-        user=source.user,
-        password=source.password,
-        database=source.database,
-        charset="utf8mb4",
-    ) as connection:
+    with mysql(source, autocommit=False) as connection:
         loaded = demo_rows.load(connection)
         assert loaded > 1500
         assert demo_rows.load(connection) == 0

@@ -10,8 +10,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,7 +22,8 @@ import pytest
 from vector_pipeline.core.settings import SourceSettings, TargetSettings
 from vector_pipeline.embedded import stack as embedded
 from vector_pipeline.embedded.folder import StackFolder
-from vector_pipeline_tests.servers import postgres
+from vector_pipeline_tests.servers import mysql, postgres
+from vector_pipeline_tests.waiting import wait_until
 
 PROJECT = Path(__file__).resolve().parents[2]
 SOMEBODY = 64123  # a user id that nothing else has
@@ -75,7 +75,7 @@ def test_postgres_answers_with_pgvector(pg_database: TargetSettings) -> None:
 
 
 def test_mysql_answers_with_utf8mb4(any_mysql_database: SourceSettings) -> None:
-    with _mysql(any_mysql_database) as connection, connection.cursor() as cursor:
+    with mysql(any_mysql_database) as connection, connection.cursor() as cursor:
         cursor.execute("CREATE TABLE words (word TEXT)")
         cursor.execute("INSERT INTO words VALUES ('kesihatan 🏥')")
         cursor.execute("SELECT word FROM words")
@@ -83,7 +83,7 @@ def test_mysql_answers_with_utf8mb4(any_mysql_database: SourceSettings) -> None:
 
 
 def test_mariadb_writes_the_row_log_that_its_user_may_read(stack: embedded.StackAddresses) -> None:
-    with _mysql(stack.source) as connection, connection.cursor() as cursor:
+    with mysql(stack.source) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT @@binlog_format, @@binlog_row_image, @@binlog_row_metadata")
         assert cursor.fetchone() == ("ROW", "FULL", "FULL")
         cursor.execute("SHOW MASTER STATUS")
@@ -104,7 +104,7 @@ def test_data_and_addresses_are_kept_between_starts(folder: Path) -> None:
     assert embedded.read_environment(folder) == first.environment()
     with postgres(first.target) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 1 AS one")
-    with _mysql(first.source) as connection, connection.cursor() as cursor:
+    with mysql(first.source) as connection, connection.cursor() as cursor:
         cursor.execute("CREATE TABLE kept AS SELECT 1 AS one")
     assert embedded.down(folder)
     assert not embedded.down(folder)
@@ -115,7 +115,7 @@ def test_data_and_addresses_are_kept_between_starts(folder: Path) -> None:
     assert embedded.status(folder).healthy
     with postgres(first.target) as connection:
         assert connection.execute("SELECT one FROM kept").fetchall() == [(1,)]
-    with _mysql(first.source) as connection, connection.cursor() as cursor:
+    with mysql(first.source) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT one FROM kept")
         assert cursor.fetchall() == ((1,),)
 
@@ -167,11 +167,11 @@ def test_a_server_that_was_killed_comes_back_on_its_port(folder: Path) -> None:
         pid = embedded.status(folder).servers[server].pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
-        _wait_for(lambda server=server: embedded.status(folder).servers[server].restarts >= 1)  # type: ignore[misc]
-        _wait_for(lambda: embedded.status(folder).healthy)
+        wait_until(lambda server=server: embedded.status(folder).servers[server].restarts >= 1)  # type: ignore[misc]
+        wait_until(lambda: embedded.status(folder).healthy)
     with postgres(addresses.target) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
-    with _mysql(addresses.source) as connection:
+    with mysql(addresses.source) as connection:
         connection.ping(reconnect=False)
 
 
@@ -222,7 +222,7 @@ def test_nothing_is_left_when_the_owner_is_killed(folder: Path) -> None:
     with _owner(folder) as owner:
         owner.kill()
         owner.wait()
-    _wait_for(lambda: _processes_of(folder) == [])
+    wait_until(lambda: _processes_of(folder) == [])
 
 
 def test_no_server_is_left_when_the_supervisor_is_killed(folder: Path) -> None:
@@ -230,7 +230,7 @@ def test_no_server_is_left_when_the_supervisor_is_killed(folder: Path) -> None:
     pid = embedded.status(folder).pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
-    _wait_for(lambda: _processes_of(folder) == [])
+    wait_until(lambda: _processes_of(folder) == [])
     assert embedded.status(folder).phase == "stopped"
 
 
@@ -244,7 +244,7 @@ def test_a_mysql_named_in_the_environment_is_used_instead(folder: Path, monkeypa
 
 
 @pytest.mark.long
-def test_the_addresses_that_a_stack_gave_do_not_hide_its_own_mysql(
+def test_the_addresses_that_a_stack_gave_do_not_hide_its_ownmysql(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = embedded.up(folder, with_mysql=True)
@@ -352,21 +352,3 @@ def _processes_of(folder: Path) -> list[psutil.Process]:
         if process.info["status"] != psutil.STATUS_ZOMBIE and any(str(folder) in word for word in words):
             found.append(process)
     return [process for process in found if process.pid != os.getpid()]
-
-
-def _wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.1)
-
-
-def _mysql(source: SourceSettings) -> pymysql.Connection:  # type: ignore[type-arg]
-    return pymysql.connect(
-        host=source.host,
-        port=source.port,
-        user=source.user,
-        password=source.password,
-        database=source.database,
-        autocommit=True,
-    )

@@ -24,11 +24,12 @@ from vector_pipeline.serving.dagster_client import DagsterClient
 from vector_pipeline_tests.components.declared import written
 from vector_pipeline_tests.conftest import PROJECT
 from vector_pipeline_tests.dagster_instances import DagsterStorage, new_home_of_processes
+from vector_pipeline_tests.environments import environment_of
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.operations.runbooks import block_of
 from vector_pipeline_tests.operations.user_interface import UserInterface
 from vector_pipeline_tests.orchestration.dagster_dev import dagster_dev
-from vector_pipeline_tests.serving.serving_process import environment_of, serving_process
+from vector_pipeline_tests.serving.serving_process import serving_process
 from vector_pipeline_tests.stoppable_servers import StoppableServer, stoppable_mariadb, stoppable_postgres
 from vector_pipeline_tests.workbench import Workbench
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Set
+from collections.abc import Set
 from pathlib import Path
 
 import dagster as dg
@@ -22,6 +21,7 @@ from vector_pipeline_tests.dagster_instances import (
 )
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.orchestration.location import QUIET, Location
+from vector_pipeline_tests.waiting import wait_until
 from vector_pipeline_tests.workbench import Workbench, faq_spec
 
 SECRET = "Harimau Malaya"
@@ -158,7 +158,7 @@ def test_a_run_that_may_have_read_a_preview_before_is_waited_for(
     provider.delay_seconds = 2.0
     runs = AtOnce()
     runs.start(lambda: sync_in_process(location.index.declaration))
-    _wait_until(lambda: provider.stats()["requests"] > 0)
+    wait_until(lambda: provider.stats()["requests"] > 0)
     location.workbench.mysql("DELETE FROM faq WHERE id = 3")
     assert _erase(location, "3").success
     [syncing] = [run for run in location.instance.get_runs() if location.index.key("documents") in _selected(run)]
@@ -170,13 +170,6 @@ def test_a_run_that_may_have_read_a_preview_before_is_waited_for(
 
 def _selected(run: dg.DagsterRun) -> Set[dg.AssetKey]:
     return run.asset_selection or set()
-
-
-def _wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "it never came to it"
-        time.sleep(0.02)
 
 
 @pytest.mark.dagster_in_postgres

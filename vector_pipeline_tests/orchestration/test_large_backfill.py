@@ -12,12 +12,13 @@ import dagster as dg
 import pytest
 from dagster._core.execution.backfill import BulkActionStatus
 
-from benchmarks.dagster_daemon import dagster_daemon, settings_as_environment
+from benchmarks.dagster_daemon import dagster_daemon
 from vector_pipeline.core.embedding.requesting import HARMLESS_TEXT
 from vector_pipeline.core.reports import ParityReport
 from vector_pipeline.core.spec import IndexSpec
 from vector_pipeline_tests.components.declared import faq_attributes
 from vector_pipeline_tests.dagster_instances import DagsterStorage
+from vector_pipeline_tests.environments import variables_of
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.orchestration.run_workers import RunWorkers
 from vector_pipeline_tests.orchestration.webserver import Interface, wait_until_it_answers, webserver
@@ -58,7 +59,7 @@ def test_a_backfill_of_a_thousand_ranges_is_cancelled_midway_and_resumed_with_wh
 ) -> None:
     workbench.create_faq(ROWS)
     spec = IndexSpec.model_validate(DECLARED)
-    environment = settings_as_environment(workbench.settings)
+    environment = variables_of(workbench.settings)
     with dagster_daemon(tmp_path, DECLARED, workbench.settings, dagster_storage) as instance:
         add_partitions(workbench, spec, instance)
         environment |= {"DAGSTER_HOME": str(tmp_path / "home"), "PYTHONPATH": str(tmp_path / "project")}

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
-import pymysql
 import pytest
 
 from vector_pipeline.core.reports import SyncReport
@@ -29,11 +28,12 @@ from vector_pipeline.orchestration.pools import set_pool_limits
 from vector_pipeline_tests.browser import CHROMIUM_ARGUMENTS, KEEP_IN, chromium
 from vector_pipeline_tests.conftest import PROJECT
 from vector_pipeline_tests.dagster_instances import DagsterStorage, new_home_of_processes
+from vector_pipeline_tests.environments import variables_of
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.orchestration.location import Location
 from vector_pipeline_tests.orchestration.test_daemon import ARRIVES_WITHIN, daemon, wait_until
 from vector_pipeline_tests.orchestration.webserver import wait_until_it_answers, webserver
-from vector_pipeline_tests.syncing_process import environment_of
+from vector_pipeline_tests.servers import mysql
 from vector_pipeline_tests.workbench import Workbench
 
 playwright = pytest.importorskip("playwright.sync_api", reason="NO BROWSER TEST: playwright is not installed")
@@ -175,7 +175,7 @@ def test_two_generations_are_compared_on_a_golden_set_where_somebody_decides_on_
 
 def _declare_the_local_model(location: Location, golden: Path) -> None:
     """From vectors at random to those of a model, asked with every third word left out, and waiting for approval."""
-    with _connection(location.workbench.source) as connection:
+    with mysql(location.workbench.source, autocommit=False) as connection:
         demo_rows.load(connection)
     table = demo_rows.TABLE
     location.workbench.mysql(f"DELETE FROM {table} WHERE id > {FEW}")
@@ -202,7 +202,7 @@ def _declare_the_local_model(location: Location, golden: Path) -> None:
 
 
 def _declare_another_model(location: Location) -> None:
-    with _connection(location.workbench.source) as connection:
+    with mysql(location.workbench.source, autocommit=False) as connection:
         demo_rows.load(connection)
     location.settle()
     spec = location.spec
@@ -231,7 +231,7 @@ def _look_at_generations(operator: Operator) -> None:
 def _lose_most_rows(location: Location) -> None:
     """The index lags behind a little, catches up, and then the source loses most of its rows."""
     mysql, table = location.workbench.mysql, demo_rows.TABLE
-    with _connection(location.workbench.source) as connection:
+    with mysql(location.workbench.source, autocommit=False) as connection:
         demo_rows.load(connection)
     mysql(f"CREATE TABLE later AS SELECT * FROM {table} WHERE id BETWEEN {FIRST + 1} AND {ROWS}")
     mysql(f"DELETE FROM {table} WHERE id > {FIRST}")
@@ -367,7 +367,7 @@ class Operator:
 
 
 def _sync_twice_and_check(database: SourceSettings) -> None:
-    with _connection(database) as connection, connection.cursor() as cursor:
+    with mysql(database, autocommit=False) as connection, connection.cursor() as cursor:
         demo_rows.load(connection)
         # Whatever Python runs this: so many rows give three key ranges.
         cursor.execute(f"DELETE FROM {demo_rows.TABLE} WHERE id > {ROWS}")
@@ -388,19 +388,8 @@ def _sync() -> SyncReport:
     return sync_in_process(find_declaration(INDEX))
 
 
-def _connection(database: SourceSettings) -> pymysql.Connection[pymysql.cursors.Cursor]:
-    return pymysql.connect(
-        host=database.host,
-        port=database.port,
-        user=database.user,
-        password=database.password,
-        database=database.database,
-        charset="utf8mb4",
-    )
-
-
 def _environment(
     source: SourceSettings, target: TargetSettings, provider: MisbehavingProvider, home: Path
 ) -> dict[str, str]:
     settings = Settings(source, target, EmbeddingSettings(host=provider.url, model="numbers"))
-    return {"DAGSTER_HOME": str(home)} | environment_of(settings)
+    return {"DAGSTER_HOME": str(home)} | variables_of(settings)

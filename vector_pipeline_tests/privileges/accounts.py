@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 
-import pymysql
 from psycopg import sql
 from pymysql.constants import CLIENT
 
@@ -55,16 +54,7 @@ def account(administrator: SourceSettings, *scripts: str) -> Iterator[SourceSett
     """An account of MySQL that the scripts have made."""
     name, password = f"u{uuid.uuid4().hex[:12]}", "it's a secret \\ word"
     with (
-        closing(
-            pymysql.connect(
-                host=administrator.host,
-                port=administrator.port,
-                user=administrator.user,
-                password=administrator.password,
-                client_flag=CLIENT.MULTI_STATEMENTS,
-                ssl_disabled=True,
-            )
-        ) as connection,
+        closing(mysql_administrator(administrator, client_flag=CLIENT.MULTI_STATEMENTS)) as connection,
         connection.cursor() as cursor,
     ):
         values = (name, password, administrator.database)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import ssl
 import subprocess
 import sys
@@ -14,9 +13,9 @@ from pathlib import Path
 import httpx
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from vector_pipeline.core.settings import Settings
 from vector_pipeline.declarations import find_declaration
 from vector_pipeline.embedded.ports import choose_port
+from vector_pipeline_tests.environments import environment_of
 from vector_pipeline_tests.workbench import Workbench
 
 Row = tuple[int, str, str | None, str | None, str | None, str | None]
@@ -33,27 +32,6 @@ def create_genie(bench: Workbench, rows: Sequence[Row], *, unique_ids: bool = Tr
     columns = 6 if unique_ids else 5
     bench.mysql(f"INSERT INTO tbl_genie_genie VALUES ({', '.join(['%s'] * columns)})", [row[:columns] for row in rows])
     bench.sync(find_declaration("genie_documents").spec)
-
-
-def environment_of(settings: Settings) -> dict[str, str]:
-    """The variables that lead to these servers, and to nothing else."""
-    source, target, embedding = settings.source, settings.target, settings.embedding
-    ours = ("DB_", "PG_", "PGVECTOR_", "EMBEDDING_", "VECTOR_PIPELINE_", "SIMILARITY_", "APP_")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    chosen = {"EMBEDDING_MODEL_HOST": embedding.host, "EMBEDDING_MODEL_NAME": embedding.model}
-    return kept | {
-        "DB_HOST": source.host,
-        "DB_PORT": str(source.port),
-        "DB_USER": source.user,
-        "DB_PASSWORD": source.password,
-        "DB_NAME": source.database,
-        "PG_HOST": target.host,
-        "PG_PORT": str(target.port),
-        "PG_USER": target.user,
-        "PG_PASSWORD": target.password,
-        "PGVECTOR_DB_NAME": target.database,
-        **{name: value for name, value in chosen.items() if value},
-    }
 
 
 @dataclass(frozen=True)

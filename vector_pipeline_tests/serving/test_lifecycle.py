@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from vector_pipeline.serving.settings import ServingSettings
 from vector_pipeline_tests.orchestration.conftest import provider, workbench
 from vector_pipeline_tests.orchestration.dagster_dev import dagster_dev
 from vector_pipeline_tests.orchestration.test_daemon import DECLARED, home, project
+from vector_pipeline_tests.waiting import wait_until
 from vector_pipeline_tests.workbench import Workbench
 
 __all__ = ["home", "project", "provider", "workbench"]
@@ -68,13 +68,6 @@ def finds(deployment: Deployment, index: str, text: str, key: str) -> bool:
     except NotYetSyncedError:
         return False
     return bool(hits) and hits[0].key == key and hits[0].score > 0.999
-
-
-def wait_until(what: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + A_RUN_TAKES
-    while not what():
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
 
 
 class InUse:
@@ -125,7 +118,7 @@ def test_an_index_comes_and_goes_while_another_is_in_use(orders: Workbench, proj
         deployment = Deployment(orders.settings, ServingSettings(dagster_url=address), lambda: [FAQ])
         dagster, spec = deployment.dagster, orders_spec(orders)
         name = spec.name
-        wait_until(lambda: finds(deployment, "faq", "question number 7?", "7"))
+        wait_until(lambda: finds(deployment, "faq", "question number 7?", "7"), A_RUN_TAKES, 0.5)
         assert not dagster.has_job(f"{name}_sync")
         with InUse(deployment) as faq:
             created = create_index(deployment, spec, "a test")
@@ -141,7 +134,7 @@ def test_an_index_comes_and_goes_while_another_is_in_use(orders: Workbench, proj
 
             # The sensor sees to the rest by itself.
             orders.mysql("INSERT INTO orders VALUES (99, 'a late order', 'in a hurry', 'open')")
-            wait_until(lambda: finds(deployment, name, "a late order", "99"))
+            wait_until(lambda: finds(deployment, name, "a late order", "99"), A_RUN_TAKES, 0.5)
 
             orders.mysql("UPDATE orders SET name = 'another name' WHERE id IN (1, 3)")
             with ThreadPoolExecutor(2) as pool:

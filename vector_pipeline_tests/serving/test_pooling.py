@@ -12,9 +12,9 @@ import pytest
 
 from vector_pipeline.core.doctor import diagnose
 from vector_pipeline.core.errors import TargetUnavailableError
-from vector_pipeline.core.settings import SourceSettings, TargetSettings
 from vector_pipeline.core.store import connection as store_connection
 from vector_pipeline.embedded.ports import choose_port
+from vector_pipeline_tests.environments import variables_of_servers
 from vector_pipeline_tests.pgbouncer import pgbouncer
 from vector_pipeline_tests.servers import postgres
 from vector_pipeline_tests.serving.serving import contract_spec, live_server
@@ -79,7 +79,7 @@ def test_a_way_for_searches_that_leads_nowhere_is_named(bench: Workbench) -> Non
 
 def test_the_doctor_tells_of_a_pooler_that_shares_sessions(bench: Workbench, tmp_path: Path) -> None:
     with pgbouncer(bench.target, "transaction", tmp_path) as pooled:
-        found = diagnose([], environment(bench.source, pooled))
+        found = diagnose([], variables_of_servers(bench.source, pooled))
     assert not found.healthy
     assert any("pooler" in finding.found for finding in found.servers)
 
@@ -101,18 +101,3 @@ def test_a_standby_is_passed_over_where_a_primary_is_asked_for(
     monkeypatch.setenv("PGTARGETSESSIONATTRS", "read-write")
     with pytest.raises(TargetUnavailableError, match="read-only"):
         store_connection.connect(bench.target)
-
-
-def environment(source: SourceSettings, target: TargetSettings) -> dict[str, str]:
-    return {
-        "DB_HOST": source.host,
-        "DB_PORT": str(source.port),
-        "DB_USER": source.user,
-        "DB_PASSWORD": source.password,
-        "DB_NAME": source.database,
-        "PG_HOST": target.host,
-        "PG_PORT": str(target.port),
-        "PG_USER": target.user,
-        "PG_PASSWORD": target.password,
-        "PGVECTOR_DB_NAME": target.database,
-    }

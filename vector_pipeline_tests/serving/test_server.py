@@ -12,7 +12,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 
 from vector_pipeline.core.errors import ConfigurationError
 from vector_pipeline.core.settings import EmbeddingSettings, SourceSettings, TargetSettings
@@ -21,6 +20,7 @@ from vector_pipeline.serving.settings import ServingSettings, read_serving_setti
 from vector_pipeline_tests.certificates import Authority
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.serving.serving_process import create_genie, serving_process
+from vector_pipeline_tests.waiting import wait_until
 from vector_pipeline_tests.workbench import Workbench
 
 ROWS = [(1, "Where do I renew my passport?", "At the Immigration office.", "2026-01-02 03:04:05", None, "a1")]
@@ -40,7 +40,7 @@ def test_stopped_it_answers_what_is_under_way_and_takes_no_more(
         with serving_process(bench, tmp_path, "--workers", workers) as server, ThreadPoolExecutor(1) as threads:
             body = {"query": "renew a passport", "similarity_threshold": -1}
             search = threads.submit(server.client.post, "/search", json=body)
-            wait_until_asked(provider)
+            wait_until(lambda: provider.requests > 0)
             server.process.send_signal(number)
 
             assert search.result().json()["total_results"] == 1
@@ -90,8 +90,3 @@ def test_a_port_that_is_taken_and_a_file_that_is_no_certificate_are_told(tmp_pat
 def test_serving_loads_no_dagster() -> None:
     program = "import sys, vector_pipeline.serving.server; sys.exit('dagster' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
-
-
-@retry(stop=stop_after_delay(30), wait=wait_fixed(0.02), retry=retry_if_result(lambda asked: not asked))
-def wait_until_asked(provider: MisbehavingProvider) -> bool:
-    return provider.requests > 0

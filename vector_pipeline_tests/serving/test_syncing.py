@@ -17,9 +17,9 @@ from vector_pipeline.embedded.ports import choose_port
 from vector_pipeline.serving.settings import ServingSettings
 from vector_pipeline_tests.conftest import PROJECT
 from vector_pipeline_tests.dagster_instances import DagsterStorage, new_home_of_processes
+from vector_pipeline_tests.environments import environment_of
 from vector_pipeline_tests.orchestration.webserver import wait_until_it_answers, webserver
 from vector_pipeline_tests.serving.serving import contract_spec, live_server
-from vector_pipeline_tests.serving.serving_process import environment_of
 from vector_pipeline_tests.workbench import Workbench
 
 SYNC = "/documents/sync-embeddings"

@@ -15,6 +15,7 @@ from vector_pipeline.core.source.catalog import SourceTable, read_table
 from vector_pipeline.core.source.connection import Connection, connect
 from vector_pipeline.core.source.key_ranges import KeyRange
 from vector_pipeline.core.source.plan import ReadingPlan, plan_reading
+from vector_pipeline_tests.servers import mysql
 from vector_pipeline_tests.workbench import faq_spec
 
 # Case, accents, expansions, spaces, characters before the space and ignored ones, emoji, what SQL and our form quote.
@@ -150,18 +151,7 @@ class KeyedRows:
 @contextmanager
 def administrator(settings: SourceSettings) -> Iterator[pymysql.cursors.Cursor]:
     with (
-        pymysql.connect(
-            host=settings.host,
-            port=settings.port,
-            user=settings.user,
-            password=settings.password,
-            database=settings.database,
-            charset="utf8mb4",
-            sql_mode="",
-            autocommit=True,
-            init_command="SET time_zone = '+00:00'",
-            ssl_disabled=True,
-        ) as connection,
+        mysql(settings, sql_mode="", init_command="SET time_zone = '+00:00'") as connection,
         connection.cursor() as cursor,
     ):
         yield cursor

@@ -11,11 +11,11 @@ from contextlib import contextmanager
 
 import psycopg
 import pytest
-from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 
 from vector_pipeline.core.settings import TargetSettings
 from vector_pipeline.core.store import connection
 from vector_pipeline_tests.servers import postgres
+from vector_pipeline_tests.waiting import wait_until
 
 SECONDS = 120
 
@@ -56,7 +56,7 @@ def test_either_end_notices_that_the_other_vanished_while_an_answer_was_under_wa
             port = end.getsockname()[1]
         with ThreadPoolExecutor(1) as threads, _pulled_cable(port):
             answer = threads.submit(session.execute, "SELECT repeat('x', 10000) FROM pg_sleep(1)")
-            _wait_until_unlocked(looking)
+            wait_until(lambda: _is_unlocked(looking), SECONDS, pause=1)
             with pytest.raises(psycopg.OperationalError):
                 answer.result(SECONDS)
 
@@ -80,8 +80,7 @@ def _pulled_cable(port: int) -> Iterator[None]:
             subprocess.run(["iptables", "--delete", *rule], check=True)
 
 
-@retry(stop=stop_after_delay(SECONDS), wait=wait_fixed(1), retry=retry_if_result(lambda locked: locked))
-def _wait_until_unlocked(looking: psycopg.Connection) -> bool:
+def _is_unlocked(looking: psycopg.Connection) -> bool:
     row = looking.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711").fetchone()
     assert row is not None
-    return bool(row[0])
+    return not row[0]

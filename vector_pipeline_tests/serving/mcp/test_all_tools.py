@@ -23,12 +23,12 @@ from vector_pipeline.serving.mcp.tools import TOOLS
 from vector_pipeline.serving.settings import ServingSettings
 from vector_pipeline_tests.components.declared import faq_attributes, written
 from vector_pipeline_tests.conftest import PROJECT
+from vector_pipeline_tests.environments import variables_of
 from vector_pipeline_tests.orchestration.dagster_dev import dagster_dev
 from vector_pipeline_tests.orchestration.test_daemon import home
 from vector_pipeline_tests.serving.mcp.agent import Agent, agent_over_http, agent_over_stdio
 from vector_pipeline_tests.serving.mcp.conftest import create_orders
 from vector_pipeline_tests.serving.serving import served
-from vector_pipeline_tests.syncing_process import environment_of
 from vector_pipeline_tests.workbench import Workbench, faq_spec
 
 __all__ = ["home"]
@@ -75,7 +75,7 @@ def project(tmp_path: Path) -> Path:
 @pytest.fixture
 def environment(bench: Workbench, project: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """What Dagster's processes and the server's have in common."""
-    variables = environment_of(bench.settings) | {CACHE_VARIABLE: str(project / "declared.json")}
+    variables = variables_of(bench.settings) | {CACHE_VARIABLE: str(project / "declared.json")}
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     return variables

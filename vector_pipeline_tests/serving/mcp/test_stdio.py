@@ -9,9 +9,9 @@ import pytest
 from vector_pipeline.core.settings import SourceSettings, TargetSettings
 from vector_pipeline.declared_at_run_time import CACHE_VARIABLE
 from vector_pipeline.run_time_indexes import declare_index
+from vector_pipeline_tests.environments import variables_of
 from vector_pipeline_tests.serving.mcp.agent import agent_over_stdio
 from vector_pipeline_tests.serving.mcp.conftest import create_orders, orders_spec
-from vector_pipeline_tests.syncing_process import environment_of
 from vector_pipeline_tests.workbench import Workbench
 
 
@@ -23,7 +23,7 @@ def test_a_client_that_starts_the_server_searches_what_was_declared_at_run_time(
     create_orders(bench)
     spec = declare_index(orders_spec(), bench.settings, "a test").spec
     bench.sync(spec)
-    environment = environment_of(bench.settings) | {
+    environment = variables_of(bench.settings) | {
         CACHE_VARIABLE: str(tmp_path / "declared.json"),
         "APP_DEBUG": "DEBUG",  # all that is logged must keep off the protocol's stream
     }

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 
 from vector_pipeline.core.settings import EmbeddingSettings, SourceSettings, TargetSettings
 from vector_pipeline.core.store.api_keys import AccessScope, create_key
@@ -17,6 +16,7 @@ from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.servers import postgres
 from vector_pipeline_tests.serving.serving import LiveServer, contract_spec, live_server
 from vector_pipeline_tests.serving.test_recovery import gone
+from vector_pipeline_tests.waiting import wait_until
 from vector_pipeline_tests.workbench import Workbench
 
 OFTEN = ServingSettings(observing=ObservingSettings(metrics_seconds=1))
@@ -169,11 +169,10 @@ def test_a_key_for_some_indexes_is_told_of_no_other(bench: Workbench) -> None:
 
 
 def _wait_for(live: LiveServer, name: str, value: float, **labels: str) -> Scrape:
-    @retry(stop=stop_after_delay(30), wait=wait_fixed(0.1), retry=retry_if_result(lambda one: one is None))
     def look() -> Scrape | None:
         scrape = Scrape.of(live)
         return scrape if scrape.get(name, **labels) == value else None
 
-    found = look()
+    found = wait_until(look, pause=0.1)
     assert found is not None
     return found
