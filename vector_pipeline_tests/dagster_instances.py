@@ -1,6 +1,6 @@
 """Dagster instances for tests: each with a storage of its own, in files or in PostgreSQL, and nothing in its history.
 
-`pytest --dagster-storage postgres` has all of them in the session's PostgreSQL, as production has; tests marked with
+`pytest --dagster-storage=postgres` has all of them in the session's PostgreSQL, as production has; tests marked with
 `dagster_in_postgres` are there anyway. See the fixtures `dagster_storage`, `dagster_home` and `instance`.
 """
 

@@ -72,6 +72,7 @@ def test_what_is_scaffolded_is_checked_listed_and_read(project: Path) -> None:
     shutil.rmtree(folder / "products")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "malformed",
     [name if place == 0 else pytest.param(name, marks=pytest.mark.long) for place, name in enumerate(MALFORMED)],

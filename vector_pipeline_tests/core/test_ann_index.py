@@ -214,6 +214,7 @@ def test_an_index_of_an_earlier_version_is_walked_until_it_is_replaced(workbench
     assert _names(padded) == ["vectors_1_hnsw_vector_8_question"]
 
 
+@pytest.mark.long
 def test_a_build_tells_how_far_it_is(workbench: Workbench, provider: MisbehavingProvider) -> None:
     provider.dimensions = 512
     spec = ann_spec(range_size=10_000)

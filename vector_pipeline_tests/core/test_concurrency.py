@@ -183,6 +183,7 @@ def test_a_batch_does_not_wait_for_a_row_that_another_run_is_writing(workbench: 
         assert index.verify().equal
 
 
+@pytest.mark.long
 def test_shells_that_open_an_index_at_once_do_not_trip_over_its_view(workbench: Workbench) -> None:
     workbench.create_faq(5)
 

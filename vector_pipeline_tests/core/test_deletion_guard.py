@@ -129,6 +129,7 @@ def test_a_wrong_server_does_not_wipe_an_index_bit_by_bit_in_many_rounds(with_ga
         assert index.guarded_deletions().held
 
 
+@pytest.mark.long
 def test_rows_that_come_at_the_same_time_do_not_hide_those_that_go(with_gaps: Workbench) -> None:
     with_gaps.mysql(OTHER_KEYS)
     with_gaps.add_faq(range(-5001, -1, 2))

@@ -138,6 +138,7 @@ def test_a_filter_that_leaves_few_is_answered_by_an_index(workbench: Workbench) 
             assert name in str(_explain(connection, filter, sql.SQL("FORMAT JSON")))
 
 
+@pytest.mark.long
 def test_there_are_as_many_hits_as_wanted_though_the_filter_leaves_a_thousandth(workbench: Workbench) -> None:
     _create_rows(workbench, 3000)
     workbench.sync(_spec())

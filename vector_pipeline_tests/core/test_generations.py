@@ -42,10 +42,12 @@ def standings(workbench: Workbench, spec: IndexSpec) -> dict[int, str]:
         {"embedding": {"model": "another"}},
         {"embedding": SHORTER},
         {"embedding": {"strategy": "concat"}},
-        {"document": {"text": {"question": "question"}}},
-        {"document": {"text": {"answer": "answer", "question": "question"}}},
+        pytest.param({"document": {"text": {"question": "question"}}}, marks=pytest.mark.long),
+        pytest.param({"document": {"text": {"answer": "answer", "question": "question"}}}, marks=pytest.mark.long),
         {"document": {"text": {"question": "answer", "answer": "question"}}},
-        {"document": {"text": {"question": "question", "answer": "answer", "link": "link"}}},
+        pytest.param(
+            {"document": {"text": {"question": "question", "answer": "answer", "link": "link"}}}, marks=pytest.mark.long
+        ),
         {"document": {"text": {"title": "question", "answer": "answer"}, "unique_on": "title"}},
     ],
     ids=["model", "dimensions", "strategy", "fewer", "order", "swapped", "more", "renamed"],

@@ -41,9 +41,9 @@ class Kill:
     paid: int
 
 
-def test_a_sync_killed_three_times_ends_equal(mysql_database: SourceSettings, pg_database: TargetSettings) -> None:
+def test_a_sync_killed_in_the_middle_ends_equal(mysql_database: SourceSettings, pg_database: TargetSettings) -> None:
     with _workbench(mysql_database, pg_database) as (workbench, provider):
-        _kill_and_end(workbench, provider, rows=600, kills=3)
+        _kill_and_end(workbench, provider, rows=400, kills=1)
 
 
 @pytest.mark.long

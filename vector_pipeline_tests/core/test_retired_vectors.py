@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
 from vector_pipeline.core.spec import IndexSpec
 from vector_pipeline.core.store import connection as store_connection
 from vector_pipeline.core.store.locks import Lock
@@ -122,6 +124,7 @@ def _waits_for_vectors(workbench: Workbench) -> bool:
     return bool(waiting)
 
 
+@pytest.mark.long
 def test_texts_that_go_and_come_back_while_vectors_are_retired_and_removed_end_with_their_vectors(
     workbench: Workbench,
 ) -> None:

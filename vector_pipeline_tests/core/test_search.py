@@ -229,7 +229,10 @@ def test_the_ann_index_finds_what_exact_search_finds(
     _exact_and_ann(workbench, _always_ann(range_size=1000), method, queries)
 
 
-@pytest.mark.parametrize(("dimensions", "rows"), [(8, 4000), (2048, 1500), (4096, 1500)])
+@pytest.mark.parametrize(
+    ("dimensions", "rows"),
+    [pytest.param(8, 4000, marks=pytest.mark.long), pytest.param(2048, 1500, marks=pytest.mark.long), (4096, 1500)],
+)
 def test_the_planner_walks_the_partial_ann_index(
     workbench: Workbench, provider: MisbehavingProvider, dimensions: int, rows: int
 ) -> None:

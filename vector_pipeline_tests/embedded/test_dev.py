@@ -62,8 +62,17 @@ def test_databases_that_the_environment_names_are_used_and_no_other_is_started(
     assert embedded.status(folder).phase == "absent"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.long)])
-@pytest.mark.parametrize("in_background", [False, True])
+@pytest.mark.parametrize(
+    ("number", "in_background"),
+    [
+        (signal.SIGINT, False),
+        pytest.param(signal.SIGINT, True, marks=pytest.mark.long),
+        pytest.param(signal.SIGTERM, False, marks=pytest.mark.long),
+        (signal.SIGTERM, True),
+        pytest.param(signal.SIGHUP, False, marks=pytest.mark.long),
+        pytest.param(signal.SIGHUP, True, marks=pytest.mark.long),
+    ],
+)
 def test_a_signal_ends_the_program_and_all_that_it_started(number: signal.Signals, in_background: bool) -> None:
     with _owner(in_background) as (owner, program, worker):
         owner.send_signal(number)

@@ -161,6 +161,7 @@ def test_two_that_bring_it_up_at_once_get_the_same_stack(folder: Path) -> None:
     assert embedded.status(folder).healthy
 
 
+@pytest.mark.long
 def test_a_server_that_was_killed_comes_back_on_its_port(folder: Path) -> None:
     addresses = embedded.up(folder, with_mysql=True)
     for server in ("postgres", "mariadb"):
@@ -218,6 +219,7 @@ def test_a_port_that_was_taken_meanwhile_is_avoided(folder: Path) -> None:
         assert embedded.read_environment(folder)["PG_PORT"] == str(second.target.port)
 
 
+@pytest.mark.long
 def test_nothing_is_left_when_the_owner_is_killed(folder: Path) -> None:
     with _owner(folder) as owner:
         owner.kill()
@@ -225,6 +227,7 @@ def test_nothing_is_left_when_the_owner_is_killed(folder: Path) -> None:
     wait_until(lambda: _processes_of(folder) == [])
 
 
+@pytest.mark.long
 def test_no_server_is_left_when_the_supervisor_is_killed(folder: Path) -> None:
     embedded.up(folder, with_mysql=True)
     pid = embedded.status(folder).pid
@@ -270,6 +273,7 @@ def test_what_holds_a_password_is_closed_and_no_socket_is_open_to_all(folder: Pa
         assert not any(secret in shown for secret in secrets), "a password on a command line is everybody's"
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 def test_root_runs_the_servers_as_somebody_without_rights(folder: Path) -> None:
     embedded.up(folder, with_mysql=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -39,6 +40,7 @@ class Location:
     instance: dg.DagsterInstance
     spec: IndexSpec = field(default_factory=faq_spec)
     cursor: str | None = None
+    _loaded: tuple[tuple[IndexSpec, dict[str, str]], dg.Definitions] | None = field(default=None, repr=False)
 
     @property
     def index(self) -> IndexContext:
@@ -46,6 +48,13 @@ class Location:
 
     @property
     def definitions(self) -> dg.Definitions:
+        """Made anew when the declaration or the environment has changed, as a reloaded location makes them."""
+        made_of = (self.spec, dict(os.environ))
+        if self._loaded is None or self._loaded[0] != made_of:
+            self._loaded = made_of, self._load()
+        return self._loaded[1]
+
+    def _load(self) -> dg.Definitions:
         shared = dg.Definitions(
             resources={"indexes": indexes_from_environment(), "io_manager": NothingKept()},
             jobs=[search_job, compare_search_job],

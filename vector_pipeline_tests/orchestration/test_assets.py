@@ -136,6 +136,7 @@ def test_the_search_job_finds_documents_of_any_index_by_its_name(
     assert "question number 7?" in str(output.step_output_data.metadata["hits"].value)
 
 
+@pytest.mark.long
 def test_the_search_job_searches_several_indexes_and_names_one_that_fails(
     location: Location, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -203,6 +204,7 @@ def test_secrets_show_nowhere(
     assert [secret for secret in secrets if secret in snapshot or dagster_home.places_with(secret)] == []
 
 
+@pytest.mark.long
 def test_a_requested_window_runs_as_it_was_requested(location: Location) -> None:
     location.spec = faq_spec(automation={"ranges_per_run": 2})
     location.workbench.create_faq(400)

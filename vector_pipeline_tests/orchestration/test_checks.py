@@ -73,6 +73,7 @@ def test_damage_done_by_hand_is_found_and_repaired_by_the_next_sync(synced: Loca
     assert synced.check("parity").passed
 
 
+@pytest.mark.long
 def test_a_lost_vector_is_found_and_repaired(synced: Location) -> None:
     synced.workbench.postgres(
         "DELETE FROM faq.vectors_1 v USING faq.passages_1 p WHERE p.content_hash = v.content_hash AND p.key = '150'"

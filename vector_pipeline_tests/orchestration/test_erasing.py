@@ -172,6 +172,7 @@ def _selected(run: dg.DagsterRun) -> Set[dg.AssetKey]:
     return run.asset_selection or set()
 
 
+@pytest.mark.long
 @pytest.mark.dagster_in_postgres
 def test_what_a_provider_said_of_a_batch_goes_from_its_run_and_from_what_the_run_printed(
     workbench: Workbench, dagster_home: DagsterHome, provider: MisbehavingProvider

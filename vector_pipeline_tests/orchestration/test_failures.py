@@ -50,6 +50,7 @@ def test_a_search_index_that_fails_is_tried_again_after_a_pause_that_grows(
     assert asked == [0, 30, 90, 210]
 
 
+@pytest.mark.long
 def test_a_search_index_that_succeeded_is_asked_for_at_once_when_it_is_due_again(location: Location) -> None:
     location.workbench.create_faq(50)
     assert len(location.settle()) == 2

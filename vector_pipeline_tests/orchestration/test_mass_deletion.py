@@ -46,6 +46,7 @@ def test_the_index_is_paused_with_a_failing_check_that_names_the_ways_out(emptie
     assert "job faq_reject_deletions" in description
 
 
+@pytest.mark.long
 def test_a_backfill_is_refused_meanwhile(emptied: Location) -> None:
     emptied.tick()
     run = emptied.materialize("documents", tags={"dagster/partition": emptied.partitions()[0]})

@@ -41,6 +41,7 @@ def test_a_changed_model_fails_the_check_and_embedding_but_not_documents(
     ]
 
 
+@pytest.mark.long
 def test_what_a_run_finds_is_shown_by_the_next_look_of_the_sensor(
     synced: Location, provider: MisbehavingProvider
 ) -> None:

@@ -81,6 +81,7 @@ def test_embedding_goes_on_by_itself_the_next_day(paused: Location) -> None:
     assert "of today's 0.3 USD are spent" in (paused.check("budget").description or "")
 
 
+@pytest.mark.long
 def test_the_next_generation_waits_for_the_budget_without_failing_again_and_again(paused: Location) -> None:
     paused.spec = priced(budget_per_day=0.3, dimensions=4)
     requested = paused.settle()
@@ -91,6 +92,7 @@ def test_the_next_generation_waits_for_the_budget_without_failing_again_and_agai
     assert not paused.tick().run_requests
 
 
+@pytest.mark.long
 def test_what_the_next_generation_costs_is_shown_with_it_and_by_its_check(location: Location) -> None:
     location.spec = priced()
     location.workbench.create_faq(20)

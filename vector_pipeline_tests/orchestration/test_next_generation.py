@@ -53,6 +53,7 @@ def is_about_the_latest_run(location: Location, told: dg.AssetCheckEvaluation) -
     return about is not None and about.storage_id == latest.storage_id
 
 
+@pytest.mark.long
 def test_a_tick_that_finds_a_generation_waiting_reads_none_of_its_rows(synced: Location) -> None:
     declare(synced, TO_BE_APPROVED)
     synced.settle()

@@ -185,6 +185,7 @@ def test_a_run_that_took_long_keeps_no_others_from_being_removed(instance: dg.Da
     assert instance.get_run_by_id(long.run_id) is not None
 
 
+@pytest.mark.long
 def test_runs_that_have_to_stay_leave_room_for_as_many_others_as_are_kept(instance: dg.DagsterInstance) -> None:
     partitions = ["a", "b", "c", "d"]
     instance.add_dynamic_partitions("ranges", [*partitions, "e"])

@@ -107,6 +107,7 @@ def test_a_generation_that_waits_is_shown_with_what_the_golden_set_says_and_the_
     assert SECRET not in str(shown)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("job", ["nightly", "on demand"])
 def test_the_night_measures_and_so_does_a_job_at_any_time(judged: Location, job: str) -> None:
     judged.settle()
@@ -117,6 +118,7 @@ def test_the_night_measures_and_so_does_a_job_at_any_time(judged: Location, job:
     assert {evaluation.check_name for evaluation in result.get_asset_check_evaluations()} == {"recall", "golden_set"}
 
 
+@pytest.mark.long
 def test_the_job_asks_the_golden_set_in_more_modes_whose_numbers_are_their_own(judged: Location) -> None:
     judged.settle()
     job = judged.definitions.resolve_job_def("faq_quality")

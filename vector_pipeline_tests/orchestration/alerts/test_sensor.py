@@ -157,6 +157,7 @@ def test_a_range_that_fails_is_told_once_until_it_has_been_synced(watched: Watch
     assert [subject.split(":")[0] for subject in watched.subjects()] == ["FAILS", "OVER"]
 
 
+@pytest.mark.long
 def test_a_job_that_somebody_starts_by_hand_tells_nobody_else(watched: Watched) -> None:
     location = watched.location
     location.workbench.create_faq(rows=5)

@@ -15,6 +15,7 @@ from vector_pipeline_tests.serving.mcp.conftest import create_orders, orders_spe
 from vector_pipeline_tests.workbench import Workbench
 
 
+@pytest.mark.long
 def test_a_client_that_starts_the_server_searches_what_was_declared_at_run_time(
     mysql_database: SourceSettings, pg_database: TargetSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
