@@ -36,6 +36,7 @@ from vector_pipeline_tests.dagster_instances import (
     fill_storage,
     new_home,
 )
+from vector_pipeline_tests.server_folders import server_folder
 from vector_pipeline_tests.servers import mysql_administrator, postgres
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -76,11 +77,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackAddresses]:
     """MariaDB and PostgreSQL with pgvector, for the whole session."""
-    folder = tmp_path_factory.mktemp("stack")
-    with temporary_stack(folder) as addresses:
+    with server_folder(tmp_path_factory, "stack") as folder, temporary_stack(folder) as addresses:
         _leave_writing_to_the_system(addresses)
         yield addresses
-    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")
@@ -94,7 +93,11 @@ def mariadb(stack: StackAddresses) -> SourceSettings:
 def oracle_mysql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SourceSettings]:
     """An account of an Oracle MySQL that may do anything; skips where there is none to be had."""
     packages = _oracle_mysql_packages()
-    data = tmp_path_factory.mktemp("oracle-mysql")
+    with server_folder(tmp_path_factory, "oracle-mysql") as data:
+        yield from _started_oracle_mysql(packages, data)
+
+
+def _started_oracle_mysql(packages: Path, data: Path) -> Iterator[SourceSettings]:
     port = choose_port()
     watch = [sys.executable, "-c", WATCH, str(os.getpid()), str(ORACLE_MYSQL), str(data)]
     watchdog = subprocess.Popen(watch, start_new_session=True)
@@ -113,7 +116,6 @@ def oracle_mysql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SourceSet
         watchdog.wait()
         if process is not None:
             _wait_until_ended(process)
-    shutil.rmtree(data)
 
 
 @pytest.fixture

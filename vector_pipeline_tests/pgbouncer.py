@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal
 
 import psycopg
@@ -31,7 +32,6 @@ PROGRAM = "VECTOR_PIPELINE_PGBOUNCER"
 def pgbouncer(
     target: TargetSettings,
     mode: Literal["session", "transaction"],
-    folder: Path,
     *,
     takes_options: bool = True,
     goes_round: int = 0,
@@ -42,44 +42,44 @@ def pgbouncer(
         takes_options: it passes over the options that a client gives, rather than refuse them.
         goes_round: keeps so many sessions, and gives each transaction the next one.
     """
-    program, environment = _provided(folder)
-    reached = replace(target, host="127.0.0.1", port=choose_port())
-    database = f"host={target.host} port={target.port} dbname={target.database} password={target.password}"
-    settings = [
-        "[databases]",
-        f"{target.database} = {database}",
-        "[pgbouncer]",
-        "listen_addr = 127.0.0.1",
-        f"listen_port = {reached.port}",
-        "unix_socket_dir =",
-        "auth_type = trust",
-        f"auth_file = {folder / 'users'}",
-        f"pool_mode = {mode}",
-        f"logfile = {folder / 'pgbouncer.log'}",
-        *(["ignore_startup_parameters = options"] if takes_options else []),
-        *(["server_round_robin = 1", f"min_pool_size = {goes_round}"] if goes_round else []),
-    ]
-    (folder / "users").write_text(f'"{target.user}" "{target.password}"\n')
-    (folder / "pgbouncer.ini").write_text("\n".join(settings) + "\n")
-    # It refuses to run as root.
+    # It refuses to run as root, and pytest closes its folders to everybody else.
     user = "nobody" if os.getuid() == 0 else None
-    if user is not None:
-        for path in (folder, *folder.iterdir()):
-            os.chown(path, pwd.getpwnam(user).pw_uid, -1)
-        for above in folder.parents[:2]:
-            above.chmod(above.stat().st_mode | 0o011)
-    process = subprocess.Popen(
-        [program, "-q", folder / "pgbouncer.ini"], user=user, env=environment, stderr=subprocess.DEVNULL
-    )
-    try:
-        _wait_until_it_answers(replace(reached, password=target.password), process, folder)
-        yield reached
-    finally:
-        process.send_signal(signal.SIGINT)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(5)
-        process.kill()
-        process.wait()
+    with TemporaryDirectory(prefix="pgbouncer-") as name:
+        folder = Path(name)
+        program, environment = _provided(folder)
+        reached = replace(target, host="127.0.0.1", port=choose_port())
+        database = f"host={target.host} port={target.port} dbname={target.database} password={target.password}"
+        settings = [
+            "[databases]",
+            f"{target.database} = {database}",
+            "[pgbouncer]",
+            "listen_addr = 127.0.0.1",
+            f"listen_port = {reached.port}",
+            "unix_socket_dir =",
+            "auth_type = trust",
+            f"auth_file = {folder / 'users'}",
+            f"pool_mode = {mode}",
+            f"logfile = {folder / 'pgbouncer.log'}",
+            *(["ignore_startup_parameters = options"] if takes_options else []),
+            *(["server_round_robin = 1", f"min_pool_size = {goes_round}"] if goes_round else []),
+        ]
+        (folder / "users").write_text(f'"{target.user}" "{target.password}"\n')
+        (folder / "pgbouncer.ini").write_text("\n".join(settings) + "\n")
+        if user is not None:
+            for path in (folder, *folder.iterdir()):
+                os.chown(path, pwd.getpwnam(user).pw_uid, -1)
+        process = subprocess.Popen(
+            [program, "-q", folder / "pgbouncer.ini"], user=user, env=environment, stderr=subprocess.DEVNULL
+        )
+        try:
+            _wait_until_it_answers(replace(reached, password=target.password), process, folder)
+            yield reached
+        finally:
+            process.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(5)
+            process.kill()
+            process.wait()
 
 
 def _provided(folder: Path) -> tuple[str | Path, dict[str, str]]:

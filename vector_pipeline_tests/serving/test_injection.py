@@ -72,7 +72,7 @@ class Aftermath:
 
 
 @pytest.fixture(
-    scope="module", params=[pytest.param(40, id="a part"), pytest.param(1, id="all", marks=pytest.mark.long)]
+    scope="module", params=[pytest.param(20, id="a part"), pytest.param(1, id="all", marks=pytest.mark.long)]
 )
 def aftermath(
     request: pytest.FixtureRequest,

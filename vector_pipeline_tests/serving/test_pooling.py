@@ -6,7 +6,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -22,9 +21,9 @@ from vector_pipeline_tests.workbench import Workbench
 
 
 def test_many_searches_at_once_go_by_way_of_a_pooler_in_transaction_mode(
-    bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pgbouncer(bench.target, "transaction", tmp_path, takes_options=False) as pooled:
+    with pgbouncer(bench.target, "transaction", takes_options=False) as pooled:
         monkeypatch.setenv("PG_SEARCH_HOST", pooled.host)
         monkeypatch.setenv("PG_SEARCH_PORT", str(pooled.port))
         with live_server(bench, [contract_spec()]) as live:
@@ -41,18 +40,18 @@ def test_many_searches_at_once_go_by_way_of_a_pooler_in_transaction_mode(
 
 @pytest.mark.parametrize("takes_options", [True, False])
 def test_a_sync_by_way_of_a_pooler_in_transaction_mode_is_refused_with_the_way_out(
-    bench: Workbench, tmp_path: Path, takes_options: bool
+    bench: Workbench, takes_options: bool
 ) -> None:
     with (
-        pgbouncer(bench.target, "transaction", tmp_path, takes_options=takes_options) as pooled,
+        pgbouncer(bench.target, "transaction", takes_options=takes_options) as pooled,
         pytest.raises(TargetUnavailableError, match="PG_SEARCH_HOST"),
     ):
         replace(bench, target=pooled).sync(contract_spec())
 
 
-def test_a_pooler_that_goes_round_its_sessions_is_found_as_well(bench: Workbench, tmp_path: Path) -> None:
+def test_a_pooler_that_goes_round_its_sessions_is_found_as_well(bench: Workbench) -> None:
     count = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = ''"
-    with pgbouncer(bench.target, "transaction", tmp_path, goes_round=12) as pooled, closing(postgres(pooled)) as first:
+    with pgbouncer(bench.target, "transaction", goes_round=12) as pooled, closing(postgres(pooled)) as first:
         first.execute("SELECT 1")
         while bench.postgres(count)[0][0] < 12:
             time.sleep(0.05)
@@ -60,8 +59,8 @@ def test_a_pooler_that_goes_round_its_sessions_is_found_as_well(bench: Workbench
             store_connection.connect(pooled)
 
 
-def test_a_sync_by_way_of_a_pooler_in_session_mode_works(bench: Workbench, tmp_path: Path) -> None:
-    with pgbouncer(bench.target, "session", tmp_path) as pooled:
+def test_a_sync_by_way_of_a_pooler_in_session_mode_works(bench: Workbench) -> None:
+    with pgbouncer(bench.target, "session") as pooled:
         behind = replace(bench, target=pooled)
         bench.mysql("DELETE FROM faq WHERE id = 3")
         assert behind.sync(contract_spec()).deleted == 1
@@ -77,8 +76,8 @@ def test_a_way_for_searches_that_leads_nowhere_is_named(bench: Workbench) -> Non
         store_connection.connect(replace(bench.target, port=choose_port(), pooled=True))
 
 
-def test_the_doctor_tells_of_a_pooler_that_shares_sessions(bench: Workbench, tmp_path: Path) -> None:
-    with pgbouncer(bench.target, "transaction", tmp_path) as pooled:
+def test_the_doctor_tells_of_a_pooler_that_shares_sessions(bench: Workbench) -> None:
+    with pgbouncer(bench.target, "transaction") as pooled:
         found = diagnose([], variables_of_servers(bench.source, pooled))
     assert not found.healthy
     assert any("pooler" in finding.found for finding in found.servers)
