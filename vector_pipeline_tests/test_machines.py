@@ -53,6 +53,7 @@ def test_machines_that_are_in_use_are_left_alone(tmp_path: Path) -> None:
             assert two.gateway != one.gateway
             assert process.poll() is None
         assert process.poll() is None
+        process.kill()
 
 
 def relays_of(session: int) -> list[psutil.Process]:
