@@ -20,6 +20,7 @@ from vector_pipeline.serving.settings import ServingSettings
 from vector_pipeline_tests.servers import postgres
 from vector_pipeline_tests.serving.serving import LiveServer, contract_spec, live_server
 from vector_pipeline_tests.serving.test_recovery import gone
+from vector_pipeline_tests.waiting import wait_until
 from vector_pipeline_tests.workbench import Workbench
 
 BODY = {"query": "a private question", "similarity_threshold": -1}
@@ -29,8 +30,8 @@ KEY = "vp_" + "k" * 43
 
 
 @contextmanager
-def written(form: LogFormat = "json") -> Iterator[StringIO]:
-    """What is logged within the block, in that form."""
+def written(form: LogFormat = "json", *, requests: int = 0) -> Iterator[StringIO]:
+    """What is logged within the block, in that form. Lines of so many requests are waited for: answers come first."""
     stream, root = StringIO(), logging.getLogger()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(formatter(form))
@@ -42,6 +43,7 @@ def written(form: LogFormat = "json") -> Iterator[StringIO]:
     root.setLevel(logging.INFO)
     try:
         yield stream
+        wait_until(lambda: stream.getvalue().count("vector_pipeline.serving.requests") >= requests)
     finally:
         root.removeHandler(handler)
         root.setLevel(level)
@@ -53,7 +55,7 @@ def lines(stream: StringIO, request_id: str) -> list[dict[str, object]]:
 
 
 def test_a_request_has_a_line_with_all_but_its_words(live: LiveServer) -> None:
-    with written() as stream:
+    with written(requests=2) as stream:
         answer = live.client.post("/search?secret=words", json=BODY, headers={"X-Request-ID": "trace-7.a_B"})
         missing = live.client.get("/v1/indexes/faq/documents/a-persons-key")
     assert answer.headers["X-Request-ID"] == "trace-7.a_B"
@@ -83,7 +85,7 @@ def begun(given: str | None) -> str:
 
 
 def test_the_reference_of_an_error_is_the_id_and_leads_to_the_reason(live: LiveServer, bench: Workbench) -> None:
-    with written() as stream, gone(bench.target):
+    with written(requests=1) as stream, gone(bench.target):
         answer = live.client.post("/search", json=BODY, headers={"X-Request-ID": "outage-1"})
     assert answer.json() == {"detail": "Database search error", "reference": "outage-1"}
     reasons = [line for line in lines(stream, "outage-1") if line["level"] == "WARNING"]
@@ -93,7 +95,7 @@ def test_the_reference_of_an_error_is_the_id_and_leads_to_the_reason(live: LiveS
 def test_refusals_have_an_id_and_a_line_with_the_name_of_the_key(bench: Workbench) -> None:
     with postgres(bench.target) as connection:
         secret = create_key(connection, "nightly", [AccessScope.SYNC]).secret
-    with live_server(bench, [contract_spec()]) as live, written("plain") as stream:
+    with live_server(bench, [contract_spec()]) as live, written("plain", requests=2) as stream:
         refused = live.client.post("/search", json=BODY, headers={"X-API-Key": secret})
         unknown = live.client.post("/search", json=BODY)
     assert (refused.status_code, unknown.status_code) == (403, 401)
@@ -106,7 +108,7 @@ def test_refusals_have_an_id_and_a_line_with_the_name_of_the_key(bench: Workbenc
 
 def test_words_are_logged_only_where_that_is_configured(bench: Workbench) -> None:
     told = ServingSettings(observing=ObservingSettings(log_queries=True))
-    with live_server(bench, [contract_spec()], told) as live, written() as stream:
+    with live_server(bench, [contract_spec()], told) as live, written(requests=1) as stream:
         live.client.post("/search", json=BODY, headers={"X-Request-ID": "one"})
     [line] = lines(stream, "one")
     assert line["query"] == BODY["query"]
