@@ -26,6 +26,12 @@ _LOOK_AGAIN_SECONDS = 0.25
 _RETRY_SECONDS = 0.05
 
 
+# Of sessions that are older than a restore: they know types and plans of tables that are gone, and fail from then on.
+_STALE = frozenset(
+    {"XX000", "26000", "0A000"}
+)  # "cache lookup failed for type", no such prepared statement, a cached plan
+
+
 class TargetPool:
     """Connections in autocommit mode, each nobody else's while it is used. Opened with the first that is asked for.
 
@@ -69,6 +75,10 @@ class TargetPool:
         try:
             with POOL_IN_USE.labels(self._name).track_inprogress():
                 yield connection
+        except Exception as error:
+            if _is_of_what_was_there_before(error):
+                self._pool.drain()
+            raise
         finally:
             self._pool.putconn(connection)
 
@@ -134,3 +144,12 @@ class TargetPool:
                 self._look_at_registry(connection)
             except psycopg.Error as error:
                 raise store_connection.target_error(self._settings, error) from None
+
+
+def _is_of_what_was_there_before(error: BaseException | None) -> bool:
+    """Whether PostgreSQL has said so, also where that has been put into our words."""
+    while error is not None:
+        if isinstance(error, psycopg.Error):
+            return error.sqlstate in _STALE
+        error = error.__cause__ or error.__context__
+    return False

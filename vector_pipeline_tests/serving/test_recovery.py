@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import pytest
@@ -12,6 +15,7 @@ from psycopg import sql
 
 from vector_pipeline.core.settings import EmbeddingSettings, SourceSettings, TargetSettings
 from vector_pipeline.embedded.ports import choose_port
+from vector_pipeline.embedded.postgres import binaries
 from vector_pipeline_tests.misbehaving_provider import MisbehavingProvider
 from vector_pipeline_tests.servers import postgres
 from vector_pipeline_tests.serving.serving import LiveServer, contract_spec, live_server
@@ -56,6 +60,27 @@ def test_connections_that_postgresql_has_ended_cost_no_search_an_error(live: Liv
         end_sessions(bench.target)
 
     assert live.client.post("/search", json=BODY).json()["total_results"] == 5
+
+
+def restore(target: TargetSettings, dump: Path) -> None:
+    """Dumps the database and restores it over itself, its extension as well, as `docs/operations.md` does."""
+    address = {"PGHOST": target.host, "PGPORT": str(target.port), "PGUSER": target.user, "PGDATABASE": target.database}
+    environment = {**os.environ, **address, "PGPASSWORD": target.password or ""}
+    for command in (["pg_dump", "-Fc", "-f", dump], ["pg_restore", "--clean", "-d", target.database, dump]):
+        program, *arguments = command
+        subprocess.run([binaries() / program, *arguments], env=environment, check=True)
+
+
+def test_after_a_restore_one_search_fails_at_most_and_nothing_is_restarted(
+    live: LiveServer, bench: Workbench, tmp_path: Path
+) -> None:
+    often_enough_for_a_prepared_statement = 7
+    for _ in range(often_enough_for_a_prepared_statement):
+        assert live.client.post("/search", json=BODY).status_code == 200
+    restore(bench.target, tmp_path / "dump")
+    live.client.post("/search", json=BODY)
+    for _ in range(often_enough_for_a_prepared_statement):
+        assert live.client.post("/search", json=BODY).json()["total_results"] == 5
 
 
 @pytest.mark.parametrize("searched_before", [True, False])
